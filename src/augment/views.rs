@@ -1,0 +1,292 @@
+//! The policy: an image becomes two global and two local views.
+//!
+//! A view is a random resized crop, perhaps mirrored, with its colours perhaps jittered, perhaps
+//! grey, perhaps blurred, and normalised. Global and local views differ in the crop alone.
+
+use rand::{Rng, RngExt};
+
+use super::blur::{gaussian_blur, kernel_size};
+use super::color::{self, Jitter};
+use super::crop::{CropBox, crop_box, resized_crop};
+use super::uniform;
+use crate::config::{CropConfig, ViewsConfig};
+use crate::data::Image;
+use crate::rng::{Stream, generator};
+
+/// The two kinds of view, two of each from every image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViewKind {
+    /// A large part of the image.
+    Global,
+    /// A small part of the image.
+    Local,
+}
+
+impl ViewKind {
+    /// The kind of each of an image's four views, by slot.
+    pub const SLOTS: [ViewKind; 4] =
+        [ViewKind::Global, ViewKind::Global, ViewKind::Local, ViewKind::Local];
+}
+
+/// Makes views. What it makes is a function of its configuration, its seed, the epoch, the image's
+/// index and the slot, and of nothing else.
+#[derive(Clone, Debug)]
+pub struct ViewMaker {
+    config: ViewsConfig,
+    mean: [f32; 3],
+    std: [f32; 3],
+    seed: u64,
+}
+
+impl ViewMaker {
+    /// A maker of views normalised by `mean` and `std`, which are of pixel values in [0, 1].
+    pub fn new(config: &ViewsConfig, mean: [f32; 3], std: [f32; 3], seed: u64) -> Self {
+        ViewMaker { config: config.clone(), mean, std, seed }
+    }
+
+    /// The side of a view, pixels.
+    pub fn size(&self, kind: ViewKind) -> usize {
+        self.crop_config(kind).size
+    }
+
+    /// Writes view `slot` of image number `index` to `out`: normalised, `[3, size, size]`.
+    ///
+    /// Slots 0 and 1 are the global views, 2 and 3 the local ones; see [`ViewKind::SLOTS`].
+    ///
+    /// # Panics
+    /// If `slot` is above 3, or `out` has another length.
+    pub fn view(&self, image: Image<'_>, epoch: u64, index: u64, slot: usize, out: &mut [f32]) {
+        let size = self.size(ViewKind::SLOTS[slot]);
+        let recipe = self.recipe(image, epoch, index, slot);
+        resized_crop(image, recipe.crop, recipe.flip, size, out);
+        if let Some(jitter) = recipe.jitter {
+            jitter.apply(out);
+        }
+        if recipe.grayscale {
+            color::grayscale(out);
+        }
+        if let Some(sigma) = recipe.blur {
+            gaussian_blur(out, size, kernel_size(size), sigma);
+        }
+        color::normalise(out, self.mean, self.std);
+    }
+
+    /// The part of the image that [`ViewMaker::view`] shows for the same arguments.
+    ///
+    /// # Panics
+    /// If `slot` is above 3.
+    pub fn crop_of(&self, image: Image<'_>, epoch: u64, index: u64, slot: usize) -> CropBox {
+        self.recipe(image, epoch, index, slot).crop
+    }
+
+    /// A view as bytes to look at: `[3, n]` normalised to `[n, 3]` in 0..=255.
+    pub fn to_rgb8(&self, view: &[f32]) -> Vec<u8> {
+        let area = view.len() / 3;
+        let byte = |channel: usize, at: usize| {
+            let value = view[channel * area + at] * self.std[channel] + self.mean[channel];
+            (value * 255.0).round() as u8
+        };
+        (0..area).flat_map(|at| [0, 1, 2].map(|channel| byte(channel, at))).collect()
+    }
+
+    fn recipe(&self, image: Image<'_>, epoch: u64, index: u64, slot: usize) -> Recipe {
+        let crop = self.crop_config(ViewKind::SLOTS[slot]);
+        let mut rng = generator(self.seed, Stream::View, epoch, index, slot as u64);
+        Recipe::draw(image, crop, &self.config, &mut rng)
+    }
+
+    fn crop_config(&self, kind: ViewKind) -> &CropConfig {
+        match kind {
+            ViewKind::Global => &self.config.global,
+            ViewKind::Local => &self.config.local,
+        }
+    }
+}
+
+/// All that chance decides about one view.
+struct Recipe {
+    crop: CropBox,
+    flip: bool,
+    jitter: Option<Jitter>,
+    grayscale: bool,
+    /// σ in pixels of the view.
+    blur: Option<f32>,
+}
+
+impl Recipe {
+    /// Draws everything, even what a coin then discards: changing one probability leaves all the
+    /// other choices as they were.
+    fn draw(image: Image<'_>, crop: &CropConfig, views: &ViewsConfig, rng: &mut impl Rng) -> Self {
+        let crop = crop_box(image.width, image.height, crop, rng);
+        let flip = coin(views.flip, rng);
+        let jitters = coin(views.jitter.probability, rng);
+        let jitter = Jitter::draw(&views.jitter, rng);
+        let grayscale = coin(views.grayscale, rng);
+        let blurs = coin(views.blur.probability, rng);
+        let sigma = uniform(views.blur.sigma, rng);
+        Recipe {
+            crop,
+            flip,
+            jitter: jitters.then_some(jitter),
+            grayscale,
+            blur: blurs.then_some(sigma),
+        }
+    }
+}
+
+/// True with the given probability.
+fn coin(probability: f32, rng: &mut impl Rng) -> bool {
+    rng.random::<f32>() < probability
+}
+
+/// Writes the image as evaluation sees it to `out`: normalised and nothing else,
+/// `[3, height, width]`.
+///
+/// # Panics
+/// If `out` has another length.
+pub fn eval_view(image: Image<'_>, mean: [f32; 3], std: [f32; 3], out: &mut [f32]) {
+    assert_eq!(out.len(), image.pixels.len(), "as many values as bytes");
+    let [red, green, blue] = super::planes(out);
+    let planar = red.iter_mut().zip(green).zip(blue);
+    for (pixel, ((r, g), b)) in image.pixels.chunks_exact(3).zip(planar) {
+        *r = f32::from(pixel[0]) / 255.0;
+        *g = f32::from(pixel[1]) / 255.0;
+        *b = f32::from(pixel[2]) / 255.0;
+    }
+    color::normalise(out, mean, std);
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::augment::golden;
+    use crate::config::{BlurConfig, JitterConfig};
+
+    const MEAN: [f32; 3] = [0.5, 0.4, 0.3];
+    const STD: [f32; 3] = [0.2, 0.25, 0.3];
+
+    /// Global views of 8 pixels, local ones of 6, and every augmentation at times.
+    pub fn config() -> ViewsConfig {
+        let crop = |size, area| CropConfig { size, area, aspect: [0.75, 4.0 / 3.0] };
+        ViewsConfig {
+            global: crop(8, [0.65, 0.9]),
+            local: crop(6, [0.15, 0.4]),
+            flip: 0.5,
+            jitter: JitterConfig {
+                probability: 0.8,
+                brightness: 0.4,
+                contrast: 0.4,
+                saturation: 0.4,
+                hue: 0.1,
+            },
+            grayscale: 0.2,
+            blur: BlurConfig { probability: 0.5, sigma: [0.1, 2.0] },
+        }
+    }
+
+    pub fn maker(config: &ViewsConfig) -> ViewMaker {
+        ViewMaker::new(config, MEAN, STD, 7)
+    }
+
+    fn view(maker: &ViewMaker, image: Image<'_>, index: u64, slot: usize) -> Vec<f32> {
+        let size = maker.size(ViewKind::SLOTS[slot]);
+        let mut out = vec![f32::NAN; 3 * size * size];
+        maker.view(image, 0, index, slot, &mut out);
+        out
+    }
+
+    #[test]
+    fn a_view_is_a_function_of_seed_epoch_image_and_slot() {
+        let golden = golden::load();
+        let image = golden.source.image();
+        let maker = maker(&config());
+        let first = view(&maker, image, 0, 0);
+        assert_eq!(first, view(&maker, image, 0, 0));
+        assert_ne!(first, view(&maker, image, 0, 1));
+        assert_ne!(first, view(&maker, image, 1, 0));
+        let mut next_epoch = first.clone();
+        maker.view(image, 1, 0, 0, &mut next_epoch);
+        assert_ne!(first, next_epoch);
+        let other_seed = ViewMaker::new(&config(), MEAN, STD, 8);
+        assert_ne!(first, view(&other_seed, image, 0, 0));
+    }
+
+    #[test]
+    fn every_value_is_that_of_a_pixel() {
+        let golden = golden::load();
+        let maker = maker(&config());
+        for index in 0..200 {
+            for slot in 0..4 {
+                let mut out = view(&maker, golden.source.image(), index, slot);
+                let planes = crate::augment::planes(&mut out).into_iter().enumerate();
+                for (channel, plane) in planes {
+                    for value in plane {
+                        let pixel = *value * STD[channel] + MEAN[channel];
+                        assert!((-1e-6..=1.0 + 1e-6).contains(&pixel), "{pixel}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_augmentation_a_view_is_its_crop_normalised() {
+        let golden = golden::load();
+        let image = golden.source.image();
+        let mut config = config();
+        config.flip = 0.0;
+        config.jitter.probability = 0.0;
+        config.grayscale = 0.0;
+        config.blur.probability = 0.0;
+        let maker = maker(&config);
+        let mut expected = vec![0.0; 3 * 6 * 6];
+        let crop = maker.crop_of(image, 0, 5, 2);
+        resized_crop(image, crop, false, 6, &mut expected);
+        color::normalise(&mut expected, MEAN, STD);
+        assert_eq!(view(&maker, image, 5, 2), expected);
+    }
+
+    #[test]
+    fn one_probability_changes_no_other_choice() {
+        let golden = golden::load();
+        let image = golden.source.image();
+        let usual = maker(&config());
+        let mut never = config();
+        never.jitter.probability = 0.0;
+        let never = maker(&never);
+        for index in 0..50 {
+            let (a, b) = (usual.recipe(image, 0, index, 0), never.recipe(image, 0, index, 0));
+            assert_eq!(
+                (a.crop, a.flip, a.grayscale, a.blur),
+                (b.crop, b.flip, b.grayscale, b.blur)
+            );
+            assert!(b.jitter.is_none());
+        }
+    }
+
+    #[test]
+    fn coins_fall_as_often_as_asked() {
+        let golden = golden::load();
+        let maker = maker(&config());
+        let draws: Vec<Recipe> =
+            (0..4000).map(|index| maker.recipe(golden.source.image(), 0, index, 0)).collect();
+        let share = |has: fn(&Recipe) -> bool| {
+            draws.iter().filter(|recipe| has(recipe)).count() as f32 / draws.len() as f32
+        };
+        assert!((share(|r| r.flip) - 0.5).abs() < 0.03);
+        assert!((share(|r| r.jitter.is_some()) - 0.8).abs() < 0.03);
+        assert!((share(|r| r.grayscale) - 0.2).abs() < 0.03);
+        assert!((share(|r| r.blur.is_some()) - 0.5).abs() < 0.03);
+    }
+
+    #[test]
+    fn the_evaluation_view_is_the_image_and_back() {
+        let golden = golden::load();
+        let image = golden.source.image();
+        let mut out = vec![0.0; image.pixels.len()];
+        eval_view(image, MEAN, STD, &mut out);
+        let first_red = (f32::from(image.pixels[0]) / 255.0 - MEAN[0]) / STD[0];
+        assert!((out[0] - first_red).abs() < 1e-6);
+        assert_eq!(maker(&config()).to_rgb8(&out), image.pixels);
+    }
+}

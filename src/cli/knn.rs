@@ -1,0 +1,135 @@
+//! `logo-ssl knn`
+
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::tensor::Device;
+use clap::Args;
+use logo_ssl::config::{Config, DatasetName, Features};
+use logo_ssl::data::Splits;
+use logo_ssl::eval::{self, Subject};
+use logo_ssl::interop::weights;
+use logo_ssl::presets::{self, Layers};
+use logo_ssl::report::metrics::KnnResult;
+use logo_ssl::train::{checkpoint, learner::Learner};
+use logo_ssl::{Error, Result};
+use serde_json::json;
+
+use super::{DataDir, Output, Threads, data};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    encoder: Encoder,
+    /// Dataset: its train split is the bank, its test split is classified [default: the run's]
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
+    /// Neighbours, separated by commas
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,20,200")]
+    k: Vec<usize>,
+    /// τ of the vote
+    #[arg(long, value_name = "T", default_value_t = 0.07)]
+    temperature: f64,
+    #[command(flatten)]
+    data_dir: DataDir,
+    #[command(flatten)]
+    threads: Threads,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Encoder {
+    /// A run directory: its last checkpoint
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+    /// A weights file or a checkpoint
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+}
+
+pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
+    arguments.threads.install()?;
+    let config = arguments.config()?;
+    let splits = Splits::load(config.data.dataset, arguments.data_dir.data_dir.as_deref())?;
+    let results = arguments.evaluate(&config, &splits)?;
+    print(&results, &config, &splits, output);
+    Ok(())
+}
+
+impl Arguments {
+    /// The run's config, or that of the dataset's preset, with this command's settings laid over.
+    fn config(&self) -> Result<Config> {
+        let dataset = self.dataset.as_deref().map(data::dataset).transpose()?;
+        let preset = |name| Layers::preset(data::preset_of(name))?.build();
+        let mut config = match (&self.encoder.run, dataset) {
+            (Some(run), _) => presets::read_run_config(&run.join("config.toml"))?,
+            (None, Some(name)) => preset(name)?,
+            (None, None) => {
+                let needed = "--weights needs --dataset: shapes or cifar10";
+                return Err(Error::Usage(needed.into()));
+            }
+        };
+        if let Some(name) = dataset.filter(|&name| name != config.data.dataset) {
+            // The statistics go with the dataset, not with the run.
+            config.data = preset(name)?.data;
+        }
+        config.eval.k.clone_from(&self.k);
+        config.eval.temperature = self.temperature;
+        presets::validate(&config)?;
+        Ok(config)
+    }
+
+    fn evaluate(&self, config: &Config, splits: &Splits) -> Result<Vec<KnnResult>> {
+        let device = Device::flex();
+        let knn = |subject| {
+            eval::knn_of(subject, splits, config, &device, |_, _| true)
+                .ok_or_else(|| Error::Usage("the evaluation was stopped".into()))
+        };
+        match (&self.encoder.run, &self.encoder.weights) {
+            (Some(run), _) => {
+                let network = last_network(run, config, &device)?;
+                knn(Subject::Network(&network))
+            }
+            (None, Some(file)) => knn(Subject::Backbone(&weights::read(file, &device)?)),
+            (None, None) => Err(Error::Usage("name an encoder by --run or --weights".into())),
+        }
+    }
+}
+
+fn last_network(run: &Path, config: &Config, device: &Device) -> Result<logo_ssl::model::Network> {
+    let path = run.join("checkpoints/last.safetensors");
+    let (_, state) = checkpoint::read(&path)?;
+    let device = device.clone().autodiff();
+    let mut learner = Learner::new(config, &device);
+    learner.load(&state, &device).map_err(|problem| Error::data(path, problem))?;
+    Ok(learner.network.valid())
+}
+
+fn print(results: &[KnnResult], config: &Config, splits: &Splits, output: Output) {
+    let (train, test) = (splits.train.len(), splits.test.len());
+    if output.json {
+        let knn = json!({ "dataset": config.data.dataset, "features": config.eval.features,
+            "temperature": config.eval.temperature, "train_images": train, "test_images": test,
+            "results": results });
+        println!("{knn}");
+        return;
+    }
+    let name = match config.data.dataset {
+        DatasetName::Shapes => "shapes",
+        DatasetName::Cifar10 => "cifar10",
+    };
+    let features = match config.eval.features {
+        Features::Backbone => "backbone features",
+        Features::Projector => "projector output",
+    };
+    println!("kNN on {name}: {test} test images against {train}, {features}");
+    for result in results {
+        let vote = if result.weighted { "weighted" } else { "nearest" };
+        println!(
+            "  k = {:<4} {vote:9} top-1 {:6.2} %  top-5 {:6.2} %",
+            result.k,
+            100.0 * result.top1,
+            100.0 * result.top5
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! Arguments in, library calls, printed results: one file per subcommand, no logic.
+
+mod config;
+mod data;
+mod knn;
+mod pretrain;
+mod progress;
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use logo_ssl::{Error, Result};
+
+/// Self-supervised pretraining of image encoders with LoGo (CVPR 2022).
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// How much is printed, and in which form.
+#[derive(Clone, Copy, Debug, Args)]
+struct Output {
+    /// Print results and errors only
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Print one JSON object a line instead of text
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train an encoder without labels, measure it, and write a report
+    Pretrain(pretrain::Arguments),
+    /// Measure a trained encoder by its nearest neighbours
+    Knn(knn::Arguments),
+    /// Write the plots and report.html of a run again
+    Report(report::Arguments),
+    /// Get, inspect and preview datasets
+    #[command(subcommand)]
+    Data(data::Command),
+    /// Show the presets
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+/// Where datasets lie.
+#[derive(Clone, Debug, Args)]
+struct DataDir {
+    /// Folder of datasets [default: $LOGO_SSL_DATA, else the user's data directory]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+/// How many threads compute.
+#[derive(Clone, Copy, Debug, Args)]
+struct Threads {
+    /// Threads; results do not depend on it [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+impl Threads {
+    /// Sizes the pool that all computation shares and says how many threads it has.
+    fn install(self) -> Result<usize> {
+        let count = match self.threads {
+            Some(0) => return Err(Error::Usage("--threads 0: at least one is needed".into())),
+            Some(count) => count,
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        // It fails only when the pool exists already, and nothing has computed yet.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(count).build_global();
+        Ok(count)
+    }
+}
+
+/// Parses the arguments, runs the subcommand, and turns its error into a message and an exit code.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr();
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<()> {
+    match cli.command {
+        Command::Pretrain(arguments) => pretrain::run(arguments, cli.output),
+        Command::Knn(arguments) => knn::run(&arguments, cli.output),
+        Command::Report(arguments) => report::run(&arguments, cli.output),
+        Command::Data(command) => data::run(command, cli.output),
+        Command::Config(command) => config::run(&command),
+    }
+}
+
+/// `LOGO_SSL_LOG=debug` shows the library's traces; warnings show always.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LOGO_SSL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -1,0 +1,171 @@
+//! `logo-ssl pretrain`
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::tensor::Device;
+use clap::Args;
+use logo_ssl::config::Config;
+use logo_ssl::data::Splits;
+use logo_ssl::presets::{Layers, PRESETS};
+use logo_ssl::train::run_dir::{self, RunDir};
+use logo_ssl::train::{Setup, pretrain};
+use logo_ssl::{Error, Result, report};
+
+use super::progress::Progress;
+use super::{DataDir, Output, Threads};
+
+/// Threads that make views: one feeds a CPU, and more take nothing from the result.
+const LOADER_THREADS: usize = 1;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Settings to start from: quickstart, cifar10, cifar10-seed, cifar10-cpu [default: quickstart]
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// TOML file laid over the preset
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One value laid over both, for example optimizer.lr=0.1; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    #[command(flatten)]
+    data_dir: DataDir,
+    /// Where the run is kept [default: runs/PRESET, or the next free runs/PRESET-N]
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+    /// Passes over the images (optimizer.epochs)
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Images an update (optimizer.batch_size)
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
+    /// Train on the first so many images only (data.limit)
+    #[arg(long, value_name = "IMAGES")]
+    limit: Option<usize>,
+    /// Source of all randomness (seed)
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    #[command(flatten)]
+    threads: Threads,
+    /// Steps between two checkpoints within an epoch; the result does not depend on it
+    #[arg(long, value_name = "STEPS", default_value_t = 100)]
+    checkpoint_every: u64,
+    /// Go on with an interrupted run: the one in --run-dir, else the latest of the preset
+    #[arg(long)]
+    resume: bool,
+}
+
+impl Arguments {
+    fn preset_name(&self) -> &str {
+        self.preset.as_deref().unwrap_or(PRESETS[0].0)
+    }
+
+    /// The flags that are short for a `--set`.
+    fn shorthands(&self) -> Vec<String> {
+        let named = [
+            ("optimizer.epochs", self.epochs.map(|n| n as u64)),
+            ("optimizer.batch_size", self.batch_size.map(|n| n as u64)),
+            ("data.limit", self.limit.map(|n| n as u64)),
+            ("seed", self.seed),
+        ];
+        let given = named.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
+        given.collect()
+    }
+
+    fn resolve(&self) -> Result<Config> {
+        let mut layers = Layers::preset(self.preset_name())?;
+        if let Some(file) = &self.config {
+            layers = layers.file(file)?;
+        }
+        for assignment in self.set.iter().chain(&self.shorthands()) {
+            layers = layers.set(assignment)?;
+        }
+        layers.build()
+    }
+
+    fn base(&self) -> PathBuf {
+        Path::new("runs").join(self.preset_name())
+    }
+
+    fn start(&self) -> Result<(RunDir, Config)> {
+        let config = self.resolve()?;
+        let root = self.run_dir.clone().unwrap_or_else(|| run_dir::unused(&self.base()));
+        // A run that cannot find its images leaves no folder behind.
+        self.splits(&config).map(drop)?;
+        Ok((RunDir::create(&root, &config)?, config))
+    }
+
+    fn go_on(&self) -> Result<(RunDir, Config)> {
+        let root = match &self.run_dir {
+            Some(root) => root.clone(),
+            None => run_dir::latest(&self.base()).ok_or_else(|| {
+                Error::run(self.base(), "holds no run to resume; name one with --run-dir")
+            })?,
+        };
+        let (dir, config) = RunDir::open(&root)?;
+        self.refuse_other_settings(&root, &config)?;
+        Ok((dir, config))
+    }
+
+    /// Whatever settings come with `--resume` must be those of the run.
+    fn refuse_other_settings(&self, root: &Path, config: &Config) -> Result<()> {
+        let given = self.preset.is_some()
+            || self.config.is_some()
+            || !self.set.is_empty()
+            || !self.shorthands().is_empty();
+        if given && self.resolve()? != *config {
+            return Err(Error::Usage(format!(
+                "{} was started with another config: --resume takes its settings from there. \
+                 Leave the other flags out, or start a new run with --run-dir",
+                root.display()
+            )));
+        }
+        Ok(())
+    }
+
+    fn splits(&self, config: &Config) -> Result<Splits> {
+        Splits::load(config.data.dataset, self.data_dir.data_dir.as_deref())
+    }
+}
+
+pub fn run(arguments: Arguments, output: Output) -> Result<()> {
+    arguments.threads.install()?;
+    let (dir, config) = match arguments.resume {
+        true => arguments.go_on()?,
+        false => arguments.start()?,
+    };
+    let splits = arguments.splits(&config)?;
+    let stop = stop_on_signal();
+    let mut progress = Progress::new(output, dir.root(), &config);
+    let summary = pretrain(Setup {
+        config: &config,
+        dir: &dir,
+        splits,
+        device: Device::flex(),
+        workers: LOADER_THREADS,
+        checkpoint_every: arguments.checkpoint_every.max(1),
+        stop: &stop,
+        show: &mut |event| progress.show(&event),
+    })?;
+    let report = report::generate(dir.root())?;
+    progress.finish(&summary, &dir.weights(), &report);
+    Ok(())
+}
+
+/// A flag that SIGINT and SIGTERM set; the second signal ends the process at once.
+fn stop_on_signal() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let handler = move || {
+        if flag.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+        eprintln!("\nfinishing the step and saving; once more to stop at once");
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        tracing::warn!("signals will end the run without saving: {error}");
+    }
+    stop
+}

@@ -1,0 +1,236 @@
+//! What a person, a log file or a program sees of a run.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use logo_ssl::config::Config;
+use logo_ssl::report::metrics::{Health, Knn, KnnSource};
+use logo_ssl::train::{Event, Summary};
+use serde_json::json;
+
+use super::Output;
+
+/// How often a plain line is printed where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Shows a run's events: two bars on a terminal, plain lines elsewhere, JSON on request.
+pub struct Progress {
+    output: Output,
+    run_dir: PathBuf,
+    embedding_dim: usize,
+    batch_size: f64,
+    bars: Option<Bars>,
+    steps_per_epoch: u64,
+    total: u64,
+    first: Option<(u64, Instant)>,
+    last_line: Option<Instant>,
+}
+
+struct Bars {
+    all: MultiProgress,
+    epoch: ProgressBar,
+    run: ProgressBar,
+}
+
+impl Bars {
+    fn new() -> Self {
+        let all = MultiProgress::new();
+        let bar = |template: &str| {
+            let style = ProgressStyle::with_template(template).expect("a template of this program");
+            let bar = all.add(ProgressBar::new(1));
+            bar.set_style(style.progress_chars("━╸ "));
+            bar
+        };
+        let epoch = bar("{prefix:>12} {bar:30.cyan} {pos}/{len} {msg}");
+        let run = bar("{prefix:>12} {bar:30.blue} {pos}/{len} steps, {elapsed} gone, {eta} to go");
+        run.set_prefix("run");
+        Self { all, epoch, run }
+    }
+}
+
+impl Progress {
+    /// For the run in `run_dir`.
+    pub fn new(output: Output, run_dir: &Path, config: &Config) -> Self {
+        let bars = !output.quiet && !output.json && std::io::stderr().is_terminal();
+        Self {
+            output,
+            run_dir: run_dir.to_path_buf(),
+            embedding_dim: config.model.projector.dim,
+            batch_size: config.optimizer.batch_size as f64,
+            bars: bars.then(Bars::new),
+            steps_per_epoch: 1,
+            total: 1,
+            first: None,
+            last_line: None,
+        }
+    }
+
+    /// Shows one event.
+    pub fn show(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Warning(text) => self.line(&format!("warning: {text}")),
+            _ if self.output.json => self.json(event),
+            _ if self.output.quiet => {}
+            Event::Started { done, total, steps_per_epoch } => {
+                self.started(*done, *total, *steps_per_epoch);
+            }
+            Event::Step { step, health, images_per_second } => {
+                self.step(*step, health, *images_per_second);
+            }
+            Event::Epoch { epoch, health } => self.epoch(*epoch, health),
+            Event::Evaluating { source, done, total } => self.evaluating(*source, *done, *total),
+            Event::Knn(knn) => self.line(&describe(knn)),
+            _ => {}
+        }
+    }
+
+    /// Prints the result and where everything lies.
+    pub fn finish(&self, summary: &Summary, weights: &Path, report: &Path) {
+        if let Some(bars) = &self.bars {
+            bars.epoch.finish_and_clear();
+            bars.run.finish_and_clear();
+        }
+        if self.output.json {
+            let done = json!({ "event": "done", "steps": summary.steps, "knn": summary.knn,
+                "weights": weights, "report": report });
+            println!("{done}");
+            return;
+        }
+        for knn in &summary.knn {
+            println!("{}", describe(knn));
+        }
+        println!("weights: {}", weights.display());
+        println!("report:  {}", report.display());
+    }
+
+    fn started(&mut self, done: u64, total: u64, steps_per_epoch: u64) {
+        (self.total, self.steps_per_epoch) = (total, steps_per_epoch);
+        self.first = Some((done, Instant::now()));
+        let verb = if done == 0 { "new run" } else { "going on" };
+        self.line(&format!(
+            "{verb} in {}: step {done} of {total}, {steps_per_epoch} an epoch",
+            self.run_dir.display()
+        ));
+        if let Some(bars) = &self.bars {
+            bars.run.set_length(total);
+            bars.run.set_position(done);
+            bars.run.reset_eta();
+        }
+    }
+
+    fn step(&mut self, step: u64, health: &Health, images_per_second: f64) {
+        let within = (step - 1) % self.steps_per_epoch + 1;
+        let epoch = (step - 1) / self.steps_per_epoch + 1;
+        if let Some(bars) = &self.bars {
+            bars.epoch.set_length(self.steps_per_epoch);
+            bars.epoch.set_position(within);
+            bars.epoch.set_prefix(format!("epoch {epoch}"));
+            bars.epoch.set_message(format!(
+                "loss {:.4}, std {:.3} of healthy, {images_per_second:.0} images/s",
+                health.loss,
+                self.spread(health)
+            ));
+            bars.run.set_position(step);
+            return;
+        }
+        let now = Instant::now();
+        if self.last_line.is_none_or(|last| now - last >= LINE_EVERY) {
+            self.last_line = Some(now);
+            self.line(&format!(
+                "epoch {epoch}, step {step}/{}: loss {:.4}, std {:.3} of healthy, {:.0} images/s, {} to go",
+                self.total,
+                health.loss,
+                self.spread(health),
+                self.speed(step).unwrap_or(images_per_second),
+                self.eta(step)
+            ));
+        }
+    }
+
+    /// The embeddings' std as a share of the healthy 1/√dim.
+    fn spread(&self, health: &Health) -> f64 {
+        health.z_std * (self.embedding_dim as f64).sqrt()
+    }
+
+    /// Images a second since the start.
+    fn speed(&self, step: u64) -> Option<f64> {
+        let (first, since) = self.first?;
+        Some((step - first) as f64 * self.batch_size / since.elapsed().as_secs_f64())
+    }
+
+    fn eta(&self, step: u64) -> String {
+        let Some((first, since)) = self.first else {
+            return "unknown time".into();
+        };
+        let each = since.elapsed().as_secs_f64() / (step - first).max(1) as f64;
+        let left = Duration::from_secs_f64(each * (self.total - step) as f64);
+        indicatif::HumanDuration(left).to_string()
+    }
+
+    fn epoch(&self, epoch: usize, health: &Health) {
+        let mut line =
+            format!("epoch {epoch}: loss {:.4}, L_gg {:.4}", health.loss, health.global_global);
+        if let (Some(lg), Some(ll)) = (health.local_global, health.local_local) {
+            line.push_str(&format!(", L_lg {lg:.4}, L_ll {ll:.4}"));
+        }
+        line.push_str(&format!(", std {:.3} of healthy", self.spread(health)));
+        self.line(&line);
+    }
+
+    fn evaluating(&self, source: KnnSource, done: usize, total: usize) {
+        if let Some(bars) = &self.bars {
+            bars.epoch.set_length(total as u64);
+            bars.epoch.set_position(done as u64);
+            bars.epoch.set_prefix("kNN");
+            bars.epoch.set_message(format!("features of the {}", name(source)));
+        }
+    }
+
+    fn json(&self, event: &Event<'_>) {
+        let value = match event {
+            Event::Started { done, total, steps_per_epoch } => {
+                json!({ "event": "started", "run_dir": self.run_dir, "done": done, "total": total,
+                    "steps_per_epoch": steps_per_epoch })
+            }
+            Event::Step { step, health, images_per_second } => {
+                json!({ "event": "step", "step": step, "images_per_second": images_per_second,
+                    "health": health })
+            }
+            Event::Epoch { epoch, health } => {
+                json!({ "event": "epoch", "epoch": epoch, "health": health })
+            }
+            Event::Knn(knn) => json!({ "event": "knn", "knn": knn }),
+            _ => return,
+        };
+        println!("{value}");
+    }
+
+    /// A line that does not tear the bars.
+    fn line(&self, text: &str) {
+        match &self.bars {
+            // Fails only when the terminal is gone, and then nobody reads it.
+            Some(bars) => drop(bars.all.println(text)),
+            None => eprintln!("{text}"),
+        }
+    }
+}
+
+fn name(source: KnnSource) -> &'static str {
+    match source {
+        KnnSource::Pixels => "raw pixels",
+        KnnSource::Untrained => "untrained backbone",
+        KnnSource::Trained => "trained backbone",
+    }
+}
+
+/// One line: `kNN, trained backbone (epoch 8): 61.2 % at k = 1, …`.
+pub fn describe(knn: &Knn) -> String {
+    let of = match knn.source {
+        KnnSource::Trained => format!("{} (epoch {})", name(knn.source), knn.epoch),
+        floor => name(floor).to_owned(),
+    };
+    let results = knn.results.iter().map(|r| format!("{:.2} % at k = {}", 100.0 * r.top1, r.k));
+    format!("kNN, {of}: {}", results.collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,24 @@
+//! `logo-ssl report`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use logo_ssl::{Result, report};
+use serde_json::json;
+
+use super::Output;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// A run directory
+    run_dir: PathBuf,
+}
+
+pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
+    let report = report::generate(&arguments.run_dir)?;
+    match output.json {
+        true => println!("{}", json!({ "report": report })),
+        false => println!("report: {}", report.display()),
+    }
+    Ok(())
+}

@@ -1,0 +1,286 @@
+//! The whole experiment as one typed, serialisable value.
+
+use serde::{Deserialize, Serialize};
+
+/// One experiment: everything that decides its result. Threads, paths and verbosity are not here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The preset this config started from.
+    pub preset: String,
+    /// The source of all randomness.
+    pub seed: u64,
+    /// Where the images come from.
+    pub data: DataConfig,
+    /// How an image becomes views.
+    pub views: ViewsConfig,
+    /// Backbone, projector and predictor.
+    pub model: ModelConfig,
+    /// What ℓ_s is, and whether LoGo is added to it.
+    pub framework: FrameworkConfig,
+    /// LoGo's learned affinity f_d.
+    pub affinity: AffinityConfig,
+    /// The encoder's optimiser and its schedule.
+    pub optimizer: OptimizerConfig,
+    /// kNN during and after training.
+    pub eval: EvalConfig,
+    /// Errors of the earlier SimSiam-LoGo code, kept to reproduce it. All off elsewhere.
+    pub seed_code: SeedCodeConfig,
+}
+
+/// Where the images come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Which dataset.
+    pub dataset: DatasetName,
+    /// Images to train on; 0 means all. The evaluation always sees the whole splits.
+    pub limit: usize,
+    /// Per-channel mean of pixel values in [0, 1], subtracted from every view.
+    pub mean: [f32; 3],
+    /// Per-channel standard deviation of pixel values in [0, 1]; every view is divided by it.
+    pub std: [f32; 3],
+}
+
+/// The datasets this version reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DatasetName {
+    /// The embedded, procedurally drawn dataset.
+    Shapes,
+    /// CIFAR-10 in its binary layout.
+    Cifar10,
+}
+
+/// How an image becomes two global and two local views.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ViewsConfig {
+    /// The large crops.
+    pub global: CropConfig,
+    /// The small crops.
+    pub local: CropConfig,
+    /// Probability of a horizontal flip.
+    pub flip: f32,
+    /// Random changes of colour.
+    pub jitter: JitterConfig,
+    /// Probability of turning grey.
+    pub grayscale: f32,
+    /// Gaussian blur.
+    pub blur: BlurConfig,
+}
+
+/// A random resized crop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CropConfig {
+    /// Side of the resulting square view, pixels.
+    pub size: usize,
+    /// Least and greatest share of the image's area.
+    pub area: [f32; 2],
+    /// Least and greatest width / height of the cropped box.
+    pub aspect: [f32; 2],
+}
+
+/// Colour jitter, as torchvision's `ColorJitter`: factors from `[max(0, 1 - x), 1 + x]`, hue
+/// turned by `[-hue, hue]` of a full circle, the four in random order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JitterConfig {
+    /// Probability of jittering at all.
+    pub probability: f32,
+    /// Strength.
+    pub brightness: f32,
+    /// Strength.
+    pub contrast: f32,
+    /// Strength.
+    pub saturation: f32,
+    /// Share of a full circle, at most 0.5.
+    pub hue: f32,
+}
+
+/// Gaussian blur with σ drawn uniformly.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlurConfig {
+    /// Probability of blurring.
+    pub probability: f32,
+    /// Least and greatest σ, in pixels of the view.
+    pub sigma: [f32; 2],
+}
+
+/// Backbone, projector and predictor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Which ResNet, with the CIFAR stem.
+    pub backbone: Backbone,
+    /// Channels of the first stage; 64 is the field's network. The features have 8 times as many.
+    pub width: usize,
+    /// Features to embedding z.
+    pub projector: ProjectorConfig,
+    /// z to h(z).
+    pub predictor: PredictorConfig,
+}
+
+impl ModelConfig {
+    /// Dimensions of the backbone's features.
+    pub fn feature_dim(&self) -> usize {
+        8 * self.width
+    }
+}
+
+/// ResNets of basic blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backbone {
+    /// One block a stage.
+    Resnet10,
+    /// Two blocks a stage.
+    Resnet18,
+    /// 3, 4, 6 and 3 blocks.
+    Resnet34,
+}
+
+impl Backbone {
+    /// Blocks in each of the four stages.
+    pub fn blocks(self) -> [usize; 4] {
+        match self {
+            Backbone::Resnet10 => [1, 1, 1, 1],
+            Backbone::Resnet18 => [2, 2, 2, 2],
+            Backbone::Resnet34 => [3, 4, 6, 3],
+        }
+    }
+}
+
+/// Linear-BN-ReLU … Linear-BN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectorConfig {
+    /// Linear layers.
+    pub layers: usize,
+    /// Units between them.
+    pub hidden: usize,
+    /// Dimensions of z.
+    pub dim: usize,
+}
+
+/// dim → hidden → dim.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PredictorConfig {
+    /// Units of the bottleneck; 0 means no predictor (SimCLR).
+    pub hidden: usize,
+}
+
+/// What ℓ_s is, and whether LoGo is added to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FrameworkConfig {
+    /// Which framework.
+    pub name: FrameworkName,
+    /// Add L_lg and λ L_ll; false is the plain framework on two global views.
+    pub logo: bool,
+    /// τ of InfoNCE; SimSiam does not use it.
+    pub temperature: f64,
+}
+
+/// The frameworks this version has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FrameworkName {
+    /// Negative cosine to a constant target, through a predictor.
+    Simsiam,
+    /// InfoNCE within the batch.
+    Simclr,
+}
+
+/// LoGo's learned affinity f_d and its share of the loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AffinityConfig {
+    /// λ of equation 9.
+    pub lambda: f64,
+    /// Hidden layers.
+    pub depth: usize,
+    /// Units of each.
+    pub width: usize,
+    /// Learning rate of f_d's own SGD, under the encoder's schedule, momentum and weight decay.
+    pub lr: f64,
+}
+
+/// SGD with momentum and weight decay, under linear warm-up and cosine decay to 0.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptimizerConfig {
+    /// Passes over the images.
+    pub epochs: usize,
+    /// Images an update; each gives two global and two local views.
+    pub batch_size: usize,
+    /// Learning rate after warm-up, as used: not scaled by the batch size.
+    pub lr: f64,
+    /// Momentum of SGD.
+    pub momentum: f64,
+    /// Weight decay, on every parameter.
+    pub weight_decay: f64,
+    /// Epochs of linear warm-up from 0; 0 for none.
+    pub warmup_epochs: f64,
+    /// Whether the rate changes with every step or once an epoch.
+    pub schedule_per: SchedulePer,
+}
+
+/// How often the learning rate changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SchedulePer {
+    /// With every optimiser step.
+    Step,
+    /// At the start of each epoch.
+    Epoch,
+}
+
+/// kNN during and after training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvalConfig {
+    /// Evaluate every so many epochs, and always after the last; 0 for the last alone.
+    pub every: usize,
+    /// Neighbours: 1 is the plain nearest, others vote with weights exp(s/τ).
+    pub k: Vec<usize>,
+    /// τ of the vote.
+    pub temperature: f64,
+    /// Which output is compared.
+    pub features: Features,
+}
+
+/// Where features are taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Features {
+    /// After global average pooling: the field's choice.
+    Backbone,
+    /// The projector's z, as the earlier SimSiam-LoGo code.
+    Projector,
+}
+
+/// Errors of the earlier SimSiam-LoGo code, each kept for the preset `cifar10-seed` alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeedCodeConfig {
+    /// L_gg from the first global view to the second only.
+    pub one_sided_global_global: bool,
+    /// λ L_ll's gradient stays in f_d's buffers and is added to its next update.
+    pub leak_local_local_gradient: bool,
+    /// An image can be its own negative.
+    pub self_negatives: bool,
+    /// The kNN bank loses its last partial batch: zero rows that keep their labels; test images of
+    /// the last partial batch are left out.
+    pub drop_last_bank_batch: bool,
+}
+
+impl SeedCodeConfig {
+    /// Whether any of them is on.
+    pub fn any(&self) -> bool {
+        *self != Self::default()
+    }
+}

@@ -1,0 +1,108 @@
+//! Every way in which logo-ssl can refuse or fail, each with the next step in its message.
+
+use std::path::{Path, PathBuf};
+
+/// The library's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error a person can act on. [`Error::exit_code`] says what a shell sees.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request itself cannot be met: an unknown preset or key, a value out of range, two
+    /// settings that contradict each other. The message says what would be accepted.
+    #[error("{0}")]
+    Usage(String),
+
+    /// The images are missing, truncated or not what they claim to be.
+    #[error("{path}: {message}", path = .path.display())]
+    Data {
+        /// The file or folder at fault.
+        path: PathBuf,
+        /// What is wrong with it, and what to do about it.
+        message: String,
+    },
+
+    /// The run directory cannot be used as asked: taken, locked, or from another config.
+    #[error("{path}: {message}", path = .path.display())]
+    Run {
+        /// The run directory.
+        path: PathBuf,
+        /// What is wrong with it, and what to do about it.
+        message: String,
+    },
+
+    /// The operating system refused to read or write.
+    #[error("cannot {action} {path}: {source}", path = .path.display())]
+    Io {
+        /// What was attempted, as it reads after "cannot": `read`, `write`, `create`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's own words.
+        source: std::io::Error,
+    },
+
+    /// The loss stopped being a number.
+    #[error(
+        "the loss became {value} at step {step} (epoch {epoch}); the last good checkpoint is {checkpoint}. \
+         Lower optimizer.lr or raise optimizer.warmup_epochs and start again, or resume from it with a lower rate"
+    )]
+    NonFinite {
+        /// Optimiser steps done before this one.
+        step: u64,
+        /// Epoch, counted from 0.
+        epoch: usize,
+        /// The value seen: `NaN`, `inf` or `-inf`.
+        value: f32,
+        /// Where the run can go on from, or "none yet".
+        checkpoint: String,
+    },
+
+    /// A signal asked the run to stop; it has been saved.
+    #[error("stopped by a signal after step {step}; nothing is lost. Go on with: {resume}")]
+    Interrupted {
+        /// Optimiser steps done.
+        step: u64,
+        /// The command that continues the run.
+        resume: String,
+    },
+}
+
+impl Error {
+    /// 2 when the request was wrong, 1 when it was right and could not be met.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Usage(_) => 2,
+            _ => 1,
+        }
+    }
+
+    /// For `map_err`: an I/O error that names its file.
+    pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Error::Io { action, path, source }
+    }
+
+    /// A [`Error::Data`] about `path`.
+    pub fn data(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
+        Error::Data { path: path.as_ref().to_path_buf(), message: message.into() }
+    }
+
+    /// A [`Error::Run`] about `path`.
+    pub fn run(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
+        Error::Run { path: path.as_ref().to_path_buf(), message: message.into() }
+    }
+}
+
+/// `", did you mean `x`?"` when one of `known` is close to `given`, else the list of what there is.
+pub fn suggest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    let nearest = known.iter().map(|name| (strsim::damerau_levenshtein(given, name), *name)).min();
+    match nearest {
+        Some((distance, name)) if distance <= 1 + given.len() / 3 => {
+            format!("did you mean `{name}`?")
+        }
+        _ => format!("expected one of: {}", known.join(", ")),
+    }
+}

@@ -1,0 +1,81 @@
+//! The evidence: how well frozen features tell the classes apart.
+
+pub mod features;
+pub mod knn;
+
+use burn::tensor::Device;
+
+use crate::config::{Config, Features};
+use crate::data::{Dataset, Splits};
+use crate::model::{Network, ResNet};
+use crate::report::metrics::KnnResult;
+use features::FeatureSet;
+
+/// What is evaluated.
+#[derive(Clone, Copy)]
+pub enum Subject<'a> {
+    /// The images themselves: the floor of every encoder.
+    Pixels,
+    /// A network, at the output that the config names.
+    Network(&'a Network),
+    /// A backbone alone.
+    Backbone(&'a ResNet),
+}
+
+/// The kNN of `subject`: the train split is the bank, the test split the queries, both whole.
+///
+/// `progress` is told images done and in all, and returns whether to go on; none is returned when
+/// it says no.
+pub fn knn_of(
+    subject: Subject<'_>,
+    splits: &Splits,
+    config: &Config,
+    device: &Device,
+    mut progress: impl FnMut(usize, usize) -> bool,
+) -> Option<Vec<KnnResult>> {
+    let total = splits.train.len() + splits.test.len();
+    let mut done = 0;
+    let mut count = |images: usize| {
+        done += images;
+        progress(done, total)
+    };
+    let mut of = |dataset: &dyn Dataset| features_of(subject, dataset, config, device, &mut count);
+    let (mut bank, mut test) = (of(splits.train.as_ref())?, of(splits.test.as_ref())?);
+    if config.seed_code.drop_last_bank_batch {
+        drop_last_batch(&mut bank, &mut test, config.optimizer.batch_size);
+    }
+    Some(knn::evaluate(&bank, &test, &config.eval, device))
+}
+
+fn features_of(
+    subject: Subject<'_>,
+    dataset: &dyn Dataset,
+    config: &Config,
+    device: &Device,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Option<FeatureSet> {
+    match subject {
+        Subject::Pixels => Some(features::of_pixels(dataset, config)),
+        Subject::Backbone(backbone) => {
+            features::of_model(|x| backbone.features(x), dataset, config, device, progress)
+        }
+        Subject::Network(network) => {
+            let output = |x| match config.eval.features {
+                Features::Backbone => network.backbone.features(x),
+                Features::Projector => network.embed(x),
+            };
+            features::of_model(output, dataset, config, device, progress)
+        }
+    }
+}
+
+/// The earlier code's error: bank rows of the last partial batch stay zero and keep their labels,
+/// test images of theirs are left out.
+fn drop_last_batch(bank: &mut FeatureSet, test: &mut FeatureSet, batch: usize) {
+    let whole = |set: &FeatureSet| set.len() / batch * batch;
+    let filled = whole(bank) * bank.dim;
+    bank.rows[filled..].fill(0.0);
+    let kept = whole(test);
+    test.rows.truncate(kept * test.dim);
+    test.labels.truncate(kept);
+}

@@ -1,0 +1,161 @@
+//! LoGo on top of a framework: L_lg from its ℓ_s, L_ll and Ω from the learned affinity.
+
+use burn::tensor::Tensor;
+use rand::RngExt;
+
+use super::Framework;
+use crate::model::{Affinity, Embedding, Phase};
+use crate::objective;
+use crate::rng::Generator;
+
+/// The terms of equation 9, each `[1]`. Without LoGo there is L_gg alone.
+pub struct Losses {
+    /// What the encoder minimises.
+    pub total: Tensor<1>,
+    /// L_gg
+    pub global_global: Tensor<1>,
+    /// L_lg and L_ll, with LoGo.
+    pub logo: Option<(Tensor<1>, Tensor<1>)>,
+}
+
+/// How the encoder's loss is put together.
+pub struct Recipe {
+    /// λ of equation 9.
+    pub lambda: f64,
+    /// ℓ_s from the first global view to the second only, as the earlier SimSiam-LoGo code.
+    pub one_sided: bool,
+}
+
+/// The plain framework's loss: L_gg.
+pub fn plain(framework: &dyn Framework, global: &[Embedding; 2], recipe: &Recipe) -> Losses {
+    let global_global = global_global(framework, global, recipe);
+    Losses { total: global_global.clone(), global_global, logo: None }
+}
+
+/// Equation 9, with f_d's weights as constants: neither they nor their gradients are touched.
+pub fn losses(
+    framework: &dyn Framework,
+    affinity: &Affinity,
+    global: &[Embedding; 2],
+    local: &[Embedding; 2],
+    recipe: &Recipe,
+) -> Losses {
+    let affinity = affinity.frozen();
+    with_affinity(framework, &affinity, global, local, recipe)
+}
+
+/// Equation 9 with `affinity` as it is given: trainable weights receive λ L_ll's gradient. Only the
+/// earlier code's behaviour wants that; everything else calls [`losses`].
+pub fn with_affinity(
+    framework: &dyn Framework,
+    affinity: &Affinity,
+    global: &[Embedding; 2],
+    local: &[Embedding; 2],
+    recipe: &Recipe,
+) -> Losses {
+    let global_global = global_global(framework, global, recipe);
+    let targets = [&global[0], &global[1]].map(stop_gradient);
+    let local_global = objective::local_global(local, &targets, |l, g| framework.similarity(l, g));
+    let [l1, l2] = local;
+    let affinities = affinity.forward(l1.z.clone(), l2.z.clone(), Phase::Eval);
+    let local_local = objective::local_local(affinities);
+    let total = objective::encoder_loss(
+        global_global.clone(),
+        local_global.clone(),
+        local_local.clone(),
+        recipe.lambda,
+    );
+    Losses { total, global_global, logo: Some((local_global, local_local)) }
+}
+
+fn global_global(framework: &dyn Framework, global: &[Embedding; 2], recipe: &Recipe) -> Tensor<1> {
+    match recipe.one_sided {
+        true => framework.similarity(&global[0], &global[1]),
+        false => objective::global_global(global, |a, b| framework.similarity(a, b)),
+    }
+}
+
+fn stop_gradient(embedding: &Embedding) -> Embedding {
+    Embedding { z: embedding.z.clone().detach(), p: embedding.p.clone().detach() }
+}
+
+/// What f_d says of pairs from the same and from different images, `[batch]` each.
+pub struct Affinities {
+    /// f_d(z^l_1, z^l_2) of one image.
+    pub same: Tensor<1>,
+    /// f_d(z^l_1, z^l-) with z^l- another image's first local embedding.
+    pub different: Tensor<1>,
+}
+
+impl Affinities {
+    /// Equation 6's Ω, to be maximised.
+    pub fn omega(&self) -> Tensor<1> {
+        objective::omega(self.same.clone(), self.different.clone())
+    }
+}
+
+/// f_d on the batch's pairs, its inputs detached: Ω never trains the encoder.
+///
+/// Positives and negatives pass as one batch of `2 batch` rows, so both are normalised by the same
+/// statistics; separate passes would centre each on its own mean, which is what tells them apart.
+pub fn affinities(affinity: &Affinity, local: &[Embedding; 2], negatives: &[usize]) -> Affinities {
+    let [first, second] = [&local[0], &local[1]].map(|view| view.z.clone().detach());
+    let other = objective::reorder(first.clone(), negatives);
+    let batch = negatives.len();
+    let anchors = Tensor::cat(vec![first.clone(), first], 0);
+    let partners = Tensor::cat(vec![second, other], 0);
+    let both = affinity.forward(anchors, partners, Phase::Train);
+    Affinities { same: both.clone().narrow(0, 0, batch), different: both.narrow(0, batch, batch) }
+}
+
+/// A random permutation of `0..count` in which nothing stays in its place (one cycle, by Sattolo's
+/// algorithm), so that a negative is never the image itself.
+///
+/// # Panics
+/// If `count < 2`: there is no other image.
+pub fn derangement(count: usize, rng: &mut Generator) -> Vec<usize> {
+    assert!(count >= 2, "a negative needs a second image");
+    let mut order: Vec<usize> = (0..count).collect();
+    for last in (1..count).rev() {
+        order.swap(last, rng.random_range(0..last));
+    }
+    order
+}
+
+/// Any random permutation; the earlier code's, in which an image can be its own negative.
+pub fn permutation(count: usize, rng: &mut Generator) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    for last in (1..count).rev() {
+        order.swap(last, rng.random_range(0..=last));
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::{Stream, generator};
+
+    #[test]
+    fn a_negative_is_never_the_image_itself() {
+        for draw in 0..2_000 {
+            for count in [2, 3, 7, 64] {
+                let mut rng = generator(5, Stream::Negative, draw, 0, 0);
+                let order = derangement(count, &mut rng);
+                assert!(order.iter().enumerate().all(|(image, &negative)| image != negative));
+                let mut sorted = order;
+                sorted.sort_unstable();
+                assert_eq!(sorted, (0..count).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn the_earlier_codes_permutation_can_repeat_the_image() {
+        let repeats = (0..200).any(|draw| {
+            let mut rng = generator(5, Stream::Negative, draw, 0, 0);
+            permutation(8, &mut rng).iter().enumerate().any(|(i, &k)| i == k)
+        });
+        assert!(repeats);
+    }
+}

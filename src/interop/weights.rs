@@ -1,0 +1,63 @@
+//! `weights.safetensors`: the backbone alone, under torchvision's names.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+
+use super::tensors;
+use crate::config::Config;
+use crate::model::params::{self, State};
+use crate::model::{Blocks, Initializer, Network, ResNet};
+use crate::presets;
+use crate::{Error, Result};
+
+/// What a checkpoint puts before the backbone's names.
+const IN_CHECKPOINT: &str = "network.backbone.";
+
+/// Writes the backbone of `network`; its config goes along as metadata.
+///
+/// # Errors
+/// [`Error::Io`] naming the file.
+pub fn write(path: &Path, network: &Network, config: &Config) -> Result<()> {
+    tensors::write(path, &params::state(&network.backbone, ""), presets::to_toml(config))
+}
+
+/// A backbone from a weights file, or from a checkpoint, in evaluation mode on `device`.
+///
+/// Depth and width are read off the tensors, so that files of other programs work too.
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::Data`] naming the file.
+pub fn read(path: &Path, device: &Device) -> Result<ResNet> {
+    let (state, _) = tensors::read(path)?;
+    let state = backbone_of(state);
+    let unusable = |problem: String| Error::data(path, format!("no ResNet backbone: {problem}"));
+    let (blocks, width) = shape_of(&state).map_err(unusable)?;
+    let fresh = ResNet::cifar(blocks, width, &mut Initializer::new(0, device));
+    params::load(fresh, "", &state).map_err(unusable)
+}
+
+fn backbone_of(state: State) -> State {
+    let inside: State = state
+        .iter()
+        .filter_map(|(name, data)| {
+            name.strip_prefix(IN_CHECKPOINT).map(|short| (short.to_owned(), data.clone()))
+        })
+        .collect();
+    if inside.is_empty() { state } else { inside }
+}
+
+/// Blocks of each stage, and the width.
+fn shape_of(state: &State) -> Result<(Blocks, usize), String> {
+    let stem = state.get("conv1.weight").ok_or("it has no tensor `conv1.weight`")?;
+    let &[width, 3, 3, 3] = stem.shape().as_slice() else {
+        return Err(format!("its stem has shape {:?}, expected [width, 3, 3, 3]", stem.shape()));
+    };
+    let blocks = [1, 2, 3, 4].map(|stage| {
+        (0..).take_while(|b| state.contains_key(&format!("layer{stage}.{b}.conv1.weight"))).count()
+    });
+    match blocks.contains(&0) {
+        true => Err("it lacks one of layer1 to layer4".to_owned()),
+        false => Ok((blocks, width)),
+    }
+}

@@ -1,0 +1,9 @@
+//! The `logo-ssl` command: a thin layer over the library.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

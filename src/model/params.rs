@@ -1,0 +1,168 @@
+//! A module's tensors by name: what checkpoints, weight files and optimisers see.
+//!
+//! Names are the paths of the fields (`backbone.layer1.0.conv1.weight`), which are PyTorch's.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Gradients, Tensor, TensorData};
+
+/// Tensors by name, in f32.
+pub type State = BTreeMap<String, TensorData>;
+
+/// The parameters and running statistics of `module`, each name behind `prefix`.
+pub fn state(module: &impl Module, prefix: &str) -> State {
+    let mut collector = Collector { path: Path::new(prefix), state: State::new() };
+    module.visit(&mut collector);
+    collector.state
+}
+
+/// `module` with every tensor replaced by the one of its name in `state`.
+///
+/// # Errors
+/// A sentence naming the first tensor that is missing or has another shape.
+pub fn load<M: Module>(module: M, prefix: &str, state: &State) -> Result<M, String> {
+    let mut loader = Loader { path: Path::new(prefix), state, problem: None };
+    let module = module.map(&mut loader);
+    match loader.problem {
+        Some(problem) => Err(problem),
+        None => Ok(module),
+    }
+}
+
+/// The gradients of the trained parameters of `module`, each flattened to one axis.
+pub fn gradients(
+    module: &impl Module,
+    prefix: &str,
+    gradients: &Gradients,
+) -> BTreeMap<String, Tensor<1>> {
+    let mut reader = GradientReader { path: Path::new(prefix), gradients, found: BTreeMap::new() };
+    module.visit(&mut reader);
+    reader.found
+}
+
+/// Replaces every trained parameter by what `update(name, flattened value)` returns.
+pub fn update<M: Module>(
+    module: M,
+    prefix: &str,
+    update: impl FnMut(&str, Tensor<1>) -> Tensor<1>,
+) -> M {
+    module.map(&mut Updater { path: Path::new(prefix), update })
+}
+
+/// Where in the module a visitor stands.
+struct Path(Vec<String>);
+
+impl Path {
+    fn new(prefix: &str) -> Self {
+        Self(if prefix.is_empty() { Vec::new() } else { vec![prefix.to_owned()] })
+    }
+
+    fn name(&self) -> String {
+        self.0.join(".")
+    }
+}
+
+/// Keeps `self.path` in step with the traversal.
+macro_rules! track_path {
+    () => {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.0.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.0.pop();
+        }
+    };
+}
+
+struct Collector {
+    path: Path,
+    state: State,
+}
+
+impl ModuleVisitor for Collector {
+    track_path!();
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.state.insert(self.path.name(), param.val().inner().into_data());
+    }
+}
+
+struct Loader<'a> {
+    path: Path,
+    state: &'a State,
+    problem: Option<String>,
+}
+
+impl ModuleMapper for Loader<'_> {
+    track_path!();
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = self.path.name();
+        let Some(data) = self.state.get(&name) else {
+            self.problem.get_or_insert(format!("it has no tensor `{name}`"));
+            return param;
+        };
+        let expected = param.lazy_shape();
+        if *data.shape() != expected {
+            self.problem.get_or_insert(format!(
+                "`{name}` has shape {:?}, expected {expected:?}",
+                data.shape()
+            ));
+            return param;
+        }
+        replace(param, |old| Tensor::from_data(data.clone(), &old.device().inner()))
+    }
+}
+
+struct GradientReader<'a> {
+    path: Path,
+    gradients: &'a Gradients,
+    found: BTreeMap<String, Tensor<1>>,
+}
+
+impl ModuleVisitor for GradientReader<'_> {
+    track_path!();
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = param.val().grad(self.gradients) {
+            self.found.insert(self.path.name(), gradient.flatten(0, D - 1));
+        }
+    }
+}
+
+struct Updater<F> {
+    path: Path,
+    update: F,
+}
+
+impl<F: FnMut(&str, Tensor<1>) -> Tensor<1>> ModuleMapper for Updater<F> {
+    track_path!();
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if !param.is_require_grad() {
+            return param;
+        }
+        let name = self.path.name();
+        replace(param, |old| {
+            let shape = old.shape();
+            (self.update)(&name, old.inner().flatten(0, D - 1)).reshape(shape)
+        })
+    }
+}
+
+/// `param` with another value, given and returned without autodiff; whether it is trained stays.
+fn replace<const D: usize>(
+    param: Param<Tensor<D>>,
+    value: impl FnOnce(Tensor<D>) -> Tensor<D>,
+) -> Param<Tensor<D>> {
+    param.map(|old| {
+        let (trained, differentiable) = (old.is_require_grad(), old.is_autodiff());
+        let new = value(old);
+        match differentiable {
+            true => new.autodiff().set_require_grad(trained),
+            false => new,
+        }
+    })
+}

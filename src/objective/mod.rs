@@ -1,0 +1,105 @@
+//! The equations, one function each, numbered as in the LoGo paper (Zhang et al., CVPR 2022).
+//!
+//! Pure functions of tensors: no model, no state. `sg` is stop-gradient. Expectations are means
+//! over the batch.
+
+use burn::tensor::{Int, Tensor, activation::log_softmax};
+
+/// The least norm a vector is divided by, as PyTorch's `cosine_similarity` and `normalize`.
+const LEAST_NORM: f64 = 1e-8;
+
+/// Rows of unit length, `[batch, dim]`.
+pub fn normalise(z: Tensor<2>) -> Tensor<2> {
+    let norm = z.clone().square().sum_dim(1).sqrt().clamp_min(LEAST_NORM);
+    z / norm
+}
+
+/// The mean cosine of the rows of `a` with those of `b`, `[1]`.
+pub fn mean_cosine(a: Tensor<2>, b: Tensor<2>) -> Tensor<1> {
+    (normalise(a) * normalise(b)).sum_dim(1).mean()
+}
+
+/// Equation 1: L_nce(z, z⁺, z⁻) = -log( exp(z·z⁺/τ) / (exp(z·z⁺/τ) + Σ exp(z·z⁻/τ)) ).
+///
+/// `z` and `positive` are `[batch, dim]`, `negatives` `[count, dim]` and shared by the batch; all
+/// are normalised here.
+pub fn info_nce(
+    z: Tensor<2>,
+    positive: Tensor<2>,
+    negatives: Tensor<2>,
+    temperature: f64,
+) -> Tensor<1> {
+    let (z, positive, negatives) = (normalise(z), normalise(positive), normalise(negatives));
+    let same = (z.clone() * positive).sum_dim(1);
+    let different = z.matmul(negatives.transpose());
+    let logits = Tensor::cat(vec![same, different], 1) / temperature;
+    -log_softmax(logits, 1).narrow(1, 0, 1).mean()
+}
+
+/// Equation 1 with the batch's other rows of `target` as the negatives of each row of `z`
+/// (SimCLR, Chen et al., 2020, with the negatives of the other view). Both are `[batch, dim]`.
+pub fn info_nce_in_batch(z: Tensor<2>, target: Tensor<2>, temperature: f64) -> Tensor<1> {
+    let batch = z.dims()[0];
+    let logits = normalise(z).matmul(normalise(target).transpose()) / temperature;
+    let diagonal = Tensor::<2>::eye(batch, &logits.device());
+    -(log_softmax(logits, 1) * diagonal).sum() / batch as f64
+}
+
+/// Equation 2: L_cos(z1, z2) = -h(z1)/‖h(z1)‖ · sg(z2)/‖z2‖, with `p` = h(z1) and `z` = z2, both
+/// `[batch, dim]`.
+pub fn cosine(p: Tensor<2>, z: Tensor<2>) -> Tensor<1> {
+    -mean_cosine(p, z.detach())
+}
+
+/// Equation 3: L_gg = E[ℓ_s(z^g_1, z^g_2)], averaged over both directions as SimSiam has it.
+pub fn global_global<T>(global: &[T; 2], similarity: impl Fn(&T, &T) -> Tensor<1>) -> Tensor<1> {
+    let [first, second] = global;
+    (similarity(first, second) + similarity(second, first)) / 2.0
+}
+
+/// Equation 4: L_lg = E[Σ_i ℓ_s(z^l_i, sg(z^g_1)) + ℓ_s(z^l_i, sg(z^g_2))].
+///
+/// `global` must already be detached; that is the caller's `sg`.
+pub fn local_global<T>(
+    local: &[T; 2],
+    global: &[T; 2],
+    similarity: impl Fn(&T, &T) -> Tensor<1>,
+) -> Tensor<1> {
+    let [l1, l2] = local;
+    let [g1, g2] = global;
+    similarity(l1, g1) + similarity(l1, g2) + similarity(l2, g1) + similarity(l2, g2)
+}
+
+/// Equation 5: L_ll = E[ℓ_a(z^l_1, z^l_2)] from the affinities of the batch, `[batch]`.
+pub fn local_local(affinities: Tensor<1>) -> Tensor<1> {
+    affinities.mean()
+}
+
+/// Equation 6: Ω = E_same[f_d] - E_different[f_d], to be maximised over f_d's weights. Both are
+/// affinities, `[batch]`.
+pub fn omega(same: Tensor<1>, different: Tensor<1>) -> Tensor<1> {
+    same.mean() - different.mean()
+}
+
+/// Equation 9, one batch of it: L_gg + L_lg + λ L_ll.
+pub fn encoder_loss(
+    global_global: Tensor<1>,
+    local_global: Tensor<1>,
+    local_local: Tensor<1>,
+    lambda: f64,
+) -> Tensor<1> {
+    global_global + local_global + local_local * lambda
+}
+
+/// The mean over dimensions of the standard deviation over the batch of normalised embeddings:
+/// about 1/√dim when healthy, 0 when collapsed (SimSiam, section 4.1). `z` is `[batch, dim]`.
+pub fn embedding_std(z: Tensor<2>) -> Tensor<1> {
+    normalise(z).var_bias(0).sqrt().mean()
+}
+
+/// The rows of `z` in another order.
+pub fn reorder(z: Tensor<2>, rows: &[usize]) -> Tensor<2> {
+    let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+    let rows = Tensor::<1, Int>::from_data(rows.as_slice(), &z.device());
+    z.select(0, rows)
+}

@@ -1,0 +1,273 @@
+//! How a config is put together: preset < file < flags, every key and value checked.
+
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use crate::config::{Config, CropConfig, FrameworkName};
+use crate::error::suggest;
+use crate::{Error, Result};
+
+/// The presets, as they are embedded in the binary. Each is complete: it names every key.
+pub const PRESETS: [(&str, &str); 4] = [
+    ("quickstart", include_str!("../configs/quickstart.toml")),
+    ("cifar10", include_str!("../configs/cifar10.toml")),
+    ("cifar10-seed", include_str!("../configs/cifar10-seed.toml")),
+    ("cifar10-cpu", include_str!("../configs/cifar10-cpu.toml")),
+];
+
+/// The commented text of a preset.
+///
+/// # Errors
+/// [`Error::Usage`] with the nearest name when there is none of that name.
+pub fn preset_text(name: &str) -> Result<&'static str> {
+    let found = PRESETS.iter().find(|(known, _)| *known == name);
+    found.map(|(_, text)| *text).ok_or_else(|| {
+        let names = PRESETS.iter().map(|(known, _)| *known);
+        Error::Usage(format!("there is no preset `{name}`: {}", suggest(name, names)))
+    })
+}
+
+/// A config in the making. Later layers win; each is checked against the preset's keys.
+pub struct Layers {
+    table: Table,
+}
+
+impl Layers {
+    /// Starts from the preset called `name`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when there is none of that name.
+    pub fn preset(name: &str) -> Result<Self> {
+        let table = parse(preset_text(name)?, &format!("preset {name}"))?;
+        Ok(Self { table })
+    }
+
+    /// Lays the TOML file at `path` on top.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read, [`Error::Usage`] when it is no TOML or has unknown keys.
+    pub fn file(mut self, path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let origin = path.display().to_string();
+        let layer = parse(&text, &origin)?;
+        merge(&mut self.table, layer, &mut Vec::new(), &origin)?;
+        Ok(self)
+    }
+
+    /// Lays one `key.path=value` on top; the value is TOML, or else a plain string.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when there is no `=`, or no such key.
+    pub fn set(mut self, assignment: &str) -> Result<Self> {
+        let Some((key, value)) = assignment.split_once('=') else {
+            return Err(Error::Usage(format!(
+                "`{assignment}` is no assignment; write it as key=value, for example optimizer.lr=0.1"
+            )));
+        };
+        let value = value.trim();
+        let parsed = format!("v = {value}").parse::<Table>().ok().and_then(|mut t| t.remove("v"));
+        let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
+        let mut layer = value;
+        for part in key.trim().rsplit('.') {
+            layer = Value::Table(Table::from_iter([(part.to_owned(), layer)]));
+        }
+        if let Value::Table(layer) = layer {
+            merge(&mut self.table, layer, &mut Vec::new(), "--set")?;
+        }
+        Ok(self)
+    }
+
+    /// The finished, validated config.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] naming the first value of a wrong type or out of range, or two settings
+    /// that contradict each other.
+    pub fn build(self) -> Result<Config> {
+        let config: Config = self
+            .table
+            .try_into()
+            .map_err(|error: toml::de::Error| Error::Usage(format!("config: {}", tidy(&error))))?;
+        validate(&config)?;
+        Ok(config)
+    }
+}
+
+/// Reads back the `config.toml` of a run.
+///
+/// # Errors
+/// [`Error::Run`] when it is missing or damaged.
+pub fn read_run_config(path: &Path) -> Result<Config> {
+    let damaged = |message: String| Error::Run { path: PathBuf::from(path), message };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| damaged(format!("cannot be read ({error}); is this a run directory?")))?;
+    let config =
+        toml::from_str(&text).map_err(|error| damaged(format!("is damaged: {}", tidy(&error))))?;
+    validate(&config)?;
+    Ok(config)
+}
+
+/// All values of `config`, resolved, as TOML.
+pub fn to_toml(config: &Config) -> String {
+    toml::to_string(config).expect("a config is made of TOML's own types")
+}
+
+fn parse(text: &str, origin: &str) -> Result<Table> {
+    text.parse::<Table>()
+        .map_err(|error| Error::Usage(format!("{origin} is no valid TOML: {}", tidy(&error))))
+}
+
+/// TOML's error without the trailing line break.
+fn tidy(error: &toml::de::Error) -> String {
+    error.to_string().trim_end().to_owned()
+}
+
+fn merge(base: &mut Table, layer: Table, path: &mut Vec<String>, origin: &str) -> Result<()> {
+    for (key, value) in layer {
+        path.push(key.clone());
+        let dotted = path.join(".");
+        if !base.contains_key(&key) {
+            let known = base.keys().map(String::as_str);
+            let hint = suggest(&key, known);
+            return Err(Error::Usage(format!("unknown key `{dotted}` in {origin}: {hint}")));
+        }
+        match (&mut base[&key], value) {
+            (Value::Table(inner), Value::Table(layer)) => merge(inner, layer, path, origin)?,
+            (Value::Table(_), _) => {
+                return Err(Error::Usage(format!(
+                    "`{dotted}` in {origin} is a section, not a value"
+                )));
+            }
+            (Value::Float(old), Value::Integer(new)) => *old = new as f64,
+            (old, new) => *old = new,
+        }
+        path.pop();
+    }
+    Ok(())
+}
+
+/// Refuses values out of range and settings that contradict each other.
+///
+/// # Errors
+/// [`Error::Usage`] naming the first such key, and what would do.
+pub fn validate(config: &Config) -> Result<()> {
+    let checks = [
+        validate_views(config),
+        validate_model(config),
+        validate_training(config),
+        validate_eval(config),
+        validate_seed_code(config),
+    ];
+    match checks.into_iter().find_map(Result::err) {
+        Some(message) => Err(Error::Usage(message)),
+        None => Ok(()),
+    }
+}
+
+type Check = Result<(), String>;
+
+fn ensure(holds: bool, message: impl FnOnce() -> String) -> Check {
+    if holds { Ok(()) } else { Err(message()) }
+}
+
+fn in_range<T: PartialOrd + std::fmt::Display>(key: &str, value: T, least: T, most: T) -> Check {
+    ensure(value >= least && value <= most, || {
+        format!("{key} = {value} is out of range: expected {least} to {most}")
+    })
+}
+
+fn validate_views(config: &Config) -> Check {
+    let views = &config.views;
+    validate_crop("views.global", &views.global)?;
+    validate_crop("views.local", &views.local)?;
+    in_range("views.flip", views.flip, 0.0, 1.0)?;
+    in_range("views.grayscale", views.grayscale, 0.0, 1.0)?;
+    let jitter = &views.jitter;
+    in_range("views.jitter.probability", jitter.probability, 0.0, 1.0)?;
+    in_range("views.jitter.brightness", jitter.brightness, 0.0, 10.0)?;
+    in_range("views.jitter.contrast", jitter.contrast, 0.0, 10.0)?;
+    in_range("views.jitter.saturation", jitter.saturation, 0.0, 10.0)?;
+    in_range("views.jitter.hue", jitter.hue, 0.0, 0.5)?;
+    in_range("views.blur.probability", views.blur.probability, 0.0, 1.0)?;
+    let [least, most] = views.blur.sigma;
+    ensure(least > 0.0 && least <= most, || {
+        format!("views.blur.sigma = [{least}, {most}] must be two positive numbers in rising order")
+    })?;
+    ensure(config.data.std.iter().all(|&std| std > 0.0), || {
+        "data.std must be positive in every channel".to_owned()
+    })
+}
+
+fn validate_crop(key: &str, crop: &CropConfig) -> Check {
+    in_range(&format!("{key}.size"), crop.size, 8, 512)?;
+    let [least, most] = crop.area;
+    ensure(0.0 < least && least <= most && most <= 1.0, || {
+        format!(
+            "{key}.area = [{least}, {most}] must be two shares of the image in rising order, above 0 and at most 1"
+        )
+    })?;
+    let [narrow, wide] = crop.aspect;
+    ensure(0.0 < narrow && narrow <= wide, || {
+        format!("{key}.aspect = [{narrow}, {wide}] must be two positive ratios in rising order")
+    })
+}
+
+fn validate_model(config: &Config) -> Check {
+    let model = &config.model;
+    in_range("model.width", model.width, 1, 1024)?;
+    in_range("model.projector.layers", model.projector.layers, 1, 8)?;
+    in_range("model.projector.hidden", model.projector.hidden, 1, 65_536)?;
+    in_range("model.projector.dim", model.projector.dim, 2, 65_536)?;
+    let simsiam = config.framework.name == FrameworkName::Simsiam;
+    ensure(!simsiam || model.predictor.hidden > 0, || {
+        "framework.name = \"simsiam\" needs a predictor: model.predictor.hidden = 0 contradicts it \
+         (SimSiam collapses without one); set it to a quarter of model.projector.dim"
+            .to_owned()
+    })?;
+    in_range("affinity.depth", config.affinity.depth, 1, 64)?;
+    in_range("affinity.width", config.affinity.width, 1, 65_536)?;
+    in_range("affinity.lambda", config.affinity.lambda, 0.0, 1e6)?;
+    in_range("affinity.lr", config.affinity.lr, 0.0, 1e6)
+}
+
+fn validate_training(config: &Config) -> Check {
+    let optimizer = &config.optimizer;
+    in_range("optimizer.epochs", optimizer.epochs, 1, 1_000_000)?;
+    in_range("optimizer.batch_size", optimizer.batch_size, 2, 1 << 20)?;
+    in_range("optimizer.lr", optimizer.lr, 0.0, 1e6)?;
+    in_range("optimizer.momentum", optimizer.momentum, 0.0, 0.999_999)?;
+    in_range("optimizer.weight_decay", optimizer.weight_decay, 0.0, 1e3)?;
+    let epochs = optimizer.epochs as f64;
+    ensure((0.0..epochs).contains(&optimizer.warmup_epochs), || {
+        format!(
+            "optimizer.warmup_epochs = {} contradicts optimizer.epochs = {epochs}: warm-up must end before training does",
+            optimizer.warmup_epochs
+        )
+    })?;
+    let (limit, batch) = (config.data.limit, optimizer.batch_size);
+    ensure(limit == 0 || limit >= batch, || {
+        format!(
+            "data.limit = {limit} contradicts optimizer.batch_size = {batch}: there would be no whole batch; \
+             raise the one or lower the other"
+        )
+    })?;
+    in_range("framework.temperature", config.framework.temperature, 1e-3, 1e3)
+}
+
+fn validate_eval(config: &Config) -> Check {
+    let eval = &config.eval;
+    ensure(!eval.k.is_empty(), || {
+        "eval.k is empty: name at least one k, for example [1]".to_owned()
+    })?;
+    for &k in &eval.k {
+        in_range("eval.k", k, 1, 100_000)?;
+    }
+    in_range("eval.temperature", eval.temperature, 1e-3, 1e3)
+}
+
+fn validate_seed_code(config: &Config) -> Check {
+    ensure(config.preset == "cifar10-seed" || !config.seed_code.any(), || {
+        "seed_code.* repeats errors of earlier code; they are offered under --preset cifar10-seed alone"
+            .to_owned()
+    })
+}

@@ -1,0 +1,195 @@
+//! Evidence: the logs of a run, its plots and its report, all made from the run directory alone.
+
+mod figure;
+pub mod html;
+pub mod metrics;
+pub mod plots;
+pub mod preview;
+#[cfg(test)]
+mod synthetic;
+
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use crate::{Error, Result};
+
+/// Draws `plots/` and writes `report.html` from what a run directory holds; returns the latter's
+/// path.
+///
+/// # Errors
+/// [`Error::Run`] when `run_dir` holds no run, [`Error::Data`] when a log is broken, [`Error::Io`]
+/// when something cannot be read or written.
+pub fn generate(run_dir: &Path) -> Result<PathBuf> {
+    let config_toml = required(run_dir, "config.toml")?;
+    let config = Settings::parse(run_dir, &config_toml)?;
+    let records =
+        metrics::read(&run_dir.join("metrics.jsonl")).map_err(|e| no_metrics(run_dir, e))?;
+    let timings = optional(metrics::read(&run_dir.join("timings.jsonl")))?;
+    let preview_path = run_dir.join("preview.png");
+    let preview =
+        optional(std::fs::read(&preview_path).map(Some).map_err(Error::io("read", &preview_path)))?;
+    plots::write_all(&records, config.embedding_dim, &run_dir.join("plots"))?;
+    let path = run_dir.join("report.html");
+    let again = format!(
+        "logo-ssl pretrain --preset {} --config config.toml --run-dir ../again",
+        config.preset
+    );
+    let input = html::ReportInput {
+        name: &name(run_dir),
+        preset: &config.preset,
+        seed: config.seed,
+        embedding_dim: config.embedding_dim,
+        config_toml: &config_toml,
+        records: &records,
+        timings: &timings,
+        version: env!("CARGO_PKG_VERSION"),
+        preview: preview.as_deref(),
+        commands: &[&again],
+    };
+    html::write(&input, &path)?;
+    Ok(path)
+}
+
+/// What a report needs of the config. Read key by key, so that a report can still be made of a run
+/// whose config an earlier or later version wrote.
+struct Settings {
+    preset: String,
+    seed: i64,
+    embedding_dim: usize,
+}
+
+impl Settings {
+    fn parse(run_dir: &Path, text: &str) -> Result<Self> {
+        let path = run_dir.join("config.toml");
+        let table: Table = text.parse().map_err(|e| Error::data(&path, format!("no TOML: {e}")))?;
+        let missing = |key: &str| {
+            Error::data(
+                &path,
+                format!("`{key}` is missing or of the wrong kind; restore the file the run wrote"),
+            )
+        };
+        let projector = table.get("model").and_then(|model| model.get("projector"));
+        let dim = projector.and_then(|projector| projector.get("dim")).and_then(Value::as_integer);
+        let dim = dim.and_then(|dim| usize::try_from(dim).ok()).filter(|&dim| dim > 0);
+        Ok(Self {
+            preset: table
+                .get("preset")
+                .and_then(Value::as_str)
+                .ok_or_else(|| missing("preset"))?
+                .to_owned(),
+            seed: table.get("seed").and_then(Value::as_integer).ok_or_else(|| missing("seed"))?,
+            embedding_dim: dim.ok_or_else(|| missing("model.projector.dim"))?,
+        })
+    }
+}
+
+fn required(run_dir: &Path, name: &str) -> Result<String> {
+    let path = run_dir.join(name);
+    std::fs::read_to_string(&path).map_err(Error::io("read", &path)).map_err(|error| match error {
+        error if is_missing(&error) => Error::run(
+            run_dir,
+            format!(
+                "this is no run directory: it has no {name}; give the folder that a training run \
+                 wrote"
+            ),
+        ),
+        error => error,
+    })
+}
+
+fn no_metrics(run_dir: &Path, error: Error) -> Error {
+    match error {
+        error if is_missing(&error) => Error::run(
+            run_dir,
+            "this run has logged nothing yet: there is no metrics.jsonl; train it first, then ask \
+             for its report",
+        ),
+        error => error,
+    }
+}
+
+/// `T::default()` in place of a file that is not there.
+fn optional<T: Default>(read: Result<T>) -> Result<T> {
+    match read {
+        Err(error) if is_missing(&error) => Ok(T::default()),
+        other => other,
+    }
+}
+
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// A run is called as its folder.
+fn name(run_dir: &Path) -> String {
+    // `.` and `runs/..` have a name only once they are resolved.
+    let resolved = run_dir.canonicalize().unwrap_or_else(|_| run_dir.to_path_buf());
+    resolved
+        .file_name()
+        .map_or_else(|| "run".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::metrics::Record;
+    use super::*;
+
+    const CONFIG: &str = "preset = \"quickstart\"\nseed = 7\n[model]\nprojector = { dim = 128 }\n";
+
+    fn write_log(dir: &Path, name: &str, records: &[Record]) {
+        let lines: Vec<_> = records.iter().map(|r| serde_json::to_string(r).unwrap()).collect();
+        std::fs::write(dir.join(name), lines.join("\n") + "\n").unwrap();
+    }
+
+    #[test]
+    fn a_run_directory_gets_its_plots_and_report() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("config.toml"), CONFIG).unwrap();
+        write_log(dir.path(), "metrics.jsonl", &synthetic::records(2, true));
+        let path = generate(dir.path()).unwrap();
+        assert_eq!(path, dir.path().join("report.html"));
+        let plain = std::fs::read_to_string(&path).unwrap();
+        assert!(!plain.contains("images / second") && !plain.contains("data:image/png"));
+        assert!(dir.path().join("plots/knn.png").is_file());
+
+        write_log(dir.path(), "timings.jsonl", &synthetic::timings(2));
+        std::fs::write(dir.path().join("preview.png"), b"\x89PNG").unwrap();
+        generate(dir.path()).unwrap();
+        let full = std::fs::read_to_string(&path).unwrap();
+        assert!(
+            full.contains("images / second") && full.contains("data:image/png;base64,iVBORw==")
+        );
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 6, "no partial file is left");
+    }
+
+    #[test]
+    fn the_same_run_gives_the_same_report() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("config.toml"), CONFIG).unwrap();
+        write_log(dir.path(), "metrics.jsonl", &synthetic::records(1, false));
+        let first = std::fs::read(generate(dir.path()).unwrap()).unwrap();
+        assert_eq!(std::fs::read(generate(dir.path()).unwrap()).unwrap(), first);
+    }
+
+    #[test]
+    fn a_folder_that_is_no_run_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = generate(dir.path()).unwrap_err();
+        assert!(matches!(error, Error::Run { .. }), "{error}");
+        assert!(error.to_string().contains("no run directory"), "{error}");
+
+        std::fs::write(dir.path().join("config.toml"), CONFIG).unwrap();
+        let error = generate(dir.path()).unwrap_err();
+        assert!(matches!(error, Error::Run { .. }), "{error}");
+        assert!(error.to_string().contains("no metrics.jsonl"), "{error}");
+    }
+
+    #[test]
+    fn a_config_without_the_embeddings_dimension_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("config.toml"), "preset = \"x\"\nseed = 1\n").unwrap();
+        let error = generate(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("config.toml: `model.projector.dim`"), "{error}");
+    }
+}

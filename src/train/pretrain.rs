@@ -1,0 +1,429 @@
+//! The training loop: views in, updates, evidence and checkpoints out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::checkpoint::{self, Position};
+use super::learner::{Learner, Rates, Views};
+use super::run_dir::{Log, RunDir};
+use super::schedule::Schedule;
+use crate::augment::views::ViewMaker;
+use crate::config::Config;
+use crate::data::loader::{Loader, LoaderPlan, ViewBatch, epoch_order};
+use crate::data::{Dataset, Splits};
+use crate::eval;
+use crate::framework::logo;
+use crate::interop::weights;
+use crate::presets;
+use crate::report::metrics::{Health, Knn, KnnSource, Record};
+use crate::rng::{Stream, generator};
+use crate::{Error, Result};
+
+/// Batches each loader thread may have ready.
+const PREFETCH: usize = 2;
+/// Embeddings whose std is below this share of 1/√dim count as collapsing.
+const COLLAPSE: f64 = 0.1;
+
+/// What happens during a run, for whoever shows it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The run begins, or goes on, after `done` of `total` steps.
+    Started {
+        /// Steps done before.
+        done: u64,
+        /// Steps in all.
+        total: u64,
+        /// Steps an epoch.
+        steps_per_epoch: u64,
+    },
+    /// One update is done.
+    Step {
+        /// Updates done.
+        step: u64,
+        /// What the update reports.
+        health: &'a Health,
+        /// Training speed since the last step.
+        images_per_second: f64,
+    },
+    /// An epoch is done; its means.
+    Epoch {
+        /// Epochs done.
+        epoch: usize,
+        /// Means over the epoch's steps.
+        health: &'a Health,
+    },
+    /// Features for a kNN are being made.
+    Evaluating {
+        /// Of what.
+        source: KnnSource,
+        /// Images done.
+        done: usize,
+        /// Images in all.
+        total: usize,
+    },
+    /// A kNN result.
+    Knn(&'a Knn),
+    /// Something is not as it should be, though the run goes on.
+    Warning(String),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Updates done.
+    pub steps: u64,
+    /// The last kNN of the trained network, and the two floors.
+    pub knn: Vec<Knn>,
+}
+
+/// A run under way.
+pub struct Pretraining<'a> {
+    config: &'a Config,
+    dir: &'a RunDir,
+    splits: Splits,
+    device: Device,
+    workers: usize,
+    checkpoint_every: u64,
+    stop: &'a AtomicBool,
+    show: &'a mut dyn FnMut(Event<'_>),
+    learner: Learner,
+    schedule: Schedule,
+    views: Arc<ViewMaker>,
+    position: Position,
+    metrics: Log,
+    timings: Log,
+    steps_per_epoch: u64,
+    warned_of_collapse: bool,
+}
+
+/// What a run needs from outside.
+pub struct Setup<'a> {
+    /// The experiment.
+    pub config: &'a Config,
+    /// Where its results go.
+    pub dir: &'a RunDir,
+    /// Its images.
+    pub splits: Splits,
+    /// Where it computes, without autodiff.
+    pub device: Device,
+    /// Threads that make views.
+    pub workers: usize,
+    /// Steps between two checkpoints within an epoch; the result does not depend on it.
+    pub checkpoint_every: u64,
+    /// Set to have the run save itself and stop after the current step.
+    pub stop: &'a AtomicBool,
+    /// Told of everything that happens.
+    pub show: &'a mut dyn FnMut(Event<'_>),
+}
+
+/// Trains from the last checkpoint of `setup.dir`, or from the beginning, to the end.
+///
+/// # Errors
+/// [`Error::NonFinite`] when the loss or a gradient stops being a number, [`Error::Interrupted`]
+/// when `stop` was set, [`Error::Usage`] when there are fewer images than a batch, [`Error::Io`]
+/// when the run directory cannot be written. The last checkpoint is whole in every case.
+pub fn pretrain(setup: Setup<'_>) -> Result<Summary> {
+    Pretraining::open(setup)?.run()
+}
+
+impl<'a> Pretraining<'a> {
+    fn open(setup: Setup<'a>) -> Result<Self> {
+        let Setup { config, dir, splits, device, workers, checkpoint_every, stop, show } = setup;
+        let device = device.autodiff();
+        let images = images_to_train_on(config, splits.train.as_ref());
+        let steps_per_epoch = (images / config.optimizer.batch_size) as u64;
+        if steps_per_epoch == 0 {
+            return Err(Error::Usage(format!(
+                "optimizer.batch_size = {} is more than the {images} images there are; lower it",
+                config.optimizer.batch_size
+            )));
+        }
+        let mut learner = Learner::new(config, &device);
+        let position = match dir.read_checkpoint(config)? {
+            Some((position, state)) => {
+                let path = dir.last_checkpoint();
+                learner.load(&state, &device).map_err(|problem| Error::data(path, problem))?;
+                position
+            }
+            None => Position { config: presets::to_toml(config), ..Position::default() },
+        };
+        Ok(Self {
+            metrics: dir.metrics(position.log_bytes)?,
+            timings: dir.timings()?,
+            schedule: Schedule::new(&config.optimizer, steps_per_epoch),
+            views: Arc::new(ViewMaker::new(
+                &config.views,
+                config.data.mean,
+                config.data.std,
+                config.seed,
+            )),
+            warned_of_collapse: false,
+            config,
+            dir,
+            splits,
+            device,
+            workers,
+            checkpoint_every,
+            stop,
+            show,
+            learner,
+            position,
+            steps_per_epoch,
+        })
+    }
+
+    fn run(mut self) -> Result<Summary> {
+        let total = self.steps_per_epoch * self.config.optimizer.epochs as u64;
+        (self.show)(Event::Started {
+            done: self.position.step,
+            total,
+            steps_per_epoch: self.steps_per_epoch,
+        });
+        if !self.position.floors_done {
+            self.save()?;
+            self.evaluate_floors()?;
+        }
+        while self.position.closed_epochs < self.config.optimizer.epochs {
+            // A run killed between an epoch's last step and its evaluation has only to close it.
+            if self.epochs_stepped() == self.position.closed_epochs {
+                self.train_epoch()?;
+            }
+            self.close_epoch()?;
+        }
+        weights::write(&self.dir.weights(), &self.learner.network, self.config)?;
+        self.summary()
+    }
+
+    fn epochs_stepped(&self) -> usize {
+        (self.position.step / self.steps_per_epoch) as usize
+    }
+
+    /// The rest of the epoch under way.
+    fn train_epoch(&mut self) -> Result<()> {
+        let epoch = self.position.closed_epochs;
+        let first_batch = (self.position.step % self.steps_per_epoch) as usize;
+        let images = images_to_train_on(self.config, self.splits.train.as_ref());
+        let plan = LoaderPlan {
+            order: epoch_order(self.config.seed, epoch as u64, images),
+            batch_size: self.config.optimizer.batch_size,
+            epoch: epoch as u64,
+            first_batch,
+            workers: self.workers,
+            prefetch: PREFETCH,
+        };
+        let mut loader =
+            Loader::start(Arc::clone(&self.splits.train), Arc::clone(&self.views), plan);
+        loop {
+            let waiting = Instant::now();
+            let Some(batch) = loader.next() else {
+                return Ok(());
+            };
+            self.step(epoch, batch, waiting.elapsed())?;
+        }
+    }
+
+    fn step(&mut self, epoch: usize, batch: ViewBatch, waited: Duration) -> Result<()> {
+        let started = Instant::now();
+        let step = self.position.step;
+        let factor = self.schedule.factor(step);
+        let rates = Rates {
+            encoder: self.config.optimizer.lr * factor,
+            affinity: self.config.affinity.lr * factor,
+        };
+        let views = self.to_tensors(step, batch);
+        let health = self.learner.update(views, rates).health;
+        let updated = started.elapsed();
+        self.check_finite(epoch, &health)?;
+
+        let bookkeeping = Instant::now();
+        self.position.step += 1;
+        self.position.means.add(&health);
+        self.metrics.append(&Record::Step {
+            step: self.position.step,
+            epoch,
+            health: health.clone(),
+        })?;
+        let images_per_second =
+            self.config.optimizer.batch_size as f64 / (waited + updated).as_secs_f64();
+        (self.show)(Event::Step { step: self.position.step, health: &health, images_per_second });
+        self.watch_for_collapse(&health);
+        self.save_if_due()?;
+        self.timings.append(&Record::Timing {
+            epoch,
+            step: self.position.step,
+            images_per_second,
+            step_ms: milliseconds(updated),
+            views_wait_ms: milliseconds(waited),
+            bookkeeping_ms: milliseconds(bookkeeping.elapsed()),
+            views_cpu_ms: None,
+        })
+    }
+
+    fn to_tensors(&self, step: u64, batch: ViewBatch) -> Views {
+        let images = batch.indices.len();
+        let tensor = |views: Vec<f32>, size: usize| {
+            let data = TensorData::new(views, [2 * images, 3, size, size]);
+            Tensor::from_data(data, &self.device)
+        };
+        let mut rng = generator(self.config.seed, Stream::Negative, step, 0, 0);
+        let negatives = match self.config.seed_code.self_negatives {
+            true => logo::permutation(images, &mut rng),
+            false => logo::derangement(images, &mut rng),
+        };
+        let sizes = &self.config.views;
+        Views {
+            global: tensor(batch.global, sizes.global.size),
+            local: Some(tensor(batch.local, sizes.local.size)),
+            negatives,
+        }
+    }
+
+    fn check_finite(&self, epoch: usize, health: &Health) -> Result<()> {
+        let suspects = [health.loss, health.grad_norm];
+        match suspects.into_iter().find(|value| !value.is_finite()) {
+            None => Ok(()),
+            Some(value) => Err(Error::NonFinite {
+                step: self.position.step,
+                epoch,
+                value: value as f32,
+                checkpoint: self.dir.last_checkpoint().display().to_string(),
+            }),
+        }
+    }
+
+    fn watch_for_collapse(&mut self, health: &Health) {
+        let healthy = 1.0 / (self.config.model.projector.dim as f64).sqrt();
+        if health.z_std < COLLAPSE * healthy && !self.warned_of_collapse {
+            self.warned_of_collapse = true;
+            (self.show)(Event::Warning(format!(
+                "the embeddings are collapsing at step {}: their std is {:.5}, healthy is about {healthy:.5}. \
+                 Lower optimizer.lr, or use a predictor (SimSiam) or a larger batch (SimCLR)",
+                self.position.step, health.z_std
+            )));
+        }
+    }
+
+    fn save_if_due(&mut self) -> Result<()> {
+        let stopping = self.stop.load(Ordering::SeqCst);
+        if stopping || self.position.step.is_multiple_of(self.checkpoint_every) {
+            self.save()?;
+        }
+        self.check_stop()
+    }
+
+    fn check_stop(&self) -> Result<()> {
+        match self.stop.load(Ordering::SeqCst) {
+            false => Ok(()),
+            true => Err(Error::Interrupted {
+                step: self.position.step,
+                resume: format!(
+                    "logo-ssl pretrain --resume --run-dir {}",
+                    self.dir.root().display()
+                ),
+            }),
+        }
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.position.log_bytes = self.metrics.sync()?;
+        checkpoint::write(&self.dir.last_checkpoint(), &self.position, &self.learner.state())
+    }
+
+    /// The epoch's summary, its kNN where one is due, and a checkpoint after both.
+    fn close_epoch(&mut self) -> Result<()> {
+        let epoch = self.position.closed_epochs + 1;
+        // Saved before the evaluation, so that a kill during it costs no training.
+        self.save()?;
+        let mean = self.position.means.mean();
+        self.metrics.append(&Record::Epoch {
+            epoch,
+            step: self.position.step,
+            health: mean.clone(),
+        })?;
+        (self.show)(Event::Epoch { epoch, health: &mean });
+        let last = epoch == self.config.optimizer.epochs;
+        let every = self.config.eval.every;
+        if last || (every > 0 && epoch.is_multiple_of(every)) {
+            self.evaluate(epoch)?;
+        }
+        self.position.closed_epochs = epoch;
+        self.position.means = Default::default();
+        self.save()
+    }
+
+    fn evaluate(&mut self, epoch: usize) -> Result<()> {
+        let knn = self.knn(epoch, KnnSource::Trained)?;
+        let top1 = knn.results.first().map_or(0.0, |result| result.top1);
+        if self.position.best.is_none_or(|best| top1 > best) {
+            self.position.best = Some(top1);
+            let state = self.learner.state();
+            checkpoint::write(&self.dir.best_checkpoint(), &self.position, &state)?;
+        }
+        Ok(())
+    }
+
+    /// What the trained network must beat, on the same data.
+    fn evaluate_floors(&mut self) -> Result<()> {
+        self.knn(0, KnnSource::Pixels)?;
+        self.knn(0, KnnSource::Untrained)?;
+        self.position.floors_done = true;
+        self.save()
+    }
+
+    fn knn(&mut self, epoch: usize, source: KnnSource) -> Result<Knn> {
+        let started = Instant::now();
+        let network = self.learner.network.valid();
+        let subject = match source {
+            KnnSource::Pixels => eval::Subject::Pixels,
+            KnnSource::Untrained | KnnSource::Trained => eval::Subject::Network(&network),
+        };
+        let (stop, show) = (self.stop, &mut *self.show);
+        let progress = |done: usize, total: usize| {
+            show(Event::Evaluating { source, done, total });
+            !stop.load(Ordering::SeqCst)
+        };
+        let Some(results) =
+            eval::knn_of(subject, &self.splits, self.config, &self.device, progress)
+        else {
+            self.check_stop()?;
+            unreachable!("an evaluation ends early only when it is told to stop");
+        };
+        let (train_images, test_images) = (self.splits.train.len(), self.splits.test.len());
+        let knn = Knn { epoch, source, train_images, test_images, results };
+        self.metrics.append(&Record::Knn(knn.clone()))?;
+        let seconds = started.elapsed().as_secs_f64();
+        self.timings.append(&Record::Evaluation { epoch, seconds })?;
+        (self.show)(Event::Knn(&knn));
+        Ok(knn)
+    }
+
+    fn summary(&self) -> Result<Summary> {
+        let records = crate::report::metrics::read(&self.dir.root().join("metrics.jsonl"))?;
+        let knn = records.into_iter().filter_map(|record| match record {
+            Record::Knn(knn) => Some(knn),
+            _ => None,
+        });
+        let mut latest: Vec<Knn> = Vec::new();
+        for knn in knn {
+            latest.retain(|other| other.source != knn.source);
+            latest.push(knn);
+        }
+        Ok(Summary { steps: self.position.step, knn: latest })
+    }
+}
+
+fn images_to_train_on(config: &Config, train: &dyn Dataset) -> usize {
+    match config.data.limit {
+        0 => train.len(),
+        limit => limit.min(train.len()),
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}

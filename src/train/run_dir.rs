@@ -1,0 +1,206 @@
+//! The run directory: one experiment, one config, one folder.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::checkpoint::{self, Position};
+use crate::config::Config;
+use crate::files::{create_folder, write_atomic};
+use crate::model::params::State;
+use crate::presets;
+use crate::{Error, Result};
+
+/// A run directory that this process alone holds.
+#[derive(Debug)]
+pub struct RunDir {
+    root: PathBuf,
+    /// Held for its lock, which ends with the process however it ends.
+    _lock: File,
+}
+
+impl RunDir {
+    /// Starts a run in `root`, which must not hold one already.
+    ///
+    /// # Errors
+    /// [`Error::Run`] when it does, or when another process holds it; [`Error::Io`] when it cannot
+    /// be written.
+    pub fn create(root: &Path, config: &Config) -> Result<Self> {
+        create_folder(root)?;
+        let dir = Self::lock(root)?;
+        if dir.config_path().exists() {
+            return Err(Error::run(
+                root,
+                "already holds a run; go on with it by --resume, or choose another --run-dir",
+            ));
+        }
+        create_folder(&root.join("checkpoints"))?;
+        write_atomic(&dir.config_path(), presets::to_toml(config).as_bytes())?;
+        Ok(dir)
+    }
+
+    /// Opens the run in `root` to go on with it, and reads its config.
+    ///
+    /// # Errors
+    /// [`Error::Run`] when there is none, or when another process holds it.
+    pub fn open(root: &Path) -> Result<(Self, Config)> {
+        if !root.join("config.toml").exists() {
+            return Err(Error::run(root, "holds no run to resume; start one without --resume"));
+        }
+        let dir = Self::lock(root)?;
+        let config = presets::read_run_config(&dir.config_path())?;
+        create_folder(&root.join("checkpoints"))?;
+        Ok((dir, config))
+    }
+
+    fn lock(root: &Path) -> Result<Self> {
+        let path = root.join(".lock");
+        let lock = File::create(&path).map_err(Error::io("create", &path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { root: root.to_path_buf(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Error::run(
+                root,
+                "is in use by another logo-ssl; wait for it, stop it, or choose another --run-dir",
+            )),
+            Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
+        }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// All values of the experiment, resolved.
+    pub fn config_path(&self) -> PathBuf {
+        self.root.join("config.toml")
+    }
+
+    /// The checkpoint to go on from.
+    pub fn last_checkpoint(&self) -> PathBuf {
+        self.root.join("checkpoints/last.safetensors")
+    }
+
+    /// The checkpoint with the best kNN.
+    pub fn best_checkpoint(&self) -> PathBuf {
+        self.root.join("checkpoints/best.safetensors")
+    }
+
+    /// The backbone's final weights.
+    pub fn weights(&self) -> PathBuf {
+        self.root.join("weights.safetensors")
+    }
+
+    /// The last checkpoint, if one was written yet.
+    ///
+    /// # Errors
+    /// [`Error::Run`] when it belongs to another config; see [`checkpoint::read`] for the others.
+    pub fn read_checkpoint(&self, config: &Config) -> Result<Option<(Position, State)>> {
+        let path = self.last_checkpoint();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let (position, state) = checkpoint::read(&path)?;
+        if position.config != presets::to_toml(config) {
+            return Err(Error::run(
+                self.config_path(),
+                "is not the config this run was started with; restore it, or start another run with --run-dir",
+            ));
+        }
+        Ok(Some((position, state)))
+    }
+
+    /// `metrics.jsonl`, cut to its first `bytes`: what came later was not saved with the weights
+    /// and will be written again.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file; [`Error::Run`] when it is shorter than that.
+    pub fn metrics(&self, bytes: u64) -> Result<Log> {
+        Log::open(&self.root.join("metrics.jsonl"), Some(bytes))
+    }
+
+    /// `timings.jsonl`, to be appended to.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file.
+    pub fn timings(&self) -> Result<Log> {
+        Log::open(&self.root.join("timings.jsonl"), None)
+    }
+}
+
+/// A file of one JSON object a line.
+#[derive(Debug)]
+pub struct Log {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+}
+
+impl Log {
+    fn open(path: &Path, keep: Option<u64>) -> Result<Self> {
+        let mut options = OpenOptions::new();
+        let file = options.create(true).truncate(false).write(true).open(path);
+        let mut file = file.map_err(Error::io("open", path))?;
+        let length = file.metadata().map_err(Error::io("read", path))?.len();
+        let bytes = keep.unwrap_or(length);
+        if length < bytes {
+            return Err(Error::run(
+                path,
+                format!(
+                    "has {length} bytes, but the checkpoint was written after {bytes}; restore it to resume"
+                ),
+            ));
+        }
+        file.set_len(bytes)
+            .and_then(|()| file.seek(SeekFrom::Start(bytes)))
+            .map_err(Error::io("write", path))?;
+        Ok(Self { path: path.to_path_buf(), file, bytes })
+    }
+
+    /// Adds one line.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file.
+    pub fn append(&mut self, record: &impl Serialize) -> Result<()> {
+        let mut line = serde_json::to_vec(record).expect("a record is plain data");
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(Error::io("write", &self.path))?;
+        self.bytes += line.len() as u64;
+        Ok(())
+    }
+
+    /// Makes what was appended durable and returns the file's length in bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file.
+    pub fn sync(&mut self) -> Result<u64> {
+        self.file.sync_data().map_err(Error::io("write", &self.path))?;
+        Ok(self.bytes)
+    }
+}
+
+/// A run directory that does not exist yet: `base`, or `base-2`, `base-3`, …
+pub fn unused(base: &Path) -> PathBuf {
+    let numbered = (2..).map(|n| {
+        let mut name = base.as_os_str().to_os_string();
+        name.push(format!("-{n}"));
+        PathBuf::from(name)
+    });
+    let free = |path: &PathBuf| !path.join("config.toml").exists();
+    std::iter::once(base.to_path_buf()).chain(numbered).find(free).expect("numbers do not run out")
+}
+
+/// The run among `base`, `base-2`, … whose files changed last.
+pub fn latest(base: &Path) -> Option<PathBuf> {
+    let (parent, stem) = (base.parent()?, base.file_name()?.to_str()?);
+    let runs = fs::read_dir(parent).ok()?.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let rest = path.file_name()?.to_str()?.strip_prefix(stem)?.to_owned();
+        let number = rest.strip_prefix('-').is_some_and(|n| n.parse::<u32>().is_ok());
+        let changed = path.join("metrics.jsonl").metadata().and_then(|m| m.modified()).ok()?;
+        (rest.is_empty() || number).then_some((changed, path))
+    });
+    runs.max().map(|(_, path)| path)
+}

@@ -1,0 +1,72 @@
+//! SGD with momentum and weight decay, as PyTorch's `optim.SGD` (no dampening, no Nesterov).
+
+use std::collections::BTreeMap;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use crate::model::params::{self, State};
+
+/// Gradients by parameter name, each flattened to one axis.
+pub type NamedGradients = BTreeMap<String, Tensor<1>>;
+
+/// The optimiser of one module: v ← μ v + g + w θ; θ ← θ - lr v.
+#[derive(Clone, Debug)]
+pub struct Sgd {
+    momentum: f64,
+    weight_decay: f64,
+    velocity: BTreeMap<String, Tensor<1>>,
+}
+
+impl Sgd {
+    /// Velocities start at the first gradient.
+    pub fn new(momentum: f64, weight_decay: f64) -> Self {
+        Self { momentum, weight_decay, velocity: BTreeMap::new() }
+    }
+
+    /// One update of every parameter of `module` that has a gradient. Names are behind `prefix`,
+    /// as [`params::gradients`] gives them.
+    pub fn step<M: Module>(
+        &mut self,
+        module: M,
+        prefix: &str,
+        gradients: &NamedGradients,
+        lr: f64,
+    ) -> M {
+        params::update(module, prefix, |name, value| {
+            let Some(gradient) = gradients.get(name).cloned() else {
+                return value;
+            };
+            let decayed = match self.weight_decay {
+                0.0 => gradient,
+                decay => gradient + value.clone() * decay,
+            };
+            let velocity = match self.velocity.remove(name) {
+                Some(velocity) => velocity * self.momentum + decayed,
+                None => decayed,
+            };
+            self.velocity.insert(name.to_owned(), velocity.clone());
+            value - velocity * lr
+        })
+    }
+
+    /// The velocities by parameter name.
+    pub fn state(&self) -> State {
+        self.velocity.iter().map(|(name, v)| (name.clone(), v.to_data())).collect()
+    }
+
+    /// Continues from velocities that [`Sgd::state`] gave.
+    pub fn load(&mut self, state: State, device: &Device) {
+        self.velocity =
+            state.into_iter().map(|(name, v)| (name, Tensor::from_data(v, device))).collect();
+    }
+}
+
+/// √Σ‖g‖² over all gradients.
+pub fn gradient_norm(gradients: &NamedGradients) -> f64 {
+    let squares = gradients.values().map(|g| {
+        let squared: f32 = g.clone().square().sum().into_scalar();
+        f64::from(squared)
+    });
+    squares.sum::<f64>().sqrt()
+}

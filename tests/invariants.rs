@@ -1,0 +1,138 @@
+//! What LoGo's equations forbid: each test here fails when the two optimisers leak into each other.
+
+use burn::tensor::{Device, Tensor};
+use logo_ssl::config::Config;
+use logo_ssl::framework::{self, logo};
+use logo_ssl::model::params::{self, State};
+use logo_ssl::model::{Embedding, Network, Phase};
+use logo_ssl::presets::Layers;
+use logo_ssl::rng::{Stream, generator};
+use logo_ssl::train::learner::{Learner, Rates, Views};
+use rand::RngExt;
+
+const BATCH: usize = 6;
+
+fn device() -> Device {
+    Device::flex().autodiff()
+}
+
+fn config(preset: &str, settings: &[&str]) -> Config {
+    let small = [
+        "model.backbone=resnet10",
+        "model.width=2",
+        "model.projector.hidden=12",
+        "model.projector.dim=12",
+        "model.predictor.hidden=4",
+        "affinity.depth=2",
+        "affinity.width=8",
+    ];
+    let layers = Layers::preset(preset).unwrap();
+    let layers = small.iter().chain(settings).fold(layers, |layers, s| layers.set(s).unwrap());
+    layers.build().unwrap()
+}
+
+fn noise(key: u64, size: usize) -> Tensor<4> {
+    let mut rng = generator(3, Stream::View, key, 0, 0);
+    let shape = [2 * BATCH, 3, size, size];
+    let values: Vec<f32> =
+        (0..shape.iter().product()).map(|_| rng.random_range(-1.0..1.0)).collect();
+    Tensor::from_data(burn::tensor::TensorData::new(values, shape), &device())
+}
+
+fn views(key: u64) -> Views {
+    let mut rng = generator(3, Stream::Negative, key, 0, 0);
+    Views {
+        global: noise(2 * key, 16),
+        local: Some(noise(2 * key + 1, 8)),
+        negatives: logo::derangement(BATCH, &mut rng),
+    }
+}
+
+fn embed(network: &Network, key: u64, size: usize) -> [Embedding; 2] {
+    network.forward(noise(key, size), Phase::Train).halves()
+}
+
+#[test]
+fn omega_never_trains_the_encoder() {
+    let learner = Learner::new(&config("cifar10", &[]), &device());
+    let local = embed(&learner.network, 0, 8);
+    let affinity = learner.affinity().unwrap();
+    let affinities = logo::affinities(affinity, &local, &[1, 2, 3, 4, 5, 0]);
+    let gradients = (-affinities.omega()).backward();
+    assert!(params::gradients(&learner.network, "", &gradients).is_empty());
+    let of_affinity = params::gradients(affinity, "", &gradients);
+    assert!(!of_affinity.is_empty(), "it does train f_d");
+}
+
+#[test]
+fn local_local_leaves_no_gradient_on_the_affinity() {
+    let config = config("cifar10", &["affinity.lambda=1.0"]);
+    let learner = Learner::new(&config, &device());
+    let (global, local) = (embed(&learner.network, 0, 16), embed(&learner.network, 1, 8));
+    let framework = framework::from_config(&config.framework);
+    let recipe = logo::Recipe { lambda: 1.0, one_sided: false };
+    let affinity = learner.affinity().unwrap();
+    let losses = logo::losses(framework.as_ref(), affinity, &global, &local, &recipe);
+    let gradients = losses.total.backward();
+    assert!(params::gradients(affinity, "", &gradients).is_empty());
+    let of_network = params::gradients(&learner.network, "", &gradients);
+    assert!(!of_network.is_empty(), "it does train the encoder");
+}
+
+/// f_d after one update, and after two, under `settings`; the encoder stands still.
+fn affinity_after(preset: &str, settings: &[&str]) -> [State; 2] {
+    let mut learner = Learner::new(&config(preset, settings), &device());
+    [0, 1].map(|key| {
+        learner.update(views(key), Rates { encoder: 0.0, affinity: 0.1 });
+        params::state(learner.affinity().unwrap(), "")
+    })
+}
+
+#[test]
+fn local_local_never_moves_the_affinity() {
+    let small = affinity_after("cifar10", &["affinity.lambda=0.0"]);
+    let large = affinity_after("cifar10", &["affinity.lambda=100.0"]);
+    assert_eq!(small, large, "λ weighs on the encoder alone");
+}
+
+#[test]
+fn the_earlier_codes_leak_reaches_the_next_update_only() {
+    let small = affinity_after("cifar10-seed", &["affinity.lambda=0.0"]);
+    let large = affinity_after("cifar10-seed", &["affinity.lambda=100.0"]);
+    assert_eq!(small[0], large[0]);
+    assert_ne!(small[1], large[1]);
+}
+
+#[test]
+fn a_learner_goes_on_from_its_state() {
+    let config = config("cifar10-seed", &[]);
+    let rates = Rates { encoder: 0.1, affinity: 0.1 };
+    let mut learner = Learner::new(&config, &device());
+    learner.update(views(0), rates);
+    let mut other = Learner::new(&config, &device());
+    other.load(&learner.state(), &device()).unwrap();
+    learner.update(views(1), rates);
+    other.update(views(1), rates);
+    assert_eq!(learner.state(), other.state());
+
+    let mut damaged = learner.state();
+    damaged.remove("network.backbone.layer2.0.downsample.0.weight").unwrap();
+    let problem = other.load(&damaged, &device()).unwrap_err();
+    assert!(problem.contains("layer2.0.downsample.0.weight"), "{problem}");
+}
+
+#[test]
+fn names_are_torchvisions() {
+    let learner = Learner::new(&config("cifar10", &[]), &device());
+    let names: Vec<String> = params::state(&learner.network.backbone, "").into_keys().collect();
+    for name in [
+        "conv1.weight",
+        "bn1.running_var",
+        "layer1.0.conv1.weight",
+        "layer2.0.downsample.0.weight",
+        "layer2.0.downsample.1.bias",
+        "layer4.0.bn2.weight",
+    ] {
+        assert!(names.iter().any(|known| known == name), "no {name} in {names:?}");
+    }
+}
