@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use logo_ssl::augment::views::ViewMaker;
 use logo_ssl::config::DatasetName;
-use logo_ssl::data::{self, Dataset, Splits, fetch};
+use logo_ssl::data::{self, Splits, fetch};
 use logo_ssl::presets::Layers;
 use logo_ssl::report::preview::preview_grid;
 use logo_ssl::{Error, Result, files};
