@@ -39,7 +39,7 @@ fn a_run_leaves_everything_a_person_needs() {
     }
     let log = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let kinds = |kind: &str| log.matches(&format!(r#""kind":"{kind}""#)).count();
-    assert_eq!((kinds("step"), kinds("epoch"), kinds("knn")), (8, 2, 3));
+    assert_eq!((kinds("step"), kinds("epoch"), kinds("knn")), (8, 2, 4));
 
     let knn = ["knn", "--dataset", "shapes", "--k", "1", "--json"];
     let of_run = command().args(knn).arg("--run").arg(&run).assert().success();

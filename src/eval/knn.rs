@@ -145,7 +145,7 @@ mod tests {
                 let q = of(&test, query);
                 let mut all: Vec<(f64, usize)> = (0..bank_len)
                     .map(|row| {
-                        let dot = of(&bank, row).iter().zip(&q).map(|(a, b)| f64::from(a * b));
+                        let dot = of(&bank, row).into_iter().zip(&q).map(|(a, b)| f64::from(a * b));
                         (dot.sum::<f64>(), bank.labels[row])
                     })
                     .collect();
