@@ -23,6 +23,7 @@ fn a_run_leaves_everything_a_person_needs() {
         "config.toml",
         "metrics.jsonl",
         "timings.jsonl",
+        "preview.png",
         "weights.safetensors",
         "report.html",
         "checkpoints/last.safetensors",

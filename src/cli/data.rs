@@ -6,10 +6,10 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use logo_ssl::augment::views::ViewMaker;
 use logo_ssl::config::DatasetName;
-use logo_ssl::data::{self, Splits, fetch};
+use logo_ssl::data::{self, Splits, cifar10, fetch};
 use logo_ssl::presets::Layers;
-use logo_ssl::report::preview::preview_grid;
-use logo_ssl::{Error, Result, files};
+use logo_ssl::report::preview::{self, preview_grid};
+use logo_ssl::{Error, Result};
 use serde_json::json;
 
 use super::{DataDir, Output};
@@ -104,7 +104,7 @@ impl Fetch {
             "{bar:30.cyan} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} to go",
         );
         bar.set_style(style.expect("a template of this program"));
-        let place = fetch::fetch_cifar10(&folder, &mut |done, total| {
+        let place = fetch::fetch(&cifar10::OFFICIAL, &folder, &mut |done, total| {
             bar.set_length(total.unwrap_or(done));
             bar.set_position(done);
         })?;
@@ -151,10 +151,7 @@ impl Preview {
         let count = self.images.clamp(1, splits.train.len());
         let indices: Vec<usize> = (0..count).collect();
         let grid = preview_grid(splits.train.as_ref(), &maker, &indices, self.epoch, 4);
-        let mut png = std::io::Cursor::new(Vec::new());
-        grid.write_to(&mut png, image::ImageFormat::Png)
-            .map_err(|error| Error::io("encode", &self.out)(std::io::Error::other(error)))?;
-        files::write_atomic(&self.out, png.get_ref())?;
+        preview::save(&grid, &self.out)?;
         match output.json {
             true => println!("{}", json!({ "preview": self.out })),
             false => println!("preview: {}", self.out.display()),

@@ -8,14 +8,20 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::fetch::visit_archive;
+use super::fetch::{Archive, visit_archive};
 use super::{Dataset, Image, Split};
 use crate::{Error, Result};
 
 /// The folder of the batch files, in the data directory and in the archive.
-pub const FOLDER: &str = "cifar-10-batches-bin";
+const FOLDER: &str = "cifar-10-batches-bin";
 /// The archive as it is published.
-pub const ARCHIVE: &str = "cifar-10-binary.tar.gz";
+pub const OFFICIAL: Archive<'_> = Archive {
+    url: "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    md5: "c32a1d4ab5d03f1284b67883e8d87530",
+    file: "cifar-10-binary.tar.gz",
+    folder: FOLDER,
+};
+const ARCHIVE: &str = OFFICIAL.file;
 
 const TRAIN: [&str; 5] = [
     "data_batch_1.bin",

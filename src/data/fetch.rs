@@ -7,14 +7,13 @@ use std::path::{Component, Path, PathBuf};
 use flate2::read::GzDecoder;
 use md5::{Digest, Md5};
 
-use super::cifar10::{ARCHIVE, FOLDER};
 use crate::files::create_folder;
 use crate::{Error, Result};
 
-/// What an archive may unpack to; CIFAR-10 is 184 MB.
+/// What an archive may hold; CIFAR-10 has 184 MB.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// A file to download.
+/// A gzipped tar to download and unpack.
 #[derive(Clone, Copy, Debug)]
 pub struct Archive<'a> {
     /// Where from.
@@ -23,34 +22,33 @@ pub struct Archive<'a> {
     pub md5: &'a str,
     /// Its name here.
     pub file: &'a str,
+    /// The one folder in it.
+    pub folder: &'a str,
 }
-
-/// The official CIFAR-10 archive, binary version.
-pub const CIFAR10: Archive<'_> = Archive {
-    url: "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-    md5: "c32a1d4ab5d03f1284b67883e8d87530",
-    file: ARCHIVE,
-};
 
 /// Told how many bytes are there, and of how many if the server says.
 pub type Progress<'a> = dyn FnMut(u64, Option<u64>) + 'a;
 
-/// Downloads and unpacks CIFAR-10 into `data_dir`, unless it lies there; returns its folder.
+/// Downloads `archive` and unpacks it into `data_dir`, unless it lies there; returns its folder.
 ///
 /// # Errors
 /// [`Error::Data`] when the download fails, breaks off or has another checksum, [`Error::Io`] when
 /// the folder cannot be written. What has arrived is kept, and the next call goes on from there.
-pub fn fetch_cifar10(data_dir: &Path, progress: &mut Progress<'_>) -> Result<PathBuf> {
-    let folder = data_dir.join(FOLDER);
+pub fn fetch(
+    archive: &Archive<'_>,
+    data_dir: &Path,
+    progress: &mut Progress<'_>,
+) -> Result<PathBuf> {
+    let folder = data_dir.join(archive.folder);
     if folder.is_dir() {
         return Ok(folder);
     }
     create_folder(data_dir)?;
-    let archive = data_dir.join(CIFAR10.file);
-    if !archive.is_file() {
-        download(&CIFAR10, data_dir, progress)?;
+    let file = data_dir.join(archive.file);
+    if !file.is_file() {
+        download(archive, data_dir, progress)?;
     }
-    unpack(&archive, data_dir, FOLDER)?;
+    unpack(&file, data_dir, archive.folder)?;
     Ok(folder)
 }
 
@@ -58,7 +56,7 @@ pub fn fetch_cifar10(data_dir: &Path, progress: &mut Progress<'_>) -> Result<Pat
 /// `NAME.part`.
 ///
 /// # Errors
-/// As [`fetch_cifar10`].
+/// As [`fetch`].
 pub fn download(archive: &Archive<'_>, dir: &Path, progress: &mut Progress<'_>) -> Result<PathBuf> {
     let whole = dir.join(archive.file);
     let part = dir.join(format!("{}.part", archive.file));
@@ -264,7 +262,7 @@ mod tests {
     }
 
     fn get(url: &str, md5: &str, dir: &Path) -> Result<PathBuf> {
-        download(&Archive { url, md5, file: "x.bin" }, dir, &mut |_, _| {})
+        download(&Archive { url, md5, file: "x.bin", folder: "x" }, dir, &mut |_, _| {})
     }
 
     #[test]

@@ -1,11 +1,16 @@
 //! A picture of what the network is shown: images beside the views made of them.
 
+use std::io::Cursor;
+use std::path::Path;
+
 use image::imageops::{FilterType, replace, resize};
-use image::{Rgb, RgbImage};
+use image::{ImageFormat, Rgb, RgbImage};
 
 use crate::augment::crop::CropBox;
 use crate::augment::views::{ViewKind, ViewMaker};
 use crate::data::{Dataset, Image};
+use crate::files::write_atomic;
+use crate::{Error, Result};
 
 // Blue and orange of Okabe and Ito's palette, which the colour-blind can tell apart.
 const GLOBAL: Rgb<u8> = Rgb([0, 114, 178]);
@@ -18,6 +23,17 @@ const MARGIN: u32 = 10;
 const LINE: u32 = 2;
 /// The image and its views.
 const COLUMNS: u32 = 1 + ViewKind::SLOTS.len() as u32;
+
+/// Writes `grid` as PNG, atomically.
+///
+/// # Errors
+/// [`crate::Error::Io`] naming the file.
+pub fn save(grid: &RgbImage, path: &Path) -> Result<()> {
+    let mut png = Cursor::new(Vec::new());
+    grid.write_to(&mut png, ImageFormat::Png)
+        .map_err(|error| Error::io("write", path)(std::io::Error::other(error)))?;
+    write_atomic(path, png.get_ref())
+}
 
 /// One row for each image of `indices`: the image with its crops marked, its two global views
 /// (blue), its two local views (orange), as training sees them in `epoch`.

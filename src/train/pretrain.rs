@@ -20,11 +20,15 @@ use crate::framework::logo;
 use crate::interop::weights;
 use crate::presets;
 use crate::report::metrics::{Health, Knn, KnnSource, Record};
+use crate::report::preview::{self, preview_grid};
 use crate::rng::{Stream, generator};
 use crate::{Error, Result};
 
 /// Batches each loader thread may have ready.
 const PREFETCH: usize = 2;
+/// Images in the picture of the views, and how much they are enlarged.
+const PREVIEW_IMAGES: usize = 4;
+const PREVIEW_SCALE: u32 = 4;
 /// Embeddings whose std is below this share of 1/√dim count as collapsing.
 const COLLAPSE: f64 = 0.1;
 
@@ -186,6 +190,7 @@ impl<'a> Pretraining<'a> {
         });
         if !self.position.floors_done {
             self.save()?;
+            self.preview()?;
             self.evaluate_floors()?;
         }
         while self.position.closed_epochs < self.config.optimizer.epochs {
@@ -197,6 +202,14 @@ impl<'a> Pretraining<'a> {
         }
         weights::write(&self.dir.weights(), &self.learner.network, self.config)?;
         self.summary()
+    }
+
+    /// A picture of what the encoder is about to see.
+    fn preview(&self) -> Result<()> {
+        let train = self.splits.train.as_ref();
+        let images: Vec<usize> = (0..train.len().min(PREVIEW_IMAGES)).collect();
+        let grid = preview_grid(train, &self.views, &images, 0, PREVIEW_SCALE);
+        preview::save(&grid, &self.dir.root().join("preview.png"))
     }
 
     fn epochs_stepped(&self) -> usize {

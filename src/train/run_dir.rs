@@ -144,7 +144,10 @@ impl Log {
         let file = options.create(true).truncate(false).write(true).open(path);
         let mut file = file.map_err(Error::io("open", path))?;
         let length = file.metadata().map_err(Error::io("read", path))?.len();
-        let bytes = keep.unwrap_or(length);
+        let bytes = match keep {
+            Some(bytes) => bytes,
+            None => whole_lines(path)?,
+        };
         if length < bytes {
             return Err(Error::run(
                 path,
@@ -181,6 +184,13 @@ impl Log {
     }
 }
 
+/// The length of a log without the half line that a killed process can leave at its end.
+fn whole_lines(path: &Path) -> Result<u64> {
+    let contents = fs::read(path).map_err(Error::io("read", path))?;
+    let end = contents.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
+    Ok(end as u64)
+}
+
 /// A run directory that does not exist yet: `base`, or `base-2`, `base-3`, …
 pub fn unused(base: &Path) -> PathBuf {
     let numbered = (2..).map(|n| {
@@ -203,4 +213,42 @@ pub fn latest(base: &Path) -> Option<PathBuf> {
         (rest.is_empty() || number).then_some((changed, path))
     });
     runs.max().map(|(_, path)| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn a_log_goes_on_after_its_last_whole_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        fs::write(&path, "1\n2\n{\"half").unwrap();
+        Log::open(&path, None).unwrap().append(&3).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1\n2\n3\n");
+        Log::open(&path, Some(2)).unwrap().append(&4).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1\n4\n");
+        let message = Log::open(&path, Some(9)).unwrap_err().to_string();
+        assert!(message.contains("has 4 bytes"), "{message}");
+    }
+
+    #[test]
+    fn runs_are_numbered_and_the_latest_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("quickstart");
+        assert_eq!(unused(&base), base);
+        assert_eq!(latest(&base), None);
+        let names = ["quickstart", "quickstart-2", "quickstart-old"];
+        for (name, age) in names.into_iter().zip([10, 20, 0]) {
+            let run = folder.path().join(name);
+            fs::create_dir(&run).unwrap();
+            fs::write(run.join("config.toml"), "").unwrap();
+            let log = File::create(run.join("metrics.jsonl")).unwrap();
+            log.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        }
+        assert_eq!(unused(&base), folder.path().join("quickstart-3"));
+        assert_eq!(latest(&base), Some(base), "another name is another run");
+    }
 }
