@@ -373,3 +373,35 @@ fn a_preview_is_a_picture() {
     let bytes = fs::read(&picture).unwrap();
     assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 10_000);
 }
+
+#[test]
+fn info_counts_images_and_classes() {
+    command()
+        .args(["data", "info", "--dataset", "shapes"])
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("train: 4000 images of 32 × 32"))
+        .stdout(predicate::str::contains("100 crescent"));
+}
+
+#[test]
+fn fetch_unpacks_an_archive_that_lies_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = fs::File::create(folder.path().join("cifar-10-binary.tar.gz")).unwrap();
+    let gz = flate2::write::GzEncoder::new(archive, flate2::Compression::fast());
+    let mut tar = tar::Builder::new(gz);
+    let mut header = tar::Header::new_gnu();
+    header.set_size(3);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, "cifar-10-batches-bin/readme.html", &b"abc"[..]).unwrap();
+    tar.into_inner().unwrap().finish().unwrap();
+    command()
+        .args(["data", "fetch", "cifar10", "--data-dir"])
+        .arg(folder.path())
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("cifar-10-batches-bin"));
+    let unpacked = folder.path().join("cifar-10-batches-bin/readme.html");
+    assert_eq!(fs::read(unpacked).unwrap(), b"abc");
+    command().args(["data", "fetch", "shapes"]).assert().code(2);
+}

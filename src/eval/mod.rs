@@ -79,3 +79,22 @@ fn drop_last_batch(bank: &mut FeatureSet, test: &mut FeatureSet, batch: usize) {
     test.rows.truncate(kept * test.dim);
     test.labels.truncate(kept);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earlier_codes_bank_keeps_the_labels_of_rows_it_lost() {
+        let set = |images: usize| FeatureSet {
+            dim: 2,
+            rows: (0..2 * images).map(|value| value as f32 + 1.0).collect(),
+            labels: (0..images).collect(),
+        };
+        let (mut bank, mut test) = (set(5), set(7));
+        drop_last_batch(&mut bank, &mut test, 3);
+        assert_eq!(bank.rows, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(bank.labels, [0, 1, 2, 3, 4]);
+        assert_eq!((test.labels.len(), test.rows.len()), (6, 12));
+    }
+}
