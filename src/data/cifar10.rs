@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::fetch::{Archive, visit_archive};
+use super::fetch::{Archive, damaged, visit_archive};
 use super::{Dataset, Image, Split};
 use crate::{Error, Result};
 
@@ -208,7 +208,8 @@ fn read_archive(path: &Path, names: &[&str], limit: usize) -> Result<BTreeMap<St
     visit_archive(path, |inside, contents| {
         let wanted = |name: &&&str| inside.ends_with(Path::new(FOLDER).join(name));
         if let Some(name) = names.iter().chain(&[CLASS_NAMES]).find(wanted) {
-            files.insert(name.to_string(), read_capped(contents, limit)?);
+            let bytes = read_capped(contents, limit).map_err(|error| damaged(path, &error))?;
+            files.insert(name.to_string(), bytes);
         }
         Ok(())
     })?;

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use flate2::read::GzDecoder;
 use md5::{Digest, Md5};
 
-use crate::files::create_folder;
+use crate::files::{create_folder, write_atomic};
 use crate::{Error, Result};
 
 /// What an archive may hold; CIFAR-10 has 184 MB.
@@ -142,11 +142,15 @@ fn md5_of(path: &Path) -> Result<String> {
 /// As [`visit_archive`]; nothing is then left in `dir`.
 pub fn unpack(archive: &Path, dir: &Path, folder: &str) -> Result<()> {
     let temporary = dir.join(format!("{folder}.unpacking"));
+    if temporary.exists() {
+        // A killed fetch left it, half full.
+        fs::remove_dir_all(&temporary).map_err(Error::io("remove", &temporary))?;
+    }
     let result = unpack_to(archive, &temporary).and_then(|()| {
         let whole = dir.join(folder);
         fs::rename(temporary.join(folder), &whole).map_err(Error::io("write", &whole))
     });
-    // On success it is empty, on failure half full; a leftover is overwritten next time.
+    // On success it is empty, on failure half full; a leftover is removed next time.
     let _ = fs::remove_dir_all(&temporary);
     result
 }
@@ -155,26 +159,30 @@ fn unpack_to(archive: &Path, temporary: &Path) -> Result<()> {
     visit_archive(archive, |inside, contents| {
         let path = temporary.join(inside);
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
+            create_folder(parent)?;
         }
-        let mut file = File::create(&path)?;
-        io::copy(contents, &mut file)?;
-        file.sync_all()
+        let mut bytes = Vec::new();
+        contents.read_to_end(&mut bytes).map_err(|error| damaged(archive, &error))?;
+        write_atomic(&path, &bytes)
     })
+}
+
+/// The error that reading from `archive` failed with `problem`.
+pub fn damaged(archive: &Path, problem: &io::Error) -> Error {
+    Error::data(archive, format!("is damaged ({problem}); remove it and fetch it again"))
 }
 
 /// Shows every file of a gzipped tar: its path inside, and its contents.
 ///
 /// # Errors
 /// [`Error::Data`] naming archive and entry when the archive is damaged, when an entry is absolute,
-/// climbs out by `..`, or is neither file nor folder, or when there is more than 1 GiB in it.
+/// climbs out by `..`, or is neither file nor folder, or when there is more than 1 GiB in it; and
+/// whatever `visit` returns.
 pub fn visit_archive(
     archive: &Path,
-    mut visit: impl FnMut(&Path, &mut dyn Read) -> io::Result<()>,
+    mut visit: impl FnMut(&Path, &mut dyn Read) -> Result<()>,
 ) -> Result<()> {
-    let damaged = |error: io::Error| {
-        Error::data(archive, format!("is damaged ({error}); remove it and fetch it again"))
-    };
+    let damaged = |error: io::Error| damaged(archive, &error);
     let file = File::open(archive).map_err(Error::io("read", archive))?;
     let mut tar = tar::Archive::new(GzDecoder::new(file).take(MOST_BYTES));
     for entry in tar.entries().map_err(damaged)? {
@@ -192,7 +200,7 @@ pub fn visit_archive(
             );
             return Err(Error::data(archive, problem));
         }
-        visit(&inside, &mut entry).map_err(damaged)?;
+        visit(&inside, &mut entry)?;
     }
     Ok(())
 }
@@ -334,6 +342,27 @@ mod tests {
         unpack(&path, folder.path(), "inner").unwrap();
         assert_eq!(fs::read(folder.path().join("inner/a.bin")).unwrap(), b"data");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_a_killed_fetch_left_does_not_end_up_in_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = archive(folder.path(), "inner/a.bin", tar::EntryType::Regular);
+        let stale = folder.path().join("inner.unpacking/inner");
+        fs::create_dir_all(&stale).unwrap();
+        fs::write(stale.join("stale.bin"), b"old").unwrap();
+        unpack(&path, folder.path(), "inner").unwrap();
+        assert_eq!(fs::read_dir(folder.path().join("inner")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_not_called_a_damaged_archive() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = archive(folder.path(), "inner/a.bin", tar::EntryType::Regular);
+        let file = folder.path().join("file");
+        fs::write(&file, b"no folder").unwrap();
+        let message = unpack(&path, &file, "inner").unwrap_err().to_string();
+        assert!(message.starts_with("cannot create") && !message.contains("damaged"), "{message}");
     }
 
     #[test]
