@@ -1,0 +1,421 @@
+//! Convolutions over a batch: slab by slab, forward and back.
+
+use rayon::prelude::*;
+
+use crate::direct::Direct;
+use crate::element::Element;
+use crate::gemm::PANEL;
+use crate::level::Level;
+use crate::norm::{Arrival, GradientSums, Moments, arrive, finish};
+use crate::slab::{Frame, IMAGE_CHANNELS, Input, Map, OutputGradient, fill, fill_gradient};
+use crate::winograd::{Tile, Transformed, Winograd};
+use crate::workspace::{Buffer, Workspace};
+
+/// Channels as activations store them: a whole cache line of f32, so that no kernel meets a part of
+/// a vector. The channels added are zero.
+pub const fn stored_channels(channels: usize) -> usize {
+    channels.next_multiple_of(PANEL)
+}
+
+/// A square convolution with the padding that keeps the size at stride 1, and no bias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConvShape {
+    /// Of the input.
+    pub height: usize,
+    /// Of the input.
+    pub width: usize,
+    /// Before padding.
+    pub in_channels: usize,
+    /// Before padding.
+    pub out_channels: usize,
+    /// Side of the kernel, odd.
+    pub kernel: usize,
+    /// In both directions.
+    pub stride: usize,
+    /// Whether the input is [`Input::Images`].
+    pub images: bool,
+}
+
+impl ConvShape {
+    pub(crate) fn padding(&self) -> usize {
+        self.kernel / 2
+    }
+
+    pub(crate) fn input(&self) -> Map {
+        let channels = match self.images {
+            true => IMAGE_CHANNELS,
+            false => stored_channels(self.in_channels),
+        };
+        Map { height: self.height, width: self.width, channels }
+    }
+
+    pub(crate) fn output(&self) -> Map {
+        let [height, width] = self.output_size();
+        Map { height, width, channels: stored_channels(self.out_channels) }
+    }
+
+    /// Height and width of the output.
+    pub fn output_size(&self) -> [usize; 2] {
+        [self.height, self.width].map(|size| (size - 1) / self.stride + 1)
+    }
+
+    /// Stored numbers of one image's input, unless it is [`Input::Images`].
+    pub fn input_len(&self) -> usize {
+        self.input().len()
+    }
+
+    /// Stored numbers of one image's output.
+    pub fn output_len(&self) -> usize {
+        self.output().len()
+    }
+
+    /// Numbers of `[out, in, kernel, kernel]`.
+    pub fn weight_len(&self) -> usize {
+        self.out_channels * self.in_channels * self.kernel * self.kernel
+    }
+
+    /// Where a weight lies in `[out, in, kernel, kernel]`; none belongs to a padding channel.
+    pub(crate) fn weight_index(&self, o: usize, c: usize, tap: (usize, usize)) -> Option<usize> {
+        let exists = o < self.out_channels && c < self.in_channels;
+        let (r, s) = tap;
+        exists.then(|| ((o * self.in_channels + c) * self.kernel + r) * self.kernel + s)
+    }
+}
+
+/// How to compute a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Implicit GEMM.
+    Direct,
+    /// F(2×2, 3×3)
+    Winograd2,
+    /// F(4×4, 3×3)
+    Winograd4,
+}
+
+impl Algorithm {
+    /// What is fastest for a shape, by measurement (docs/results/cpu.md).
+    pub fn of(shape: &ConvShape) -> Self {
+        let winograd = shape.kernel == 3 && shape.stride == 1 && !shape.images;
+        match shape.height.min(shape.width) {
+            _ if !winograd => Algorithm::Direct,
+            0..=2 => Algorithm::Winograd2,
+            _ => Algorithm::Winograd4,
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Method {
+    Direct(Direct),
+    Winograd(Winograd),
+}
+
+/// A convolution with its tables, good for any batch.
+#[derive(Debug)]
+pub struct Conv {
+    shape: ConvShape,
+    level: Level,
+    method: Method,
+    images: usize,
+}
+
+/// What [`Conv::backward`] is to do with the gradient of its input.
+pub struct InputGradient<'a, E> {
+    /// What it passes on its way.
+    pub arrival: Arrival<'a, E>,
+    /// Where it goes, `[batch, height, width, channels]`.
+    pub to: &'a mut [E],
+}
+
+/// What [`Conv::backward`] gives.
+#[derive(Clone, Debug)]
+pub struct WeightGradient {
+    /// `[out, in, kernel, kernel]`
+    pub weight: Vec<f32>,
+    /// Of the input's gradient, for the normalisations before it.
+    pub sums: Option<GradientSums>,
+}
+
+impl Conv {
+    /// By the algorithm that suits the shape.
+    pub fn new(shape: ConvShape, level: Level) -> Self {
+        Self::with(Algorithm::of(&shape), shape, level)
+    }
+
+    /// By the algorithm given.
+    ///
+    /// # Panics
+    /// If Winograd's is asked for anything but a 3×3 convolution of stride 1 over activations, or
+    /// the kernel is even.
+    pub fn with(algorithm: Algorithm, shape: ConvShape, level: Level) -> Self {
+        assert!(shape.kernel % 2 == 1 && shape.stride > 0, "odd kernels only");
+        assert!(shape.height > 0 && shape.width > 0, "an empty image");
+        let winograd = |tile| {
+            assert!(shape.kernel == 3 && shape.stride == 1 && !shape.images, "{shape:?}");
+            tile
+        };
+        let images = images_a_slab(&shape, algorithm);
+        let method = match algorithm {
+            Algorithm::Direct => Method::Direct(Direct::new(shape, images)),
+            Algorithm::Winograd2 => {
+                Method::Winograd(Winograd::new(shape, winograd(Tile::Two), images))
+            }
+            Algorithm::Winograd4 => {
+                Method::Winograd(Winograd::new(shape, winograd(Tile::Four), images))
+            }
+        };
+        Self { shape, level, method, images }
+    }
+
+    /// The convolution's shape.
+    pub fn shape(&self) -> &ConvShape {
+        &self.shape
+    }
+
+    fn frames(&self) -> [Frame; 2] {
+        match &self.method {
+            Method::Direct(m) => [m.x_frame(), m.dy_frame()],
+            Method::Winograd(m) => [m.x_frame(), m.dy_frame()],
+        }
+    }
+
+    fn assert_input<E>(&self, input: &Input<'_, E>, batch: usize) {
+        let (len, images) = match input {
+            Input::Plain(x) => (x.len(), false),
+            Input::Normalised(y, _) => (y.len(), false),
+            Input::Images(x) => (x.len(), true),
+        };
+        assert_eq!(images, self.shape.images, "images where activations belong, or vice versa");
+        let one = match images {
+            true => self.shape.in_channels * self.shape.height * self.shape.width,
+            false => self.shape.input_len(),
+        };
+        assert!(!images || self.shape.in_channels == 3, "images have three channels");
+        assert_eq!(len, batch * one, "the input is of another size");
+    }
+
+    /// Outputs `[batch, height, width, channels]` into `y`, and their moments. `weight` is
+    /// `[out, in, kernel, kernel]`.
+    ///
+    /// # Panics
+    /// If a slice's length does not fit the shape.
+    pub fn forward<E: Element>(
+        &self,
+        input: Input<'_, E>,
+        weight: &[f32],
+        y: &mut [E],
+        workspace: &Workspace,
+    ) -> Moments {
+        let (level, len) = (self.level, self.shape.output_len());
+        assert_eq!(weight.len(), self.shape.weight_len(), "weights of another shape");
+        assert!(y.len().is_multiple_of(len), "whole images");
+        self.assert_input(&input, y.len() / len);
+        let packed = match &self.method {
+            Method::Direct(m) => m.pack_forward(weight, workspace),
+            Method::Winograd(m) => m.pack_forward(level, weight, workspace),
+        };
+        let [frame, _] = self.frames();
+        let slabs = y.par_chunks_mut(self.images * len).enumerate();
+        let parts: Vec<Moments> = slabs
+            .map(|(slab, y)| {
+                let images = y.len() / len;
+                let mut x = workspace.take(images * frame.len());
+                fill(level, frame, slab * self.images, input, &mut x);
+                let mut out = workspace.take(y.len());
+                match &self.method {
+                    Method::Direct(m) => m.forward(level, images, &x, &packed, &mut out),
+                    Method::Winograd(m) => {
+                        m.forward(level, images, &x, &packed, &mut out, workspace);
+                    }
+                }
+                finish(level, self.shape.output().channels, &out, y)
+            })
+            .collect();
+        Moments::combine(parts)
+    }
+
+    /// The gradient of the weights, and of the input where it is wanted.
+    ///
+    /// # Panics
+    /// If a slice's length does not fit the shape, or the gradient of [`Input::Images`] is wanted.
+    pub fn backward<E: Element>(
+        &self,
+        input: Input<'_, E>,
+        gradient: OutputGradient<'_, E>,
+        weight: &[f32],
+        mut wanted: Option<InputGradient<'_, E>>,
+        workspace: &Workspace,
+    ) -> WeightGradient {
+        let batch = gradient.g.len() / self.shape.output_len();
+        assert_eq!(weight.len(), self.shape.weight_len(), "weights of another shape");
+        assert_eq!(gradient.g.len(), batch * self.shape.output_len(), "whole images");
+        assert_eq!(gradient.g.len(), gradient.y.len(), "gradient and output differ in size");
+        self.assert_input(&input, batch);
+        if let Some(wanted) = &wanted {
+            assert!(!self.shape.images, "images receive no gradient");
+            assert_eq!(wanted.to.len(), batch * self.shape.input_len(), "the input's gradient");
+        }
+        let packed = wanted.is_some().then(|| self.pack_backward(weight, workspace));
+        let mut accumulator = workspace.zeroed(match &self.method {
+            Method::Direct(m) => m.accumulator_len(),
+            Method::Winograd(m) => m.accumulator_len(),
+        });
+        let together = self.images * (2 * rayon::current_num_threads()).max(4);
+        let mut sums = vec![];
+        for first in (0..batch).step_by(together) {
+            let images = first..batch.min(first + together);
+            let task = Backward { conv: self, input, gradient, packed: packed.as_ref(), workspace };
+            let (operands, part) = task.slabs(images, wanted.as_mut());
+            sums.extend(part);
+            self.accumulate(&operands, &mut accumulator);
+        }
+        let weight = match &self.method {
+            Method::Direct(m) => m.finish_weights(&accumulator),
+            Method::Winograd(m) => m.finish_weights(self.level, &accumulator),
+        };
+        WeightGradient { weight, sums: wanted.map(|_| GradientSums::combine(sums)) }
+    }
+
+    fn pack_backward(&self, weight: &[f32], workspace: &Workspace) -> Vec<Buffer<f32>> {
+        match &self.method {
+            Method::Direct(m) => m.pack_backward(weight, workspace),
+            Method::Winograd(m) => vec![m.pack_backward(self.level, weight, workspace)],
+        }
+    }
+
+    fn accumulate(&self, operands: &Operands, accumulator: &mut [f32]) {
+        match (&self.method, operands) {
+            (Method::Direct(m), Operands::Slabs(slabs)) => {
+                m.accumulate(self.level, slabs, accumulator);
+            }
+            (Method::Winograd(m), Operands::Transformed(slabs)) => {
+                m.accumulate(self.level, slabs, accumulator);
+            }
+            _ => unreachable!("operands are made by the same method"),
+        }
+    }
+}
+
+/// What the weights' gradient is summed from.
+enum Operands {
+    Slabs(Vec<(usize, Buffer<f32>, Buffer<f32>)>),
+    Transformed(Vec<Transformed>),
+}
+
+enum Operand {
+    Slab((usize, Buffer<f32>, Buffer<f32>)),
+    Transformed(Transformed),
+}
+
+/// One call of [`Conv::backward`].
+struct Backward<'a, E> {
+    conv: &'a Conv,
+    input: Input<'a, E>,
+    gradient: OutputGradient<'a, E>,
+    packed: Option<&'a Vec<Buffer<f32>>>,
+    workspace: &'a Workspace,
+}
+
+impl<E: Element> Backward<'_, E> {
+    /// The slabs of `images`: their gradients of the input, and what the weights' gradient needs.
+    fn slabs(
+        &self,
+        images: std::ops::Range<usize>,
+        wanted: Option<&mut InputGradient<'_, E>>,
+    ) -> (Operands, Vec<GradientSums>) {
+        let step = self.conv.images;
+        let slab = |at: usize| {
+            let first = images.start + at * step;
+            (first, step.min(images.end - first))
+        };
+        let count = images.len().div_ceil(step);
+        let results: Vec<(Operand, Option<GradientSums>)> = match wanted {
+            None => (0..count).into_par_iter().map(|at| self.slab(slab(at), None)).collect(),
+            Some(InputGradient { arrival, to }) => {
+                let len = self.conv.shape.input_len();
+                let arrival = *arrival;
+                to[images.start * len..images.end * len]
+                    .par_chunks_mut(step * len)
+                    .enumerate()
+                    .map(|(at, to)| self.slab(slab(at), Some((arrival, to))))
+                    .collect()
+            }
+        };
+        let (operands, sums): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+        (gather(operands), sums.into_iter().flatten().collect())
+    }
+
+    fn slab(
+        &self,
+        (first, images): (usize, usize),
+        wanted: Option<(Arrival<'_, E>, &mut [E])>,
+    ) -> (Operand, Option<GradientSums>) {
+        let Backward { conv, workspace, .. } = self;
+        let [x_frame, dy_frame] = conv.frames();
+        let mut dy = workspace.take(images * dy_frame.len());
+        fill_gradient(conv.level, dy_frame, first, self.gradient, &mut dy);
+        let sums = wanted.map(|(arrival, to)| self.input_gradient(first, &dy, arrival, to));
+        let mut x = workspace.take(images * x_frame.len());
+        fill(conv.level, x_frame, first, self.input, &mut x);
+        let operand = match &conv.method {
+            Method::Direct(_) => Operand::Slab((images, x, dy)),
+            Method::Winograd(m) => {
+                Operand::Transformed(m.transform(conv.level, images, &x, &dy, workspace))
+            }
+        };
+        (operand, sums)
+    }
+
+    fn input_gradient(
+        &self,
+        first: usize,
+        dy: &[f32],
+        arrival: Arrival<'_, E>,
+        to: &mut [E],
+    ) -> GradientSums {
+        let Backward { conv, workspace, .. } = self;
+        let images = to.len() / conv.shape.input_len();
+        let packed = self.packed.expect("packed where the input's gradient is wanted");
+        let mut dx = workspace.take(to.len());
+        match &conv.method {
+            Method::Direct(m) => m.backward_data(conv.level, images, dy, packed, &mut dx),
+            Method::Winograd(m) => {
+                m.backward_data(conv.level, images, dy, &packed[0], &mut dx, workspace);
+            }
+        }
+        let start = first * conv.shape.input_len();
+        let arrival = arrival.part(start..start + to.len());
+        arrive(conv.level, conv.shape.input().channels, &dx, arrival, to)
+    }
+}
+
+fn gather(operands: Vec<Operand>) -> Operands {
+    let (mut slabs, mut transformed) = (vec![], vec![]);
+    for operand in operands {
+        match operand {
+            Operand::Slab(slab) => slabs.push(slab),
+            Operand::Transformed(slab) => transformed.push(slab),
+        }
+    }
+    match transformed.is_empty() {
+        true => Operands::Slabs(slabs),
+        false => Operands::Transformed(transformed),
+    }
+}
+
+/// Images whose framed maps, or for Winograd's method their tiles, make a task of some hundred
+/// microseconds that stays near the processor. Depends on the shape alone: the statistics are taken
+/// slab by slab, and the same bytes must come out whatever the number of threads.
+fn images_a_slab(shape: &ConvShape, algorithm: Algorithm) -> usize {
+    let (x, y) = (shape.input(), shape.output());
+    let numbers = (x.len() + y.len()).max(1);
+    let side = match algorithm {
+        Algorithm::Direct => return (96 * 1024 / numbers).clamp(1, 64),
+        Algorithm::Winograd2 => 2,
+        Algorithm::Winograd4 => 4,
+    };
+    let tiles = y.height.div_ceil(side) * y.width.div_ceil(side);
+    let by_size = 128 * 1024 / numbers;
+    by_size.max(32usize.div_ceil(tiles)).clamp(1, 64)
+}

@@ -1,0 +1,78 @@
+//! What activations are stored as.
+
+use half::bf16;
+
+use crate::simd::Vector;
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for half::bf16 {}
+}
+
+/// The storage type of activations and their gradients. Arithmetic is always in f32.
+#[allow(private_bounds, reason = "sealed: the kernels know these two types only")]
+pub trait Element: sealed::Sealed + Access + Copy + Default + Send + Sync + 'static {
+    /// The number itself.
+    fn to_f32(self) -> f32;
+    /// The nearest number of this type.
+    fn from_f32(x: f32) -> Self;
+}
+
+/// Vector access, which is not for other crates to call.
+pub(crate) trait Access: Sized {
+    /// Reads `V::LANES` numbers.
+    ///
+    /// # Safety
+    /// They must be readable.
+    unsafe fn load<V: Vector>(from: *const Self) -> V;
+    /// Writes `V::LANES` numbers.
+    ///
+    /// # Safety
+    /// They must be writable.
+    unsafe fn store<V: Vector>(to: *mut Self, vector: V);
+}
+
+impl Element for f32 {
+    fn to_f32(self) -> f32 {
+        self
+    }
+    fn from_f32(x: f32) -> Self {
+        x
+    }
+}
+
+impl Access for f32 {
+    #[inline(always)]
+    unsafe fn load<V: Vector>(from: *const Self) -> V {
+        // SAFETY: the caller's promise is the same.
+        unsafe { V::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn store<V: Vector>(to: *mut Self, vector: V) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { vector.store(to) }
+    }
+}
+
+impl Element for bf16 {
+    fn to_f32(self) -> f32 {
+        bf16::to_f32(self)
+    }
+    fn from_f32(x: f32) -> Self {
+        bf16::from_f32(x)
+    }
+}
+
+impl Access for bf16 {
+    #[inline(always)]
+    unsafe fn load<V: Vector>(from: *const Self) -> V {
+        // SAFETY: the caller's promise is the same, and bf16 is a transparent u16.
+        unsafe { V::load_bf16(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn store<V: Vector>(to: *mut Self, vector: V) {
+        // SAFETY: the caller's promise is the same, and bf16 is a transparent u16.
+        unsafe { vector.store_bf16(to.cast()) }
+    }
+}

@@ -1,0 +1,365 @@
+//! The two matrix products everything rests on, with register tiles and no copies of A.
+//!
+//! [`Rows`] is C = A·B, where a row of A is gathered from several contiguous segments of memory: a
+//! convolution's input patches where they lie (implicit GEMM), or one plain row. [`Outer`] is
+//! C += Aᵀ·D over many pixels: the gradients of weights.
+
+use crate::level::{Kernel, Level};
+use crate::simd::Vector;
+
+/// Columns of a packed panel of B, and what channels are padded to.
+pub(crate) const PANEL: usize = 16;
+
+/// Where one row of the product lies, in elements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Row {
+    /// Start of A's row; segments count from here.
+    pub a: u32,
+    /// Start of C's row.
+    pub c: u32,
+}
+
+/// The rows of a product and the furthest of them, against which bounds are checked once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RowTable {
+    rows: Vec<Row>,
+}
+
+impl RowTable {
+    /// From offsets in elements.
+    ///
+    /// # Panics
+    /// If an offset exceeds 2³² elements.
+    pub fn new(offsets: impl IntoIterator<Item = (usize, usize)>) -> Self {
+        let narrow = |x: usize| u32::try_from(x).expect("a slab holds fewer than 2^32 numbers");
+        let rows = offsets.into_iter().map(|(a, c)| Row { a: narrow(a), c: narrow(c) }).collect();
+        Self { rows }
+    }
+
+    /// Rows that lie one behind the other.
+    pub fn strided(count: usize, a: usize, c: usize) -> Self {
+        Self::new((0..count).map(|row| (row * a, row * c)))
+    }
+
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+}
+
+/// A contiguous part of every row of A.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    /// From the row's start, in elements.
+    pub offset: usize,
+    /// In elements.
+    pub len: usize,
+}
+
+/// C[row][column] = Σ A[row][k] B[k][column], or += with `accumulate`.
+pub(crate) struct Rows<'a> {
+    pub rows: &'a [Row],
+    pub segments: &'a [Segment],
+    pub a: &'a [f32],
+    /// `panels` panels, each `[depth, PANEL]`, `panel_stride` apart.
+    pub b: &'a [f32],
+    pub panel_stride: usize,
+    pub panels: usize,
+    pub c: &'a mut [f32],
+    pub accumulate: bool,
+}
+
+impl Rows<'_> {
+    /// # Panics
+    /// If an operand is shorter than the rows, segments and panels say.
+    pub fn run(self, level: Level) {
+        if self.rows.is_empty() || self.panels == 0 {
+            return;
+        }
+        let depth: usize = self.segments.iter().map(|s| s.len).sum();
+        let reach = self.segments.iter().map(|s| s.offset + s.len).max().unwrap_or(0);
+        let furthest = |of: fn(&Row) -> u32| self.rows.iter().map(of).max().unwrap_or(0) as usize;
+        assert!(furthest(|row| row.a) + reach <= self.a.len(), "A ends before its last row");
+        assert!(furthest(|row| row.c) + self.panels * PANEL <= self.c.len(), "C is too short");
+        assert!((self.panels - 1) * self.panel_stride + depth * PANEL <= self.b.len(), "B");
+        level.run(self);
+    }
+}
+
+impl Kernel for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(mut self) {
+        // SAFETY: `Rows::run` has checked that all rows, segments and panels lie within A, B and C.
+        unsafe {
+            match V::LANES {
+                16 => rows_of_tiles::<V, 12, 2, 1>(&mut self),
+                8 if V::TILE_ROWS == 6 => rows_of_tiles::<V, 6, 2, 2>(&mut self),
+                8 => rows_of_tiles::<V, 2, 2, 2>(&mut self),
+                _ => rows_of_tiles::<V, 6, 4, 4>(&mut self),
+            }
+        }
+    }
+}
+
+/// All tiles of a product: tiles of `ROWS` × `VECTORS`, and of one panel's `SINGLE` vectors for an odd
+/// last panel.
+///
+/// # Safety
+/// As [`Rows::run`] checks.
+#[inline(always)]
+unsafe fn rows_of_tiles<V: Vector, const ROWS: usize, const VECTORS: usize, const SINGLE: usize>(
+    product: &mut Rows<'_>,
+) {
+    let wide = VECTORS * V::LANES / PANEL;
+    let mut panel = 0;
+    while panel < product.panels {
+        // SAFETY: the panels named exist; the rest is the caller's promise.
+        unsafe {
+            if wide > 1 && panel + wide <= product.panels {
+                column_of_tiles::<V, ROWS, VECTORS>(product, panel);
+                panel += wide;
+            } else {
+                column_of_tiles::<V, ROWS, SINGLE>(product, panel);
+                panel += 1;
+            }
+        }
+    }
+}
+
+/// The tiles under one group of panels, from the first row to the last.
+///
+/// # Safety
+/// As [`Rows::run`] checks, and the panels from `panel` on must fill `VECTORS` vectors.
+#[inline(always)]
+unsafe fn column_of_tiles<V: Vector, const ROWS: usize, const VECTORS: usize>(
+    product: &mut Rows<'_>,
+    panel: usize,
+) {
+    let mut rest = product.rows;
+    // SAFETY: each call takes rows that are there.
+    unsafe {
+        while rest.len() >= ROWS {
+            tile::<V, ROWS, VECTORS>(product, &rest[..ROWS], panel);
+            rest = &rest[ROWS..];
+        }
+        while rest.len() >= 4 && ROWS > 4 {
+            tile::<V, 4, VECTORS>(product, &rest[..4], panel);
+            rest = &rest[4..];
+        }
+        while rest.len() >= 2 && ROWS > 2 {
+            tile::<V, 2, VECTORS>(product, &rest[..2], panel);
+            rest = &rest[2..];
+        }
+        while let Some((row, behind)) = rest.split_first() {
+            tile::<V, 1, VECTORS>(product, std::slice::from_ref(row), panel);
+            rest = behind;
+        }
+    }
+}
+
+/// One tile, accumulated in registers over the whole depth.
+///
+/// # Safety
+/// As [`Rows::run`] checks; `rows` must have `ROWS` entries.
+#[inline(always)]
+unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize>(
+    product: &mut Rows<'_>,
+    rows: &[Row],
+    panel: usize,
+) {
+    // SAFETY: all offsets are within what `Rows::run` has checked.
+    unsafe {
+        let c = product.c.as_mut_ptr().add(panel * PANEL);
+        let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
+        if product.accumulate {
+            for i in 0..ROWS {
+                for j in 0..VECTORS {
+                    sums[i][j] = V::load(c.add(rows[i].c as usize + j * V::LANES));
+                }
+            }
+        }
+        let mut b = product.b.as_ptr().add(panel * product.panel_stride);
+        for segment in product.segments {
+            let mut a = [product.a.as_ptr(); ROWS];
+            for i in 0..ROWS {
+                a[i] = a[i].add(rows[i].a as usize + segment.offset);
+            }
+            for k in 0..segment.len {
+                let mut right = [V::splat(0.0); VECTORS];
+                for j in 0..VECTORS {
+                    let column = j * V::LANES;
+                    right[j] = V::load(
+                        b.add(column / PANEL * product.panel_stride + column % PANEL),
+                    );
+                }
+                for i in 0..ROWS {
+                    let left = V::splat(*a[i].add(k));
+                    for j in 0..VECTORS {
+                        sums[i][j] = left.mul_add(right[j], sums[i][j]);
+                    }
+                }
+                b = b.add(PANEL);
+            }
+        }
+        for i in 0..ROWS {
+            for j in 0..VECTORS {
+                sums[i][j].store(c.add(rows[i].c as usize + j * V::LANES));
+            }
+        }
+    }
+}
+
+/// A stretch of pixels at constant distances in A and D.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    /// Where the first pixel starts in A and in D.
+    pub a: usize,
+    pub d: usize,
+    /// How far the next pixel is in A and in D.
+    pub a_step: usize,
+    pub d_step: usize,
+    /// Pixels.
+    pub count: usize,
+}
+
+/// C[i][column] += Σ over pixels of A[pixel][i] D[pixel][column], for `rows` values of i.
+pub(crate) struct Outer<'a> {
+    pub stretches: &'a [Stretch],
+    /// A and where in each pixel the first of the `rows` numbers lies.
+    pub a: &'a [f32],
+    pub a_offset: usize,
+    pub rows: usize,
+    pub d: &'a [f32],
+    /// A multiple of [`PANEL`].
+    pub columns: usize,
+    /// `[rows, columns]`
+    pub c: &'a mut [f32],
+}
+
+impl Outer<'_> {
+    /// # Panics
+    /// If an operand is shorter than the stretches, rows and columns say.
+    pub fn run(self, level: Level) {
+        assert_eq!(self.columns % PANEL, 0, "columns come in panels");
+        assert!(self.c.len() >= self.rows * self.columns, "C is too short");
+        for s in self.stretches.iter().filter(|s| s.count > 0) {
+            let last = s.count - 1;
+            assert!(s.a + last * s.a_step + self.a_offset + self.rows <= self.a.len(), "A");
+            assert!(s.d + last * s.d_step + self.columns <= self.d.len(), "D");
+        }
+        level.run(self);
+    }
+}
+
+impl Kernel for Outer<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(mut self) {
+        // SAFETY: `Outer::run` has checked that all stretches lie within A and D, and C's size.
+        unsafe {
+            match V::LANES {
+                16 => outer_tiles::<V, 12, 2, 1>(&mut self),
+                8 if V::TILE_ROWS == 6 => outer_tiles::<V, 6, 2, 2>(&mut self),
+                8 => outer_tiles::<V, 2, 2, 2>(&mut self),
+                _ => outer_tiles::<V, 6, 4, 4>(&mut self),
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`Outer::run`] checks.
+#[inline(always)]
+unsafe fn outer_tiles<V: Vector, const ROWS: usize, const VECTORS: usize, const SINGLE: usize>(
+    product: &mut Outer<'_>,
+) {
+    let wide = VECTORS * V::LANES;
+    let mut column = 0;
+    while column < product.columns {
+        // SAFETY: the columns named exist; the rest is the caller's promise.
+        unsafe {
+            if column + wide <= product.columns {
+                outer_column::<V, ROWS, VECTORS>(product, column);
+                column += wide;
+            } else {
+                outer_column::<V, ROWS, SINGLE>(product, column);
+                column += SINGLE * V::LANES;
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`Outer::run`] checks, and `VECTORS` vectors of columns from `column` on must exist.
+#[inline(always)]
+unsafe fn outer_column<V: Vector, const ROWS: usize, const VECTORS: usize>(
+    product: &mut Outer<'_>,
+    column: usize,
+) {
+    let mut row = 0;
+    // SAFETY: each call takes rows that are there.
+    unsafe {
+        while row + ROWS <= product.rows {
+            outer_tile::<V, ROWS, VECTORS>(product, row, column);
+            row += ROWS;
+        }
+        while ROWS > 4 && row + 4 <= product.rows {
+            outer_tile::<V, 4, VECTORS>(product, row, column);
+            row += 4;
+        }
+        while ROWS > 2 && row + 2 <= product.rows {
+            outer_tile::<V, 2, VECTORS>(product, row, column);
+            row += 2;
+        }
+        while row < product.rows {
+            outer_tile::<V, 1, VECTORS>(product, row, column);
+            row += 1;
+        }
+    }
+}
+
+/// # Safety
+/// As [`Outer::run`] checks; rows `row..row + ROWS` and `VECTORS` vectors of columns must exist.
+#[inline(always)]
+unsafe fn outer_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(
+    product: &mut Outer<'_>,
+    row: usize,
+    column: usize,
+) {
+    // SAFETY: all offsets are within what `Outer::run` has checked.
+    unsafe {
+        let c = product.c.as_mut_ptr().add(row * product.columns + column);
+        let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
+        for i in 0..ROWS {
+            for j in 0..VECTORS {
+                sums[i][j] = V::load(c.add(i * product.columns + j * V::LANES));
+            }
+        }
+        for s in product.stretches {
+            let mut a = product.a.as_ptr().wrapping_add(s.a + product.a_offset + row);
+            let mut d = product.d.as_ptr().wrapping_add(s.d + column);
+            for _ in 0..s.count {
+                let mut right = [V::splat(0.0); VECTORS];
+                for j in 0..VECTORS {
+                    right[j] = V::load(d.add(j * V::LANES));
+                }
+                for i in 0..ROWS {
+                    let left = V::splat(*a.add(i));
+                    for j in 0..VECTORS {
+                        sums[i][j] = left.mul_add(right[j], sums[i][j]);
+                    }
+                }
+                // One step past the last pixel may lie outside; it is never read.
+                a = a.wrapping_add(s.a_step);
+                d = d.wrapping_add(s.d_step);
+            }
+        }
+        for i in 0..ROWS {
+            for j in 0..VECTORS {
+                sums[i][j].store(c.add(i * product.columns + j * V::LANES));
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Which instructions the kernels use, chosen at run time.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::OnceLock;
+
+use crate::simd::{self, Vector};
+
+/// The environment variable that forces a level, for tests and comparisons.
+pub const LEVEL_VARIABLE: &str = "LOGO_SSL_CPU_LEVEL";
+
+/// A set of vector instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Whatever the compiler's baseline has.
+    Portable,
+    /// 128-bit vectors of aarch64.
+    Neon,
+    /// 256-bit vectors with fused multiply-add of x86-64.
+    Avx2,
+    /// 512-bit vectors of x86-64.
+    Avx512,
+}
+
+/// Why a level cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LevelError {
+    /// No level is called so.
+    #[error("{0:?} is no instruction level; choose avx512, avx2, neon or portable")]
+    Unknown(String),
+    /// The processor lacks it.
+    #[error("this processor has no {0}; it has {have}", have = list(&Level::available()))]
+    Unavailable(Level),
+}
+
+fn list(levels: &[Level]) -> String {
+    levels.iter().map(Level::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Work that is compiled once for every level.
+pub(crate) trait Kernel {
+    type Output;
+    /// Must be `#[inline(always)]`: it becomes part of the function that has the instructions.
+    fn run<V: Vector>(self) -> Self::Output;
+}
+
+impl Level {
+    const ALL: [Level; 4] = [Level::Avx512, Level::Avx2, Level::Neon, Level::Portable];
+
+    /// The levels this processor has, the best first.
+    pub fn available() -> Vec<Level> {
+        Self::ALL.into_iter().filter(|level| level.is_available()).collect()
+    }
+
+    /// The level kernels use: the one that [`LEVEL_VARIABLE`] names, else the best there is. Read
+    /// once, at the first use.
+    ///
+    /// # Errors
+    /// If the variable names no level or one that this processor lacks.
+    pub fn chosen() -> Result<Level, LevelError> {
+        static CHOSEN: OnceLock<Result<Level, LevelError>> = OnceLock::new();
+        CHOSEN
+            .get_or_init(|| match std::env::var(LEVEL_VARIABLE) {
+                Ok(name) => name.parse(),
+                Err(_) => Ok(Self::available()[0]),
+            })
+            .clone()
+    }
+
+    /// Whether this processor has the level's instructions.
+    pub fn is_available(self) -> bool {
+        match self {
+            Level::Portable => true,
+            Level::Neon => cfg!(target_arch = "aarch64"),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => {
+                Level::Avx2.is_available() && is_x86_feature_detected!("avx512f")
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            Level::Avx2 | Level::Avx512 => false,
+        }
+    }
+
+    /// Runs `kernel` with this level's vectors.
+    ///
+    /// # Panics
+    /// If the processor lacks the level; [`Level::chosen`] never gives such a one.
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        assert!(self.is_available(), "this processor has no {self}");
+        match self {
+            Level::Portable => kernel.run::<simd::Portable>(),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => kernel.run::<simd::Neon>(),
+            // SAFETY: the processor has the instructions, as was asserted above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { run_avx2(kernel) },
+            // SAFETY: the processor has the instructions, as was asserted above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => unsafe { run_avx512(kernel) },
+            #[allow(unreachable_patterns, reason = "which are left depends on the architecture")]
+            _ => unreachable!("levels of other architectures are never available"),
+        }
+    }
+}
+
+/// # Safety
+/// The processor must have AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<simd::Avx2>()
+}
+
+/// # Safety
+/// The processor must have AVX-512F, AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<simd::Avx512>()
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Level::Portable => "portable",
+            Level::Neon => "neon",
+            Level::Avx2 => "avx2",
+            Level::Avx512 => "avx512",
+        })
+    }
+}
+
+impl FromStr for Level {
+    type Err = LevelError;
+
+    fn from_str(name: &str) -> Result<Self, LevelError> {
+        let level = Self::ALL.into_iter().find(|level| level.to_string() == name);
+        match level {
+            None => Err(LevelError::Unknown(name.to_owned())),
+            Some(level) if !level.is_available() => Err(LevelError::Unavailable(level)),
+            Some(level) => Ok(level),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The CPU kernels of logo-ssl: what a residual network needs to train, forward and back.
+//!
+//! Activations are stored channels last, `[batch, height, width, channels]`, with the channels padded
+//! to [`stored_channels`], in f32 or bfloat16; arithmetic is in f32. A convolution takes a few images
+//! at a time from there into a *slab* near the processor, applies on the way what lies between it and
+//! its predecessor, multiplies, and stores with the statistics that follow. Every kernel is written
+//! once over a vector type and compiled for each [`Level`] of instructions, chosen at run time.
+//!
+//! All the project's `unsafe` code is in this crate, behind functions that check their operands.
+
+mod conv;
+mod direct;
+mod element;
+mod gemm;
+mod level;
+mod norm;
+mod simd;
+mod slab;
+mod winograd;
+mod workspace;
+
+pub use conv::{
+    Algorithm, Conv, ConvShape, InputGradient, WeightGradient, stored_channels,
+};
+pub use element::Element;
+pub use half::bf16;
+pub use level::{LEVEL_VARIABLE, Level, LevelError};
+pub use norm::{
+    Arrival, EPSILON, Gate, GradientOf, GradientSums, Moments, NormGradient, Normalisation, Shortcut,
+    gradient_sums, join, moments,
+};
+pub use slab::{Input, OutputGradient};
+pub use workspace::{Buffer, Workspace};

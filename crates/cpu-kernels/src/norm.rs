@@ -1,0 +1,519 @@
+//! Batch normalisation (Ioffe and Szegedy, 2015) around convolutions: statistics, what the next
+//! reader applies, and the gradient back.
+
+use crate::element::Element;
+use crate::gemm::PANEL;
+use crate::level::{Kernel, Level};
+use crate::simd::Vector;
+
+/// ε of every batch norm, PyTorch's.
+pub const EPSILON: f64 = 1e-5;
+
+/// Mean and variance of each stored channel over a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Moments {
+    /// How many numbers each channel has.
+    pub count: usize,
+    /// `[channels]`
+    pub mean: Vec<f64>,
+    /// The sum of squared deviations from the mean, `[channels]`.
+    pub deviation: Vec<f64>,
+}
+
+impl Moments {
+    /// Of one batch from those of its parts, in their order (Chan et al., 1979).
+    pub fn combine(parts: impl IntoIterator<Item = Moments>) -> Moments {
+        parts.into_iter().reduce(Moments::join).unwrap_or_default()
+    }
+
+    fn join(mut self, other: Moments) -> Moments {
+        let (n, m) = (self.count as f64, other.count as f64);
+        let pairs = self.mean.iter_mut().zip(&mut self.deviation);
+        for ((mean, deviation), (om, od)) in pairs.zip(other.mean.iter().zip(&other.deviation)) {
+            let difference = om - *mean;
+            *mean += difference * m / (n + m);
+            *deviation += od + difference * difference * n * m / (n + m);
+        }
+        self.count += other.count;
+        self
+    }
+
+    /// The biased variance of channel `c`, which normalises the batch.
+    pub fn variance(&self, c: usize) -> f64 {
+        self.deviation[c] / self.count as f64
+    }
+
+    /// The unbiased variance of channel `c`, which goes into the running one.
+    pub fn unbiased_variance(&self, c: usize) -> f64 {
+        self.deviation[c] / (self.count.max(2) - 1) as f64
+    }
+}
+
+/// y ↦ (y - mean) scale + shift, for each stored channel.
+#[derive(Clone, Debug)]
+pub struct Normalisation {
+    mean: Vec<f32>,
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+    /// 1/σ, for the way back.
+    inverse_std: Vec<f64>,
+    count: usize,
+}
+
+impl Normalisation {
+    /// By the batch's own moments. `gamma` and `beta` are `[channels]`, before padding.
+    pub fn of_batch(moments: &Moments, gamma: &[f32], beta: &[f32]) -> Self {
+        let variance = |c: usize| moments.variance(c);
+        Self::build(moments.count, gamma, beta, |c| moments.mean[c], variance)
+    }
+
+    /// By running statistics, `[channels]` each.
+    pub fn of_running(mean: &[f32], variance: &[f32], gamma: &[f32], beta: &[f32]) -> Self {
+        assert!(mean.len() == gamma.len() && variance.len() == gamma.len(), "channels differ");
+        Self::build(1, gamma, beta, |c| f64::from(mean[c]), |c| f64::from(variance[c]))
+    }
+
+    fn build(
+        count: usize,
+        gamma: &[f32],
+        beta: &[f32],
+        mean: impl Fn(usize) -> f64,
+        variance: impl Fn(usize) -> f64,
+    ) -> Self {
+        assert_eq!(gamma.len(), beta.len(), "γ and β have one number a channel");
+        let stored = gamma.len().next_multiple_of(PANEL);
+        let per_channel = |f: &dyn Fn(usize) -> f64| -> Vec<f32> {
+            (0..stored).map(|c| if c < gamma.len() { f(c) as f32 } else { 0.0 }).collect()
+        };
+        let inverse_std: Vec<f64> = (0..stored)
+            .map(|c| if c < gamma.len() { 1.0 / (variance(c) + EPSILON).sqrt() } else { 0.0 })
+            .collect();
+        Self {
+            mean: per_channel(&mean),
+            scale: per_channel(&|c| f64::from(gamma[c]) * inverse_std[c]),
+            shift: per_channel(&|c| f64::from(beta[c])),
+            inverse_std,
+            count,
+        }
+    }
+
+    /// `[stored channels]`
+    pub fn mean(&self) -> &[f32] {
+        &self.mean
+    }
+
+    pub(crate) fn assert_channels(&self, channels: usize) {
+        assert_eq!(self.mean.len(), channels, "the normalisation is of other channels");
+    }
+
+    /// # Safety
+    /// `V::LANES` channels from `c` on must exist.
+    #[inline(always)]
+    pub(crate) unsafe fn load<V: Vector>(&self, c: usize) -> [V; 3] {
+        // SAFETY: the three have equal length, and the caller's promise.
+        unsafe {
+            [
+                V::load(self.mean.as_ptr().add(c)),
+                V::load(self.scale.as_ptr().add(c)),
+                V::load(self.shift.as_ptr().add(c)),
+            ]
+        }
+    }
+
+    /// The way back through this normalisation, when it was by the batch's own moments, and the
+    /// gradients of γ and β. `sums` are of the gradient behind it.
+    pub fn gradient(&self, sums: &GradientSums, which: usize, channels: usize) -> NormGradient {
+        let count = self.count as f64;
+        let dots = &sums.dots[which];
+        let stored = self.mean.len();
+        let mut through = GradientOf {
+            mean: self.mean.clone(),
+            scale: self.scale.clone(),
+            slope: vec![0.0; stored],
+            shift: vec![0.0; stored],
+        };
+        let (mut gamma, mut beta) = (vec![0.0; channels], vec![0.0; channels]);
+        for c in 0..channels {
+            let (scale, inverse) = (f64::from(self.scale[c]), self.inverse_std[c]);
+            gamma[c] = (dots[c] * inverse) as f32;
+            beta[c] = sums.sum[c] as f32;
+            through.slope[c] = (-scale * inverse * inverse * dots[c] / count) as f32;
+            through.shift[c] = (-scale * sums.sum[c] / count) as f32;
+        }
+        NormGradient { through, gamma, beta }
+    }
+}
+
+/// What [`Normalisation::gradient`] gives.
+#[derive(Clone, Debug)]
+pub struct NormGradient {
+    /// To the gradient of the convolution's output.
+    pub through: GradientOf,
+    /// Of γ, `[channels]`.
+    pub gamma: Vec<f32>,
+    /// Of β, `[channels]`.
+    pub beta: Vec<f32>,
+}
+
+/// (g, y) ↦ g scale + (y - mean) slope + shift: batch norm's gradient for each stored channel.
+#[derive(Clone, Debug)]
+pub struct GradientOf {
+    mean: Vec<f32>,
+    scale: Vec<f32>,
+    slope: Vec<f32>,
+    shift: Vec<f32>,
+}
+
+impl GradientOf {
+    pub(crate) fn assert_channels(&self, channels: usize) {
+        assert_eq!(self.mean.len(), channels, "the gradient is of other channels");
+    }
+
+    /// # Safety
+    /// `V::LANES` channels from `c` on must exist.
+    #[inline(always)]
+    pub(crate) unsafe fn load<V: Vector>(&self, c: usize) -> [V; 4] {
+        // SAFETY: the four have equal length, and the caller's promise.
+        unsafe {
+            [
+                V::load(self.mean.as_ptr().add(c)),
+                V::load(self.scale.as_ptr().add(c)),
+                V::load(self.slope.as_ptr().add(c)),
+                V::load(self.shift.as_ptr().add(c)),
+            ]
+        }
+    }
+}
+
+/// Stores a slab of convolution outputs `[pixels, channels]` and takes their moments on the way, of
+/// the numbers as stored.
+pub(crate) fn finish<E: Element>(
+    level: Level,
+    channels: usize,
+    y: &[f32],
+    out: &mut [E],
+) -> Moments {
+    assert_eq!(y.len(), out.len(), "the slab and its place differ");
+    assert_eq!(y.len() % channels, 0, "whole pixels");
+    level.run(Finish { channels, y, out })
+}
+
+struct Finish<'a, E> {
+    channels: usize,
+    y: &'a [f32],
+    out: &'a mut [E],
+}
+
+impl<E: Element> Kernel for Finish<'_, E> {
+    type Output = Moments;
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> Moments {
+        let count = self.y.len() / self.channels;
+        let mut moments = Moments {
+            count,
+            mean: vec![0.0; self.channels],
+            deviation: vec![0.0; self.channels],
+        };
+        let mut channel = 0;
+        while channel < self.channels {
+            let mut lanes = [[0.0f32; 16]; 3];
+            // SAFETY: `at` runs over whole vectors of whole pixels in both slices; 16 lanes are
+            // the widest vector.
+            unsafe {
+                // Deviations from the first pixel, so that a large mean costs no digits; two
+                // chains of sums, so that additions overlap and errors stay small.
+                let first: V = V::load(self.y.as_ptr().add(channel));
+                let zero = V::splat(0.0);
+                let (mut sums, mut squares) = ([zero; 2], [zero; 2]);
+                for pixel in 0..count {
+                    let at = pixel * self.channels + channel;
+                    let to = self.out.as_mut_ptr().add(at);
+                    E::store(to, V::load(self.y.as_ptr().add(at)));
+                    let difference = E::load::<V>(to).sub(first);
+                    sums[pixel % 2] = sums[pixel % 2].add(difference);
+                    squares[pixel % 2] = difference.mul_add(difference, squares[pixel % 2]);
+                }
+                first.store(lanes[0].as_mut_ptr());
+                sums[0].add(sums[1]).store(lanes[1].as_mut_ptr());
+                squares[0].add(squares[1]).store(lanes[2].as_mut_ptr());
+            }
+            for lane in 0..V::LANES {
+                let [first, sum, square] = lanes.map(|l| f64::from(l[lane]));
+                moments.mean[channel + lane] = first + sum / count as f64;
+                moments.deviation[channel + lane] = (square - sum * sum / count as f64).max(0.0);
+            }
+            channel += V::LANES;
+        }
+        moments
+    }
+}
+
+/// What a gradient passes on its way to the normalisations before it.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a, E> {
+    /// Another gradient of the same activations, to be added.
+    pub residual: Option<&'a [E]>,
+    /// The ReLU that made the activations.
+    pub gate: Gate<'a, E>,
+    /// The normalisations before that ReLU: the convolution's output, and the mean taken from it.
+    pub norms: [Option<(&'a [E], &'a Normalisation)>; 2],
+}
+
+/// Where a ReLU let its input pass.
+#[derive(Clone, Copy, Debug)]
+pub enum Gate<'a, E> {
+    /// Where its output is positive.
+    Output(&'a [E]),
+    /// Where its input, the normalised output of a convolution, is positive.
+    Input(&'a [E], &'a Normalisation),
+}
+
+/// Sums over a batch for each stored channel.
+#[derive(Clone, Debug, Default)]
+pub struct GradientSums {
+    /// Σ g
+    pub sum: Vec<f64>,
+    /// Σ g (y - mean) for each normalisation.
+    pub dots: [Vec<f64>; 2],
+}
+
+impl GradientSums {
+    /// Of one batch from those of its parts, in their order.
+    pub fn combine(parts: impl IntoIterator<Item = GradientSums>) -> GradientSums {
+        let add = |mut a: Vec<f64>, b: Vec<f64>| {
+            a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+            a
+        };
+        let join = |a: GradientSums, b: GradientSums| {
+            let ([a0, a1], [b0, b1]) = (a.dots, b.dots);
+            GradientSums { sum: add(a.sum, b.sum), dots: [add(a0, b0), add(a1, b1)] }
+        };
+        parts.into_iter().reduce(join).unwrap_or_default()
+    }
+}
+
+impl<E: Element> Arrival<'_, E> {
+    /// The part that belongs to a slab.
+    pub(crate) fn part(&self, span: std::ops::Range<usize>) -> Self {
+        Arrival {
+            residual: self.residual.map(|r| &r[span.clone()]),
+            gate: match self.gate {
+                Gate::Output(x) => Gate::Output(&x[span.clone()]),
+                Gate::Input(y, norm) => Gate::Input(&y[span.clone()], norm),
+            },
+            norms: self.norms.map(|n| n.map(|(y, norm)| (&y[span.clone()], norm))),
+        }
+    }
+}
+
+/// Adds the residual to gradients `g` `[pixels, channels]`, lets pass what the ReLU let pass, stores
+/// that, and sums it for the normalisations before the ReLU.
+pub(crate) fn arrive<E: Element>(
+    level: Level,
+    channels: usize,
+    g: &[f32],
+    arrival: Arrival<'_, E>,
+    out: &mut [E],
+) -> GradientSums {
+    let whole = |len: usize| assert_eq!(len, g.len(), "gradients and activations differ in size");
+    assert_eq!(g.len() % channels, 0, "whole pixels");
+    whole(out.len());
+    arrival.residual.iter().for_each(|r| whole(r.len()));
+    match arrival.gate {
+        Gate::Output(x) => whole(x.len()),
+        Gate::Input(y, norm) => {
+            whole(y.len());
+            norm.assert_channels(channels);
+        }
+    }
+    for (y, norm) in arrival.norms.iter().flatten() {
+        whole(y.len());
+        norm.assert_channels(channels);
+    }
+    level.run(Arrive { channels, g, arrival, out })
+}
+
+struct Arrive<'a, E> {
+    channels: usize,
+    g: &'a [f32],
+    arrival: Arrival<'a, E>,
+    out: &'a mut [E],
+}
+
+impl<E: Element> Kernel for Arrive<'_, E> {
+    type Output = GradientSums;
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> GradientSums {
+        let Arrive { channels, g, arrival, out } = self;
+        let [first, second] = arrival.norms;
+        let empty = || vec![0.0; channels];
+        let mut sums = GradientSums { sum: empty(), dots: [empty(), empty()] };
+        let mut channel = 0;
+        while channel < channels {
+            let mut lanes = [[0.0f32; 16]; 3];
+            // SAFETY: `arrive` has checked that all slices are as long as `g`, which `at` runs
+            // through by whole vectors of whole pixels.
+            unsafe {
+                let zero = V::splat(0.0);
+                let mut totals = [zero; 3];
+                let gate_norm: [V; 3] = match arrival.gate {
+                    Gate::Output(_) => [zero; 3],
+                    Gate::Input(_, norm) => norm.load(channel),
+                };
+                let mean = |norm: Option<(&[E], &Normalisation)>| {
+                    norm.map_or(zero, |(_, norm)| V::load(norm.mean.as_ptr().add(channel)))
+                };
+                let means = [mean(first), mean(second)];
+                let mut at = channel;
+                while at < g.len() {
+                    let mut value: V = V::load(g.as_ptr().add(at));
+                    if let Some(residual) = arrival.residual {
+                        value = value.add(E::load(residual.as_ptr().add(at)));
+                    }
+                    let gate = match arrival.gate {
+                        Gate::Output(x) => E::load::<V>(x.as_ptr().add(at)),
+                        Gate::Input(y, _) => {
+                            let [mean, scale, shift] = gate_norm;
+                            E::load::<V>(y.as_ptr().add(at)).sub(mean).mul_add(scale, shift)
+                        }
+                    };
+                    let to = out.as_mut_ptr().add(at);
+                    E::store(to, value.where_positive(gate));
+                    let value: V = E::load(to);
+                    totals[0] = totals[0].add(value);
+                    if let Some((y, _)) = first {
+                        let y: V = E::load(y.as_ptr().add(at));
+                        totals[1] = y.sub(means[0]).mul_add(value, totals[1]);
+                    }
+                    if let Some((y, _)) = second {
+                        let y: V = E::load(y.as_ptr().add(at));
+                        totals[2] = y.sub(means[1]).mul_add(value, totals[2]);
+                    }
+                    at += channels;
+                }
+                for (lanes, total) in lanes.iter_mut().zip(totals) {
+                    total.store(lanes.as_mut_ptr());
+                }
+            }
+            for lane in 0..V::LANES {
+                sums.sum[channel + lane] = f64::from(lanes[0][lane]);
+                sums.dots[0][channel + lane] = f64::from(lanes[1][lane]);
+                sums.dots[1][channel + lane] = f64::from(lanes[2][lane]);
+            }
+            channel += V::LANES;
+        }
+        sums
+    }
+}
+
+/// What a residual block adds to its last normalised convolution.
+#[derive(Clone, Copy, Debug)]
+pub enum Shortcut<'a, E> {
+    /// Nothing, as at the stem.
+    None,
+    /// The block's input.
+    Identity(&'a [E]),
+    /// The normalised output of the shortcut's convolution.
+    Projection(&'a [E], &'a Normalisation),
+}
+
+/// out = ReLU(normalised y + shortcut), all `[batch, height, width, channels]`.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn join<E: Element>(
+    level: Level,
+    y: &[E],
+    norm: &Normalisation,
+    shortcut: Shortcut<'_, E>,
+    out: &mut [E],
+) {
+    let channels = norm.mean.len();
+    assert!(y.len() == out.len() && y.len().is_multiple_of(channels), "sizes differ");
+    match shortcut {
+        Shortcut::None => {}
+        Shortcut::Identity(x) => assert_eq!(x.len(), y.len(), "sizes differ"),
+        Shortcut::Projection(x, norm) => {
+            assert_eq!(x.len(), y.len(), "sizes differ");
+            norm.assert_channels(channels);
+        }
+    }
+    use rayon::prelude::*;
+    let chunk = channels * PIXELS_A_TASK;
+    out.par_chunks_mut(chunk).enumerate().for_each(|(at, out)| {
+        let span = at * chunk..at * chunk + out.len();
+        let shortcut = match shortcut {
+            Shortcut::None => Shortcut::None,
+            Shortcut::Identity(x) => Shortcut::Identity(&x[span.clone()]),
+            Shortcut::Projection(x, norm) => Shortcut::Projection(&x[span.clone()], norm),
+        };
+        level.run(Join { y: &y[span], norm, shortcut, out });
+    });
+}
+
+/// Work small enough to balance and large enough to be worth a task.
+const PIXELS_A_TASK: usize = 1024;
+
+struct Join<'a, E> {
+    y: &'a [E],
+    norm: &'a Normalisation,
+    shortcut: Shortcut<'a, E>,
+    out: &'a mut [E],
+}
+
+impl<E: Element> Kernel for Join<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let channels = self.norm.mean.len();
+        let mut channel = 0;
+        while channel < channels {
+            // SAFETY: `join` has checked that all slices are equally long and of these channels.
+            unsafe {
+                let [mean, scale, shift] = self.norm.load::<V>(channel);
+                let other = match self.shortcut {
+                    Shortcut::Projection(_, norm) => norm.load::<V>(channel),
+                    _ => [V::splat(0.0); 3],
+                };
+                let mut at = channel;
+                while at < self.y.len() {
+                    let y: V = E::load(self.y.as_ptr().add(at));
+                    let y = y.sub(mean).mul_add(scale, shift);
+                    let sum = match self.shortcut {
+                        Shortcut::None => y,
+                        Shortcut::Identity(x) => y.add(E::load(x.as_ptr().add(at))),
+                        Shortcut::Projection(x, _) => {
+                            let [mean, scale, shift] = other;
+                            let x: V = E::load(x.as_ptr().add(at));
+                            y.add(x.sub(mean).mul_add(scale, shift))
+                        }
+                    };
+                    E::store(self.out.as_mut_ptr().add(at), sum.max(V::splat(0.0)));
+                    at += channels;
+                }
+            }
+            channel += V::LANES;
+        }
+    }
+}
+
+/// The sums of gradients `g` `[batch, height, width, channels]` for the normalisations before them,
+/// once they have passed what `arrival` says.
+pub fn gradient_sums<E: Element>(
+    level: Level,
+    g: &[E],
+    arrival: &Arrival<'_, E>,
+    channels: usize,
+) -> GradientSums {
+    let widened: Vec<f32> = g.iter().map(|g| g.to_f32()).collect();
+    arrive(level, channels, &widened, *arrival, &mut vec![E::default(); g.len()])
+}
+
+/// The moments of activations `[batch, height, width, channels]`.
+pub fn moments<E: Element>(level: Level, y: &[E], channels: usize) -> Moments {
+    let widened: Vec<f32> = y.iter().map(|y| y.to_f32()).collect();
+    finish(level, channels, &widened, &mut vec![E::default(); y.len()])
+}

@@ -1,0 +1,77 @@
+//! NEON: four f32 a register, thirty-two registers.
+//!
+//! SAFETY of every block below: every aarch64 processor has these instructions; pointers are as the
+//! trait's caller grants them.
+#![allow(clippy::undocumented_unsafe_blocks)]
+
+use std::arch::aarch64::*;
+
+use super::Vector;
+
+/// Four f32.
+#[derive(Clone, Copy)]
+pub(crate) struct Neon(float32x4_t);
+
+impl Vector for Neon {
+    const LANES: usize = 4;
+    const TILE_ROWS: usize = 6;
+
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        Self(unsafe { vdupq_n_f32(x) })
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        Self(unsafe { vld1q_f32(from) })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { vst1q_f32(to, self.0) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const u16) -> Self {
+        Self(unsafe { vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(from))) })
+    }
+    #[inline(always)]
+    unsafe fn store_bf16(self, to: *mut u16) {
+        unsafe {
+            let bits = vreinterpretq_u32_f32(self.0);
+            let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
+            let rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
+            let number = vceqq_f32(self.0, self.0);
+            let rounded = vbslq_u32(number, rounded, vdupq_n_u32(0x7fc0_0000));
+            vst1_u16(to, vshrn_n_u32::<16>(rounded));
+        }
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(unsafe { vaddq_f32(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Self(unsafe { vsubq_f32(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self(unsafe { vmulq_f32(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, term: Self) -> Self {
+        Self(unsafe { vfmaq_f32(term.0, self.0, factor.0) })
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, factor: Self, term: Self) -> Self {
+        Self(unsafe { vfmsq_f32(term.0, self.0, factor.0) })
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        Self(unsafe { vmaxq_f32(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn where_positive(self, gate: Self) -> Self {
+        Self(unsafe {
+            let positive = vcgtq_f32(gate.0, vdupq_n_f32(0.0));
+            vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(self.0), positive))
+        })
+    }
+}

@@ -1,0 +1,293 @@
+//! Convolutions with all that surrounds them against plain f64 loops: random shapes, odd sizes,
+//! channels that fill no vector, a single image; every level this processor has, every algorithm,
+//! both storage types.
+
+mod support;
+
+use cpu_kernels::{
+    Algorithm, Arrival, Conv, ConvShape, Element, Gate, Input, InputGradient, Level, Normalisation,
+    OutputGradient, Workspace, bf16,
+};
+use proptest::prelude::*;
+use support::*;
+
+/// A residual unit's convolution: ReLU(BN(u)) in, y out, and back from the gradient behind y's batch
+/// norm to those of the weights and of BN(u).
+struct Unit {
+    shape: ConvShape,
+    batch: usize,
+    seed: u64,
+}
+
+/// Relative errors by norm.
+#[derive(Debug, Default)]
+struct Errors(Vec<(&'static str, f64)>);
+
+impl Unit {
+    fn check<E: Element>(&self, algorithm: Algorithm, level: Level) -> Errors {
+        let Unit { shape, batch, seed } = *self;
+        let [height, width] = shape.output_size();
+        let (in_pixels, out_pixels) = (batch * shape.height * shape.width, batch * height * width);
+        let (cin, cout) = (shape.in_channels, shape.out_channels);
+        let mut random = Random(seed);
+        let workspace = Workspace::default();
+        let conv = Conv::with(algorithm, shape, level);
+
+        let (u, u_plain) = activations::<E>(&mut random, in_pixels, cin);
+        let gamma = random.normals(cin).iter().map(|g| 1.0 + 0.1 * g).collect::<Vec<_>>();
+        let beta = random.normals(cin);
+        let (mean, variance) = moments(&u_plain, cin);
+        let before = Normalisation::of_running(
+            &narrow(&mean),
+            &narrow(&variance),
+            &narrow(&gamma),
+            &narrow(&beta),
+        );
+        let normalised: Vec<f64> = u_plain
+            .iter()
+            .enumerate()
+            .map(|(at, u)| {
+                let c = at % cin;
+                (u - mean[c]) / (variance[c] + cpu_kernels::EPSILON).sqrt() * gamma[c] + beta[c]
+            })
+            .collect();
+        let x: Vec<f64> = normalised.iter().map(|x| x.max(0.0)).collect();
+        let scale = 1.0 / ((cin * shape.kernel * shape.kernel) as f64).sqrt();
+        let weight: Vec<f32> =
+            random.normals(shape.weight_len()).iter().map(|w| (w * scale) as f32).collect();
+
+        // Forward.
+        let mut y = vec![E::default(); batch * shape.output_len()];
+        let found = conv.forward(Input::Normalised(&u, &before), &weight, &mut y, &workspace);
+        let mut y_expected = vec![0.0; out_pixels * cout];
+        for_each_product(&shape, batch, |o, i, w| y_expected[o] += x[i] * f64::from(weight[w]));
+        let y_plain = plain(&y, cout);
+        let mut errors = Errors::default();
+        errors.0.push(("y", distance(&y_plain, &y_expected)));
+        let (y_mean, y_variance) = moments(&y_plain, cout);
+        let found_variance: Vec<f64> = (0..cout).map(|c| found.variance(c)).collect();
+        let spread: Vec<f64> = y_variance.iter().map(|v| v.sqrt()).collect();
+        let shifted = |m: &[f64]| m.iter().zip(&spread).map(|(m, s)| m + s).collect::<Vec<_>>();
+        errors.0.push(("mean", distance(&shifted(&found.mean[..cout]), &shifted(&y_mean))));
+        errors.0.push(("variance", distance(&found_variance, &y_variance)));
+
+        // Back through a batch norm, of other numbers than y: through y's own, the gradient of a
+        // filter is what remains of large terms that cancel, for batch norm ignores its scale.
+        let (y, y_plain) = activations::<E>(&mut random, out_pixels, cout);
+        let found = cpu_kernels::moments(level, &y, stored(cout));
+        let out_gamma: Vec<f64> = random.normals(cout).iter().map(|g| 1.0 + 0.1 * g).collect();
+        let norm = Normalisation::of_batch(&found, &narrow(&out_gamma), &vec![0.0; cout]);
+        let (g, g_plain) = activations::<E>(&mut random, out_pixels, cout);
+        let (dy, d_gamma, d_beta) = norm_gradient(&g_plain, &y_plain, &out_gamma);
+        let sums = cpu_kernels::gradient_sums(
+            level,
+            &g,
+            &Arrival {
+                residual: None,
+                gate: Gate::Output(&vec![E::from_f32(1.0); g.len()]),
+                norms: [Some((&y, &norm)), None],
+            },
+            stored(cout),
+        );
+        let through = norm.gradient(&sums, 0, cout);
+        errors.0.push(("dγ", distance(&widen(&through.gamma), &d_gamma)));
+        errors.0.push(("dβ", distance(&widen(&through.beta), &d_beta)));
+
+        // The convolution's gradients, with a residual and through ReLU.
+        let (residual, residual_plain) = activations::<E>(&mut random, in_pixels, cin);
+        let mut dx = vec![E::default(); u.len()];
+        let found = conv.backward(
+            Input::Normalised(&u, &before),
+            OutputGradient { g: &g, y: &y, through: &through.through },
+            &weight,
+            Some(InputGradient {
+                arrival: Arrival {
+                    residual: Some(&residual),
+                    gate: Gate::Input(&u, &before),
+                    norms: [Some((&u, &before)), None],
+                },
+                to: &mut dx,
+            }),
+            &workspace,
+        );
+        let mut dw_expected = vec![0.0; shape.weight_len()];
+        let mut dx_expected = residual_plain;
+        for_each_product(&shape, batch, |o, i, w| {
+            dw_expected[w] += dy[o] * x[i];
+            dx_expected[i] += dy[o] * f64::from(weight[w]);
+        });
+        // Where the ReLU's input is within rounding of zero, either side is right.
+        let dx_plain = plain(&dx, cin);
+        for (at, expected) in dx_expected.iter_mut().enumerate() {
+            if normalised[at].abs() < 1e-6 {
+                *expected = dx_plain[at];
+            } else if normalised[at] < 0.0 {
+                *expected = 0.0;
+            }
+        }
+        errors.0.push(("dw", distance(&widen(&found.weight), &dw_expected)));
+        errors.0.push(("dx", distance(&dx_plain, &dx_expected)));
+        let sums = found.sums.expect("the input's gradient was wanted");
+        let sum = |f: &dyn Fn(usize) -> f64| {
+            let mut sums = vec![0.0; cin];
+            for at in 0..dx_plain.len() {
+                sums[at % cin] += f(at);
+            }
+            sums
+        };
+        let size = distance(&dx_plain, &vec![0.0; dx_plain.len()]) * 1e-30;
+        let near = |a: &[f64], b: &[f64]| {
+            a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt() / size
+        };
+        errors.0.push(("Σg", near(&sums.sum[..cin], &sum(&|at| dx_plain[at]))));
+        let dots = sum(&|at| dx_plain[at] * (u_plain[at] - mean[at % cin]));
+        errors.0.push(("Σgy", near(&sums.dots[0][..cin], &dots)));
+        errors
+    }
+}
+
+fn stored(channels: usize) -> usize {
+    cpu_kernels::stored_channels(channels)
+}
+
+impl Errors {
+    fn assert_below(&self, limit: f64, context: &str) {
+        for (what, error) in &self.0 {
+            assert!(error < &limit, "{what} is off by {error:.2e} (limit {limit:.0e}): {context}");
+        }
+    }
+}
+
+fn algorithms(shape: &ConvShape) -> Vec<Algorithm> {
+    match (shape.kernel, shape.stride) {
+        (3, 1) => vec![Algorithm::Direct, Algorithm::Winograd2, Algorithm::Winograd4],
+        _ => vec![Algorithm::Direct],
+    }
+}
+
+fn shapes() -> impl Strategy<Value = ConvShape> {
+    let kernels = prop_oneof![Just((3, 1)), Just((3, 2)), Just((1, 1)), Just((1, 2)), Just((7, 2))];
+    (1..12usize, 1..12usize, 1..40usize, 1..40usize, kernels).prop_map(
+        |(height, width, in_channels, out_channels, (kernel, stride))| ConvShape {
+            height,
+            width,
+            in_channels,
+            out_channels,
+            kernel,
+            stride,
+            images: false,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn any_shape_agrees_with_plain_loops(shape in shapes(), batch in 1..5usize, seed: u64) {
+        // Batch norm over fewer numbers is ill-conditioned whoever computes it.
+        let [height, width] = shape.output_size();
+        prop_assume!(batch * height * width >= 8);
+        let unit = Unit { shape, batch, seed };
+        for level in levels() {
+            for algorithm in algorithms(&shape) {
+                let context = format!("{shape:?}, batch {batch}, {level}, {algorithm:?}");
+                unit.check::<f32>(algorithm, level).assert_below(1e-5, &context);
+                unit.check::<bf16>(algorithm, level).assert_below(1e-2, &context);
+            }
+        }
+    }
+}
+
+/// The shapes a ResNet is made of, larger than the random ones.
+#[test]
+fn the_shapes_of_a_resnet_agree_with_plain_loops() {
+    let shape = |size, cin, cout, kernel, stride| ConvShape {
+        height: size,
+        width: size,
+        in_channels: cin,
+        out_channels: cout,
+        kernel,
+        stride,
+        images: false,
+    };
+    let shapes = [
+        shape(32, 16, 16, 3, 1),
+        shape(32, 16, 32, 3, 2),
+        shape(32, 16, 32, 1, 2),
+        shape(8, 64, 64, 3, 1),
+        shape(4, 128, 128, 3, 1),
+        shape(7, 80, 48, 3, 1),
+        shape(2, 128, 128, 3, 1),
+        shape(1, 32, 32, 3, 1),
+    ];
+    for shape in shapes {
+        let unit = Unit { shape, batch: 9, seed: 7 };
+        for algorithm in algorithms(&shape) {
+            let context = format!("{shape:?}, {algorithm:?}");
+            let level = levels()[0];
+            unit.check::<f32>(algorithm, level).assert_below(1e-5, &context);
+            unit.check::<bf16>(algorithm, level).assert_below(1e-2, &context);
+        }
+    }
+}
+
+/// The stem reads images `[batch, 3, height, width]` and gives gradients to its weights alone.
+#[test]
+fn a_stem_over_images_agrees_with_plain_loops() {
+    for (kernel, stride, size) in [(3, 1, 8), (7, 2, 15), (3, 1, 5)] {
+        let shape = ConvShape {
+            height: size,
+            width: size + 2,
+            in_channels: 3,
+            out_channels: 20,
+            kernel,
+            stride,
+            images: true,
+        };
+        let batch = 3;
+        let pixels = shape.height * shape.width;
+        let mut random = Random(11);
+        let images = narrow(&random.normals(batch * 3 * pixels));
+        let weight = narrow(&random.normals(shape.weight_len()));
+        let x: Vec<f64> = (0..batch * pixels * 3)
+            .map(|at| {
+                let (pixel, c) = (at / 3, at % 3);
+                f64::from(images[(pixel / pixels * 3 + c) * pixels + pixel % pixels])
+            })
+            .collect();
+        for level in levels() {
+            let conv = Conv::new(shape, level);
+            let workspace = Workspace::default();
+            let mut y = vec![0f32; batch * shape.output_len()];
+            let found = conv.forward(Input::Images(&images), &weight, &mut y, &workspace);
+            let mut expected = vec![0.0; y.len() / stored(20) * 20];
+            for_each_product(&shape, batch, |o, i, w| expected[o] += x[i] * f64::from(weight[w]));
+            assert!(distance(&plain(&y, 20), &expected) < 1e-5);
+
+            let norm = Normalisation::of_batch(&found, &[1.0; 20], &[0.0; 20]);
+            let out_pixels = y.len() / stored(20);
+            let (g, g_plain) = activations::<f32>(&mut random, out_pixels, 20);
+            let gate = vec![1.0; g.len()];
+            let arrival = Arrival {
+                residual: None,
+                gate: Gate::Output(&gate),
+                norms: [Some((&y[..], &norm)), None],
+            };
+            let sums = cpu_kernels::gradient_sums(level, &g, &arrival, stored(20));
+            let through = norm.gradient(&sums, 0, 20);
+            let gradient = OutputGradient { g: &g, y: &y, through: &through.through };
+            let found =
+                conv.backward(Input::Images(&images), gradient, &weight, None, &workspace);
+            let (dy, _, _) = norm_gradient(&g_plain, &expected, &[1.0; 20]);
+            let mut dw = vec![0.0; weight.len()];
+            for_each_product(&shape, batch, |o, i, w| dw[w] += dy[o] * x[i]);
+            let error = distance(&widen(&found.weight), &dw);
+            assert!(error < 1e-5, "{error:.2e} {kernel} {level}");
+        }
+    }
+}
