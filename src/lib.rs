@@ -54,6 +54,7 @@
 pub mod augment;
 pub mod config;
 pub mod data;
+pub mod engine;
 pub mod error;
 pub mod eval;
 pub mod files;

@@ -6,8 +6,7 @@ use std::time::Instant;
 use cpu_kernels::*;
 
 fn main() {
-    let args: Vec<usize> =
-        std::env::args().skip(1).map(|a| a.parse().expect("a number")).collect();
+    let args: Vec<usize> = std::env::args().skip(1).map(|a| a.parse().expect("a number")).collect();
     let (size, cin, cout, batch) = (args[0], args[1], args[2], args[3]);
     let (kernel, stride) = (*args.get(4).unwrap_or(&3), *args.get(5).unwrap_or(&1));
     let shape = ConvShape {
@@ -31,7 +30,13 @@ fn main() {
     }
 }
 
-fn time<E: Element>(algorithm: Algorithm, shape: ConvShape, batch: usize, level: Level, name: &str) {
+fn time<E: Element>(
+    algorithm: Algorithm,
+    shape: ConvShape,
+    batch: usize,
+    level: Level,
+    name: &str,
+) {
     let workspace = Workspace::default();
     let conv = Conv::with(algorithm, shape, level);
     let images = vec![0.5f32; batch * 3 * shape.height * shape.width];

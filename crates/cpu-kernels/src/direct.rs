@@ -67,9 +67,10 @@ impl Direct {
     pub fn pack_backward(&self, weight: &[f32], workspace: &Workspace) -> Vec<Buffer<f32>> {
         let (input, output) = (self.shape.input(), self.shape.output());
         let at = |o: usize, c: usize, tap| self.shape.weight_index(o, c, tap);
-        let packed = self.backward.iter().map(|pass| {
-            pack(&pass.taps, output.channels, input.channels, weight, at, workspace)
-        });
+        let packed = self
+            .backward
+            .iter()
+            .map(|pass| pack(&pass.taps, output.channels, input.channels, weight, at, workspace));
         packed.collect()
     }
 
@@ -265,9 +266,8 @@ fn dy_frame(shape: &ConvShape) -> Frame {
         (0..shape.stride).flat_map(|p| meetings(shape, p)).map(|(distance, _)| distance).collect();
     let before = distances.iter().min().map_or(0, |d| (-d).max(0)) as usize;
     let after = distances.iter().max().map_or(0, |d| (*d).max(0)) as usize;
-    let size = |input: usize, output: usize| {
-        before + output.max(input.div_ceil(shape.stride) + after)
-    };
+    let size =
+        |input: usize, output: usize| before + output.max(input.div_ceil(shape.stride) + after);
     let height = size(input.height, map.height);
     Frame { map, before, height, width: size(input.width, map.width) }
 }
@@ -275,9 +275,8 @@ fn dy_frame(shape: &ConvShape) -> Frame {
 fn backward_pass(shape: &ConvShape, dy: Frame, place: (usize, usize), images: usize) -> Pass {
     let (stride, input) = (shape.stride, shape.input());
     let (down, across) = (meetings(shape, place.0), meetings(shape, place.1));
-    let at_place = move |&(_, row, column): &(usize, usize, usize)| {
-        (row % stride, column % stride) == place
-    };
+    let at_place =
+        move |&(_, row, column): &(usize, usize, usize)| (row % stride, column % stride) == place;
     let rows = RowTable::new(pixels(images, input).filter(at_place).map(|(image, row, column)| {
         let to = ((image * input.height + row) * input.width + column) * input.channels;
         (dy.of_frame(image, row / stride, column / stride), to)
@@ -292,10 +291,7 @@ fn backward_pass(shape: &ConvShape, dy: Frame, place: (usize, usize), images: us
             .collect(),
         None => vec![],
     };
-    let taps = down
-        .iter()
-        .flat_map(|&(_, r)| across.iter().map(move |&(_, s)| (r, s)))
-        .collect();
+    let taps = down.iter().flat_map(|&(_, r)| across.iter().map(move |&(_, s)| (r, s))).collect();
     let rows_an_image = rows.rows().len() / images.max(1);
     Pass { rows, rows_an_image, segments, taps }
 }

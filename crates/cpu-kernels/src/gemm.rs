@@ -189,9 +189,8 @@ unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize>(
                 let mut right = [V::splat(0.0); VECTORS];
                 for j in 0..VECTORS {
                     let column = j * V::LANES;
-                    right[j] = V::load(
-                        b.add(column / PANEL * product.panel_stride + column % PANEL),
-                    );
+                    right[j] =
+                        V::load(b.add(column / PANEL * product.panel_stride + column % PANEL));
                 }
                 for i in 0..ROWS {
                     let left = V::splat(*a[i].add(k));

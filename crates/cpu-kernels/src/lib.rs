@@ -14,20 +14,20 @@ mod element;
 mod gemm;
 mod level;
 mod norm;
+mod pool;
 mod simd;
 mod slab;
 mod winograd;
 mod workspace;
 
-pub use conv::{
-    Algorithm, Conv, ConvShape, InputGradient, WeightGradient, stored_channels,
-};
+pub use conv::{Algorithm, Conv, ConvShape, InputGradient, WeightGradient, stored_channels};
 pub use element::Element;
 pub use half::bf16;
 pub use level::{LEVEL_VARIABLE, Level, LevelError};
 pub use norm::{
-    Arrival, EPSILON, Gate, GradientOf, GradientSums, Moments, NormGradient, Normalisation, Shortcut,
-    gradient_sums, join, moments,
+    Arrival, EPSILON, Gate, GradientOf, GradientSums, Moments, NormGradient, Normalisation,
+    Shortcut, gradient_sums, join, moments,
 };
+pub use pool::{MaxPool, average, average_backward};
 pub use slab::{Input, OutputGradient};
 pub use workspace::{Buffer, Workspace};

@@ -210,11 +210,8 @@ impl<E: Element> Kernel for Finish<'_, E> {
     #[inline(always)]
     fn run<V: Vector>(self) -> Moments {
         let count = self.y.len() / self.channels;
-        let mut moments = Moments {
-            count,
-            mean: vec![0.0; self.channels],
-            deviation: vec![0.0; self.channels],
-        };
+        let mut moments =
+            Moments { count, mean: vec![0.0; self.channels], deviation: vec![0.0; self.channels] };
         let mut channel = 0;
         while channel < self.channels {
             let mut lanes = [[0.0f32; 16]; 3];
@@ -263,6 +260,8 @@ pub struct Arrival<'a, E> {
 /// Where a ReLU let its input pass.
 #[derive(Clone, Copy, Debug)]
 pub enum Gate<'a, E> {
+    /// There was none.
+    Open,
     /// Where its output is positive.
     Output(&'a [E]),
     /// Where its input, the normalised output of a convolution, is positive.
@@ -299,6 +298,7 @@ impl<E: Element> Arrival<'_, E> {
         Arrival {
             residual: self.residual.map(|r| &r[span.clone()]),
             gate: match self.gate {
+                Gate::Open => Gate::Open,
                 Gate::Output(x) => Gate::Output(&x[span.clone()]),
                 Gate::Input(y, norm) => Gate::Input(&y[span.clone()], norm),
             },
@@ -321,6 +321,7 @@ pub(crate) fn arrive<E: Element>(
     whole(out.len());
     arrival.residual.iter().for_each(|r| whole(r.len()));
     match arrival.gate {
+        Gate::Open => {}
         Gate::Output(x) => whole(x.len()),
         Gate::Input(y, norm) => {
             whole(y.len());
@@ -359,13 +360,15 @@ impl<E: Element> Kernel for Arrive<'_, E> {
                 let zero = V::splat(0.0);
                 let mut totals = [zero; 3];
                 let gate_norm: [V; 3] = match arrival.gate {
-                    Gate::Output(_) => [zero; 3],
+                    Gate::Open | Gate::Output(_) => [zero; 3],
                     Gate::Input(_, norm) => norm.load(channel),
                 };
-                let mean = |norm: Option<(&[E], &Normalisation)>| {
-                    norm.map_or(zero, |(_, norm)| V::load(norm.mean.as_ptr().add(channel)))
-                };
-                let means = [mean(first), mean(second)];
+                let mut means = [zero; 2];
+                for (mean, norm) in means.iter_mut().zip(arrival.norms) {
+                    if let Some((_, norm)) = norm {
+                        *mean = V::load(norm.mean.as_ptr().add(channel));
+                    }
+                }
                 let mut at = channel;
                 while at < g.len() {
                     let mut value: V = V::load(g.as_ptr().add(at));
@@ -373,6 +376,7 @@ impl<E: Element> Kernel for Arrive<'_, E> {
                         value = value.add(E::load(residual.as_ptr().add(at)));
                     }
                     let gate = match arrival.gate {
+                        Gate::Open => V::splat(1.0),
                         Gate::Output(x) => E::load::<V>(x.as_ptr().add(at)),
                         Gate::Input(y, _) => {
                             let [mean, scale, shift] = gate_norm;

@@ -265,12 +265,7 @@ impl<S: Source> Kernel for Fill<'_, S> {
 /// # Safety
 /// The source must have `to.len()` numbers from `from` on, and `to` whole pixels.
 #[inline(always)]
-unsafe fn fill_row<V: Vector, S: Source>(
-    source: &S,
-    from: usize,
-    channels: usize,
-    to: &mut [f32],
-) {
+unsafe fn fill_row<V: Vector, S: Source>(source: &S, from: usize, channels: usize, to: &mut [f32]) {
     let mut channel = 0;
     while channel < channels {
         // SAFETY: `channel` and `at` run over whole vectors of whole pixels.

@@ -144,14 +144,7 @@ impl Transform for F4 {
         let (two, four) = (V::splat(2.0), V::splat(4.0));
         let (even, odd) = (y0.add(y2), y1.add(y3));
         let (even_two, odd_two) = (y2.mul_add(four, y0), y3.mul_add(four, y1).mul(two));
-        [
-            y0,
-            even.add(odd),
-            even.sub(odd),
-            even_two.add(odd_two),
-            even_two.sub(odd_two),
-            y3,
-        ]
+        [y0, even.add(odd), even.sub(odd), even_two.add(odd_two), even_two.sub(odd_two), y3]
     }
     #[inline(always)]
     fn weight<V: Vector>(g: [V; SIDE]) -> [V; SIDE] {
@@ -257,7 +250,12 @@ impl Winograd {
     }
 
     /// The same for the gradient of the input: turned by 180°, channels exchanged.
-    pub fn pack_backward(&self, level: Level, weight: &[f32], workspace: &Workspace) -> Buffer<f32> {
+    pub fn pack_backward(
+        &self,
+        level: Level,
+        weight: &[f32],
+        workspace: &Workspace,
+    ) -> Buffer<f32> {
         let (from, to) = (self.shape.output().channels, self.shape.input().channels);
         let at = |o: usize, c: usize, tap: usize| {
             let tap = 8 - tap;

@@ -281,8 +281,7 @@ fn a_stem_over_images_agrees_with_plain_loops() {
             let sums = cpu_kernels::gradient_sums(level, &g, &arrival, stored(20));
             let through = norm.gradient(&sums, 0, 20);
             let gradient = OutputGradient { g: &g, y: &y, through: &through.through };
-            let found =
-                conv.backward(Input::Images(&images), gradient, &weight, None, &workspace);
+            let found = conv.backward(Input::Images(&images), gradient, &weight, None, &workspace);
             let (dy, _, _) = norm_gradient(&g_plain, &expected, &[1.0; 20]);
             let mut dw = vec![0.0; weight.len()];
             for_each_product(&shape, batch, |o, i, w| dw[w] += dy[o] * x[i]);

@@ -82,8 +82,8 @@ pub fn for_each_product(shape: &ConvShape, batch: usize, mut f: impl FnMut(usize
                         if h < p || w < p || h - p >= shape.height || w - p >= shape.width {
                             continue;
                         }
-                        let x = ((n * shape.height + h - p) * shape.width + w - p)
-                            * shape.in_channels;
+                        let x =
+                            ((n * shape.height + h - p) * shape.width + w - p) * shape.in_channels;
                         let y = ((n * out_height + i) * out_width + j) * shape.out_channels;
                         for o in 0..shape.out_channels {
                             for c in 0..shape.in_channels {
@@ -110,15 +110,12 @@ pub fn moments(y: &[f64], channels: usize) -> (Vec<f64>, Vec<f64>) {
 }
 
 /// Batch norm's gradient to its input, and those of γ and β.
-pub fn norm_gradient(
-    g: &[f64],
-    y: &[f64],
-    gamma: &[f64],
-) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+pub fn norm_gradient(g: &[f64], y: &[f64], gamma: &[f64]) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
     let channels = gamma.len();
     let count = (y.len() / channels) as f64;
     let (mean, variance) = moments(y, channels);
-    let inverse: Vec<f64> = variance.iter().map(|v| 1.0 / (v + cpu_kernels::EPSILON).sqrt()).collect();
+    let inverse: Vec<f64> =
+        variance.iter().map(|v| 1.0 / (v + cpu_kernels::EPSILON).sqrt()).collect();
     let (mut d_gamma, mut d_beta) = (vec![0.0; channels], vec![0.0; channels]);
     for (at, (g, y)) in g.iter().zip(y).enumerate() {
         let c = at % channels;

@@ -1,0 +1,155 @@
+//! From the features' gradient to the parameters'.
+
+use cpu_kernels::{
+    Arrival, Buffer, Element, Gate, GradientOf, GradientSums, Input, InputGradient, OutputGradient,
+    average_backward,
+};
+
+use super::forward::{BlockTape, Images, Tape, UnitTape};
+use super::{BlockPlan, Engine, Plan, UnitPlan};
+
+/// One pass back.
+pub(super) struct Backward<'a, E: Element> {
+    pub engine: &'a Engine,
+    pub plan: &'a Plan,
+    pub parameters: &'a [f32],
+    pub tape: &'a Tape<E>,
+    pub images: Images<'a>,
+}
+
+/// A gradient behind the batch norms of one or two units, with the sums those need.
+struct Arrived<E: Element> {
+    g: Buffer<E>,
+    sums: GradientSums,
+}
+
+impl<E: Element> Backward<'_, E> {
+    /// The gradients of all parameters, given that of the features `[batch, channels]`.
+    pub fn run(&self, features: &[f32]) -> Vec<f32> {
+        let mut gradients = vec![0.0; self.plan.parameters()];
+        let last = self.before(self.tape.blocks.len());
+        let mut g = self.engine.workspace.take(last.out.len());
+        let sums = average_backward(
+            self.engine.level,
+            features,
+            self.plan.features(),
+            last.arrival(None),
+            &mut g,
+            &self.engine.workspace,
+        );
+        let mut arrived = Arrived { g, sums };
+        for at in (0..self.plan.blocks.len()).rev() {
+            arrived = self.block(at, &arrived, &mut gradients);
+        }
+        let stem = &self.tape.stem;
+        let through = self.through(&self.plan.stem, stem, &arrived.sums, 0, &mut gradients);
+        let gradient = OutputGradient { g: &arrived.g, y: &stem.y, through: &through };
+        let input = Input::Images(self.images.data);
+        self.convolution(&self.plan.stem, stem, input, gradient, None, &mut gradients);
+        gradients
+    }
+
+    /// What stands before block `at`: the block or the stem whose output it reads.
+    fn before(&self, at: usize) -> Source<'_, E> {
+        match at.checked_sub(1).map(|at| &self.tape.blocks[at]) {
+            Some(BlockTape { main, shortcut, out }) => {
+                Source { out, units: [main.last(), shortcut.as_ref()] }
+            }
+            None => Source { out: &self.tape.stem_out, units: [Some(&self.tape.stem), None] },
+        }
+    }
+
+    /// From the gradient behind a block's last batch norm to that behind the previous one's.
+    fn block(&self, at: usize, arrived: &Arrived<E>, gradients: &mut [f32]) -> Arrived<E> {
+        let (plan, tape) = (&self.plan.blocks[at], &self.tape.blocks[at]);
+        let before = self.before(at);
+        let past_shortcut = self.shortcut(plan, tape, &before, arrived, gradients);
+        let residual = past_shortcut.as_ref().unwrap_or(&arrived.g);
+        let mut inner: Option<Arrived<E>> = None;
+        for (i, (unit, taped)) in plan.main.iter().zip(&tape.main).enumerate().rev() {
+            let behind = inner.as_ref().unwrap_or(arrived);
+            let through = self.through(unit, taped, &behind.sums, 0, gradients);
+            let gradient = OutputGradient { g: &behind.g, y: &taped.y, through: &through };
+            let (input, arrival) = match i.checked_sub(1).map(|i| &tape.main[i]) {
+                Some(UnitTape { y, norm, .. }) => {
+                    let gate = Gate::Input(y, norm);
+                    let norms = [Some((&y[..], norm)), None];
+                    (Input::Normalised(y, norm), Arrival { residual: None, gate, norms })
+                }
+                None => (Input::Plain(&before.out[..]), before.arrival(Some(residual))),
+            };
+            inner = self.convolution(unit, taped, input, gradient, Some(arrival), gradients);
+        }
+        inner.expect("a block has at least one convolution")
+    }
+
+    /// The gradient of a block's input past its shortcut's convolution, where it has one.
+    fn shortcut(
+        &self,
+        plan: &BlockPlan,
+        tape: &BlockTape<E>,
+        before: &Source<'_, E>,
+        arrived: &Arrived<E>,
+        gradients: &mut [f32],
+    ) -> Option<Buffer<E>> {
+        let (unit, taped) = (plan.shortcut.as_ref()?, tape.shortcut.as_ref()?);
+        let through = self.through(unit, taped, &arrived.sums, 1, gradients);
+        let gradient = OutputGradient { g: &arrived.g, y: &taped.y, through: &through };
+        let arrival = Arrival { residual: None, gate: Gate::Open, norms: [None, None] };
+        let input = Input::Plain(&before.out[..]);
+        let past = self.convolution(unit, taped, input, gradient, Some(arrival), gradients);
+        past.map(|past| past.g)
+    }
+
+    /// Batch norm's way back, its own gradients taken down.
+    fn through(
+        &self,
+        plan: &UnitPlan,
+        tape: &UnitTape<E>,
+        sums: &GradientSums,
+        which: usize,
+        gradients: &mut [f32],
+    ) -> GradientOf {
+        let found = tape.norm.gradient(sums, which, plan.channels[1]);
+        gradients[plan.gamma()].copy_from_slice(&found.gamma);
+        gradients[plan.beta()].copy_from_slice(&found.beta);
+        found.through
+    }
+
+    /// A convolution's way back, its weights' gradient taken down; with `arrival`, that of its input.
+    fn convolution(
+        &self,
+        plan: &UnitPlan,
+        tape: &UnitTape<E>,
+        input: Input<'_, E>,
+        gradient: OutputGradient<'_, E>,
+        arrival: Option<Arrival<'_, E>>,
+        gradients: &mut [f32],
+    ) -> Option<Arrived<E>> {
+        let Engine { workspace, .. } = self.engine;
+        let weight = &self.parameters[plan.weight()];
+        let len = self.images.batch * tape.conv.shape().input_len();
+        let mut to = arrival.as_ref().map(|_| workspace.take(len));
+        let wanted = arrival.zip(to.as_deref_mut());
+        let wanted = wanted.map(|(arrival, to)| InputGradient { arrival, to });
+        let found = tape.conv.backward(input, gradient, weight, wanted, workspace);
+        gradients[plan.weight()].copy_from_slice(&found.weight);
+        to.zip(found.sums).map(|(g, sums)| Arrived { g, sums })
+    }
+}
+
+/// Activations that a block reads, and the units whose normalised outputs their ReLU was applied to.
+struct Source<'a, E: Element> {
+    out: &'a Buffer<E>,
+    units: [Option<&'a UnitTape<E>>; 2],
+}
+
+impl<'a, E: Element> Source<'a, E> {
+    fn arrival<'b>(&'b self, residual: Option<&'b [E]>) -> Arrival<'b, E>
+    where
+        'a: 'b,
+    {
+        let norms = self.units.map(|unit| unit.map(|unit| (&unit.y[..], &unit.norm)));
+        Arrival { residual, gate: Gate::Output(self.out), norms }
+    }
+}

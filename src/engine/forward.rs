@@ -1,0 +1,168 @@
+//! Images to features.
+
+use std::sync::Arc;
+
+use cpu_kernels::{
+    Buffer, Conv, ConvShape, Element, Input, Moments, Normalisation, Shortcut, average, join,
+};
+
+use super::{BlockPlan, Engine, Plan, UnitPlan};
+
+/// What a unit leaves for the way back.
+#[derive(Debug)]
+pub(super) struct UnitTape<E: Element> {
+    pub conv: Arc<Conv>,
+    /// The convolution's output, before batch norm.
+    pub y: Buffer<E>,
+    pub norm: Normalisation,
+}
+
+/// What a block leaves for the way back.
+#[derive(Debug)]
+pub(super) struct BlockTape<E: Element> {
+    pub main: Vec<UnitTape<E>>,
+    pub shortcut: Option<UnitTape<E>>,
+    pub out: Buffer<E>,
+}
+
+/// What a network leaves for the way back.
+#[derive(Debug)]
+pub(super) struct Tape<E: Element> {
+    pub stem: UnitTape<E>,
+    pub stem_out: Buffer<E>,
+    pub blocks: Vec<BlockTape<E>>,
+}
+
+/// Images `[batch, 3, height, width]`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Images<'a> {
+    pub data: &'a [f32],
+    pub batch: usize,
+    pub size: [usize; 2],
+}
+
+/// Which statistics normalise.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Statistics<'a> {
+    /// The batch's own.
+    Batch,
+    /// Running ones, laid out as [`UnitPlan`] says.
+    Running(&'a [f32]),
+}
+
+/// One pass.
+pub(super) struct Forward<'a> {
+    pub engine: &'a Engine,
+    pub plan: &'a Plan,
+    pub parameters: &'a [f32],
+    pub statistics: Statistics<'a>,
+}
+
+/// What comes out of a pass.
+pub(super) struct Outcome<E: Element> {
+    /// `[batch, channels]`
+    pub features: Vec<f32>,
+    /// The batch's means and unbiased variances, laid out as [`UnitPlan`] says.
+    pub statistics: Vec<f32>,
+    pub tape: Tape<E>,
+}
+
+impl Forward<'_> {
+    pub fn run<E: Element>(&self, images: Images<'_>) -> Outcome<E> {
+        let mut statistics = vec![0.0; self.plan.statistics()];
+        let shape = unit_shape(&self.plan.stem, images.size, true);
+        let stem: UnitTape<E> =
+            self.unit(&self.plan.stem, shape, Input::Images(images.data), images, &mut statistics);
+        let stem_out = self.join(&stem, Shortcut::None);
+        let mut size = shape.output_size();
+        let mut blocks: Vec<BlockTape<E>> = vec![];
+        for plan in &self.plan.blocks {
+            let x = blocks.last().map_or(&stem_out, |block| &block.out);
+            let (block, out_size) = self.block(plan, size, x, images, &mut statistics);
+            blocks.push(block);
+            size = out_size;
+        }
+        let last = blocks.last().map_or(&stem_out, |block| &block.out);
+        let features = average(self.engine.level, last, size[0] * size[1], self.plan.features());
+        Outcome { features, statistics, tape: Tape { stem, stem_out, blocks } }
+    }
+
+    fn block<E: Element>(
+        &self,
+        plan: &BlockPlan,
+        mut size: [usize; 2],
+        x: &[E],
+        images: Images<'_>,
+        statistics: &mut [f32],
+    ) -> (BlockTape<E>, [usize; 2]) {
+        let shortcut = plan.shortcut.as_ref().map(|unit| {
+            let shape = unit_shape(unit, size, false);
+            self.unit(unit, shape, Input::Plain(x), images, statistics)
+        });
+        let mut main: Vec<UnitTape<E>> = vec![];
+        for unit in &plan.main {
+            let shape = unit_shape(unit, size, false);
+            let input = match main.last() {
+                Some(before) => Input::Normalised(&before.y, &before.norm),
+                None => Input::Plain(x),
+            };
+            let tape = self.unit(unit, shape, input, images, statistics);
+            size = shape.output_size();
+            main.push(tape);
+        }
+        let added = match &shortcut {
+            Some(unit) => Shortcut::Projection(&unit.y, &unit.norm),
+            None => Shortcut::Identity(x),
+        };
+        let last = main.last().expect("a block has at least one convolution");
+        let out = self.join(last, added);
+        (BlockTape { main, shortcut, out }, size)
+    }
+
+    fn unit<E: Element>(
+        &self,
+        plan: &UnitPlan,
+        shape: ConvShape,
+        input: Input<'_, E>,
+        images: Images<'_>,
+        statistics: &mut [f32],
+    ) -> UnitTape<E> {
+        let Engine { workspace, .. } = self.engine;
+        let conv = self.engine.conv(shape);
+        let mut y = workspace.take(images.batch * shape.output_len());
+        let weight = &self.parameters[plan.weight()];
+        let moments = conv.forward(input, weight, &mut y, workspace);
+        let gamma = &self.parameters[plan.gamma()];
+        let beta = &self.parameters[plan.beta()];
+        let norm = match self.statistics {
+            Statistics::Batch => Normalisation::of_batch(&moments, gamma, beta),
+            Statistics::Running(running) => Normalisation::of_running(
+                &running[plan.mean()],
+                &running[plan.variance()],
+                gamma,
+                beta,
+            ),
+        };
+        record(plan, &moments, statistics);
+        UnitTape { conv, y, norm }
+    }
+
+    fn join<E: Element>(&self, unit: &UnitTape<E>, added: Shortcut<'_, E>) -> Buffer<E> {
+        let mut out = self.engine.workspace.take(unit.y.len());
+        join(self.engine.level, &unit.y, &unit.norm, added, &mut out);
+        out
+    }
+}
+
+fn unit_shape(unit: &UnitPlan, [height, width]: [usize; 2], images: bool) -> ConvShape {
+    let [in_channels, out_channels] = unit.channels;
+    let (kernel, stride) = (unit.kernel, unit.stride);
+    ConvShape { height, width, in_channels, out_channels, kernel, stride, images }
+}
+
+fn record(plan: &UnitPlan, moments: &Moments, statistics: &mut [f32]) {
+    for (c, (mean, variance)) in plan.mean().zip(plan.variance()).enumerate() {
+        statistics[mean] = moments.mean[c] as f32;
+        statistics[variance] = moments.unbiased_variance(c) as f32;
+    }
+}

@@ -1,0 +1,70 @@
+//! The residual network on the CPU: one operation, forward and back, on the project's own kernels.
+//!
+//! Burn sees `(images, weights) -> features` and records one step for the way back. Within it,
+//! activations stay channels last and batch norm, ReLU and residual sums never take a pass of their
+//! own where a convolution reads or writes anyway. On other devices
+//! [`ResNet`](crate::model::ResNet) composes Burn's operations; tests hold both to the same results.
+
+mod backward;
+mod forward;
+mod operation;
+mod plan;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use cpu_kernels::{Conv, ConvShape, Level, LevelError, Workspace};
+use serde::{Deserialize, Serialize};
+
+pub use operation::{backbone_eval, backbone_train, runs_on};
+pub use plan::{BlockPlan, Plan, UnitPlan};
+
+/// What activations and their gradients are stored as between the layers. Weights, statistics and
+/// all arithmetic are in f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// bfloat16: half the memory, half the traffic.
+    Bf16,
+}
+
+/// The kernels' level, the tables of every convolution met so far, and buffers that outlive a step.
+#[derive(Debug)]
+pub struct Engine {
+    level: Level,
+    workspace: Workspace,
+    convolutions: Mutex<HashMap<ConvShape, Arc<Conv>>>,
+}
+
+impl Engine {
+    /// An engine of its own, with no tables and no buffers yet.
+    pub fn new(level: Level) -> Self {
+        Self { level, workspace: Workspace::default(), convolutions: Mutex::default() }
+    }
+
+    /// The one that [`ResNet`](crate::model::ResNet) uses, at the level that
+    /// [`Level::chosen`] says.
+    ///
+    /// # Errors
+    /// If the environment asks for a level that this processor lacks.
+    pub fn shared() -> Result<&'static Engine, LevelError> {
+        static SHARED: OnceLock<Engine> = OnceLock::new();
+        Ok(SHARED.get_or_init({
+            let level = Level::chosen()?;
+            move || Engine::new(level)
+        }))
+    }
+
+    /// The instructions it uses.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    fn conv(&self, shape: ConvShape) -> Arc<Conv> {
+        let mut known = self.convolutions.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(shape).or_insert_with(|| Arc::new(Conv::new(shape, self.level))))
+    }
+}
