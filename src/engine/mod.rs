@@ -17,7 +17,7 @@ use cpu_kernels::{Conv, ConvShape, Level, LevelError, Workspace};
 use serde::{Deserialize, Serialize};
 
 pub use operation::{backbone_eval, backbone_train, runs_on};
-pub use plan::{BlockPlan, Plan, UnitPlan};
+pub use plan::{BlockPlan, Plan, UnitPlan, UnitShape};
 
 /// What activations and their gradients are stored as between the layers. Weights, statistics and
 /// all arithmetic are in f32.

@@ -5,6 +5,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData, module};
 use rand::RngExt;
 
+use crate::engine::UnitShape;
 use crate::rng::{Generator, Stream, generator};
 
 /// Whether batch norm uses the batch's statistics (and updates the running ones) or the running ones.
@@ -81,6 +82,12 @@ impl Conv2d {
             weight: init.normal([output, input, kernel, kernel], (2.0 / fan_out).sqrt()),
             stride,
         }
+    }
+
+    /// `[in, out]` channels, kernel and stride.
+    pub(super) fn shape(&self) -> UnitShape {
+        let [output, input, kernel, _] = self.weight.dims();
+        ([input, output], kernel, self.stride)
     }
 
     /// `[batch, in, height, width]` to `[batch, out, height / stride, width / stride]`, rounded up.
@@ -167,9 +174,20 @@ impl BatchNorm {
         let samples = x.shape().num_elements() / channels;
         let normalised = module::batch_norm_train(x, weight, bias, Self::EPSILON);
         let unbiased = normalised.variance * (samples as f64 / (samples - 1).max(1) as f64);
-        step_towards(&self.running_mean, normalised.mean);
-        step_towards(&self.running_var, unbiased);
+        self.observe(normalised.mean, unbiased);
         normalised.output
+    }
+
+    /// Takes the running statistics a step towards a batch's, `[channels]` each; the variance is the
+    /// unbiased one.
+    pub(super) fn observe(&self, mean: Tensor<1>, unbiased_variance: Tensor<1>) {
+        step_towards(&self.running_mean, mean);
+        step_towards(&self.running_var, unbiased_variance);
+    }
+
+    /// Running mean and variance, `[channels]` each.
+    pub(super) fn running(&self) -> [Tensor<1>; 2] {
+        [&self.running_mean, &self.running_var].map(RunningState::value_sync)
     }
 }
 
