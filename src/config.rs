@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::engine::Precision;
+
 /// One experiment: everything that decides its result. Threads, paths and verbosity are not here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +26,9 @@ pub struct Config {
     pub optimizer: OptimizerConfig,
     /// kNN during and after training.
     pub eval: EvalConfig,
+    /// How it is computed; runs of before this key are in f32.
+    #[serde(default)]
+    pub compute: ComputeConfig,
     /// Errors of the earlier SimSiam-LoGo code, kept to reproduce it. All off elsewhere.
     pub seed_code: SeedCodeConfig,
 }
@@ -261,6 +266,22 @@ pub enum Features {
     Backbone,
     /// The projector's z, as the earlier SimSiam-LoGo code.
     Projector,
+}
+
+/// How it is computed. Both keys change results within rounding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComputeConfig {
+    /// What the backbone's activations are stored as on the CPU.
+    pub precision: Precision,
+    /// The processor's instructions that the run was started with: `auto` until then.
+    pub instructions: String,
+}
+
+impl Default for ComputeConfig {
+    fn default() -> Self {
+        Self { precision: Precision::F32, instructions: "auto".to_owned() }
+    }
 }
 
 /// Errors of the earlier SimSiam-LoGo code, each kept for the preset `cifar10-seed` alone.

@@ -52,6 +52,7 @@
 //! ```
 
 pub mod augment;
+pub mod bench;
 pub mod config;
 pub mod data;
 pub mod engine;

@@ -156,6 +156,7 @@ pub fn validate(config: &Config) -> Result<()> {
         validate_model(config),
         validate_training(config),
         validate_eval(config),
+        validate_compute(config),
         validate_seed_code(config),
     ];
     match checks.into_iter().find_map(Result::err) {
@@ -263,6 +264,14 @@ fn validate_eval(config: &Config) -> Check {
         in_range("eval.k", k, 1, 100_000)?;
     }
     in_range("eval.temperature", eval.temperature, 1e-3, 1e3)
+}
+
+fn validate_compute(config: &Config) -> Check {
+    let instructions = &config.compute.instructions;
+    let known = ["auto", "avx512", "avx2", "neon", "portable"];
+    ensure(known.contains(&instructions.as_str()), || {
+        format!("compute.instructions = \"{instructions}\": {}", suggest(instructions, known))
+    })
 }
 
 fn validate_seed_code(config: &Config) -> Check {

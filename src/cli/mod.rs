@@ -1,7 +1,9 @@
 //! Arguments in, library calls, printed results: one file per subcommand, no logic.
 
+mod bench;
 mod config;
 mod data;
+mod devices;
 mod knn;
 mod pretrain;
 mod progress;
@@ -11,6 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use logo_ssl::engine::{Engine, LEVEL_VARIABLE};
 use logo_ssl::{Error, Result};
 
 /// Self-supervised pretraining of image encoders with LoGo (CVPR 2022).
@@ -42,6 +45,11 @@ enum Command {
     Knn(knn::Arguments),
     /// Write the plots and report.html of a run again
     Report(report::Arguments),
+    /// Show where logo-ssl can compute
+    Devices(devices::Arguments),
+    /// Measure how fast this machine trains, makes views, and searches
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Get, inspect and preview datasets
     #[command(subcommand)]
     Data(data::Command),
@@ -94,10 +102,13 @@ pub fn run() -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<()> {
+    Engine::shared().map_err(|error| Error::Usage(format!("{LEVEL_VARIABLE}: {error}")))?;
     match cli.command {
         Command::Pretrain(arguments) => pretrain::run(arguments, cli.output),
         Command::Knn(arguments) => knn::run(&arguments, cli.output),
         Command::Report(arguments) => report::run(&arguments, cli.output),
+        Command::Devices(arguments) => devices::run(&arguments, cli.output),
+        Command::Bench(command) => bench::run(&command, cli.output),
         Command::Data(command) => data::run(command, cli.output),
         Command::Config(command) => config::run(&command),
     }

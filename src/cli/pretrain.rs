@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use clap::Args;
 use logo_ssl::config::Config;
 use logo_ssl::data::Splits;
+use logo_ssl::engine::{self, LEVEL_VARIABLE};
 use logo_ssl::presets::{Layers, PRESETS};
 use logo_ssl::train::run_dir::{self, RunDir};
 use logo_ssl::train::{Setup, pretrain};
@@ -47,6 +48,9 @@ pub struct Arguments {
     /// Source of all randomness (seed)
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Store activations as f32 or bf16 (compute.precision)
+    #[arg(long, value_name = "TYPE")]
+    precision: Option<String>,
     #[command(flatten)]
     threads: Threads,
     /// Steps between two checkpoints within an epoch; the result does not depend on it
@@ -70,8 +74,10 @@ impl Arguments {
             ("data.limit", self.limit.map(|n| n as u64)),
             ("seed", self.seed),
         ];
-        let given = named.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
-        given.collect()
+        let numbers =
+            named.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
+        let precision = self.precision.iter().map(|name| format!("compute.precision={name}"));
+        numbers.chain(precision).collect()
     }
 
     fn resolve(&self) -> Result<Config> {
@@ -90,7 +96,8 @@ impl Arguments {
     }
 
     fn start(&self) -> Result<(RunDir, Config)> {
-        let config = self.resolve()?;
+        let mut config = self.resolve()?;
+        record_instructions(&mut config)?;
         let root = self.run_dir.clone().unwrap_or_else(|| run_dir::unused(&self.base()));
         // A run that cannot find its images leaves no folder behind.
         self.splits(&config).map(drop)?;
@@ -106,6 +113,7 @@ impl Arguments {
         };
         let (dir, config) = RunDir::open(&root)?;
         self.refuse_other_settings(&root, &config)?;
+        warn_of_other_instructions(&config);
         Ok((dir, config))
     }
 
@@ -115,7 +123,12 @@ impl Arguments {
             || self.config.is_some()
             || !self.set.is_empty()
             || !self.shorthands().is_empty();
-        if given && self.resolve()? != *config {
+        let same = |mut given: Config| {
+            // Which instructions there are is the machine's to say, not the command's.
+            given.compute.instructions.clone_from(&config.compute.instructions);
+            given == *config
+        };
+        if given && !same(self.resolve()?) {
             return Err(Error::Usage(format!(
                 "{} was started with another config: --resume takes its settings from there. \
                  Leave the other flags out, or start a new run with --run-dir",
@@ -127,6 +140,28 @@ impl Arguments {
 
     fn splits(&self, config: &Config) -> Result<Splits> {
         Splits::load(config.data.dataset, self.data_dir.data_dir.as_deref())
+    }
+}
+
+/// Has the run's config say which instructions its numbers come from.
+fn record_instructions(config: &mut Config) -> Result<()> {
+    let (wanted, used) = (&mut config.compute.instructions, engine::level().to_string());
+    if *wanted != "auto" && *wanted != used {
+        return Err(Error::Usage(format!(
+            "compute.instructions = \"{wanted}\", but this process uses {used}: choose with {LEVEL_VARIABLE}={wanted}"
+        )));
+    }
+    *wanted = used;
+    Ok(())
+}
+
+fn warn_of_other_instructions(config: &Config) {
+    let (before, now) = (&config.compute.instructions, engine::level().to_string());
+    if *before != "auto" && *before != now {
+        tracing::warn!(
+            "the run was started with {before} instructions and goes on with {now}: \
+             its numbers will differ in the last digits from those of an uninterrupted run"
+        );
     }
 }
 

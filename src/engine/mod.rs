@@ -13,7 +13,8 @@ mod plan;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use cpu_kernels::{Conv, ConvShape, Level, LevelError, Workspace};
+use cpu_kernels::{Conv, ConvShape, Workspace};
+pub use cpu_kernels::{LEVEL_VARIABLE, Level, LevelError};
 use serde::{Deserialize, Serialize};
 
 pub use operation::{backbone_eval, backbone_train, runs_on};
@@ -29,6 +30,19 @@ pub enum Precision {
     F32,
     /// bfloat16: half the memory, half the traffic.
     Bf16,
+}
+
+/// The instructions all kernels use.
+///
+/// # Panics
+/// If the environment asks for a level that this processor lacks; the command line asks
+/// [`Engine::shared`] first and says so.
+pub fn level() -> Level {
+    shared().level
+}
+
+fn shared() -> &'static Engine {
+    Engine::shared().unwrap_or_else(|error| panic!("{LEVEL_VARIABLE}: {error}"))
 }
 
 /// The kernels' level, the tables of every convolution met so far, and buffers that outlive a step.

@@ -14,7 +14,7 @@ use cpu_kernels::{Element, bf16};
 
 use super::backward::Backward;
 use super::forward::{Forward, Images, Outcome, Statistics, Tape};
-use super::{Engine, Plan, Precision};
+use super::{Plan, Precision, shared};
 
 /// Whether `device` is the CPU device that this engine serves.
 pub fn runs_on(device: &Device) -> bool {
@@ -80,10 +80,6 @@ enum AnyTape {
     Bf16(Tape<bf16>),
 }
 
-fn engine() -> &'static Engine {
-    Engine::shared().expect("the command line has checked the level")
-}
-
 fn numbers(tensor: &CpuTensor) -> &[f32] {
     tensor.as_slice().expect("made contiguous on entry")
 }
@@ -105,7 +101,7 @@ fn forward<E: Element>(
 ) -> Outcome<E> {
     let parameters = numbers(parameters);
     assert_eq!(parameters.len(), plan.parameters(), "parameters of another network");
-    Forward { engine: engine(), plan, parameters, statistics }.run(images(x))
+    Forward { engine: shared(), plan, parameters, statistics }.run(images(x))
 }
 
 fn train(x: &CpuTensor, parameters: &CpuTensor, plan: &Plan) -> (CpuTensor, CpuTensor, AnyTape) {
@@ -167,7 +163,7 @@ impl State {
 
     fn run<E: Element>(&self, tape: &Tape<E>, features: &CpuTensor) -> Vec<f32> {
         let backward = Backward {
-            engine: engine(),
+            engine: shared(),
             plan: &self.plan,
             parameters: numbers(&self.parameters),
             tape,

@@ -3,27 +3,16 @@
 //! k = 1 takes the nearest neighbour's class. Greater k vote with weights exp(s/τ), s the cosine
 //! similarity (Wu et al., 2018, as the field and LoGo's official code have it).
 
-use burn::tensor::{Device, Tensor, TensorData};
-use rayon::prelude::*;
+use cpu_kernels::{Bank, Neighbour};
 
 use super::features::FeatureSet;
 use crate::config::EvalConfig;
+use crate::engine;
 use crate::report::metrics::KnnResult;
-
-/// Queries a matrix product; with 50,000 rows in the bank a block of similarities is 51 MB.
-const BLOCK: usize = 256;
-
-/// A bank row and its similarity to a query.
-type Neighbour = (f32, u32);
 
 /// How often the class of a `test` vector is the one (top-1), or among the five (top-5), that its
 /// neighbours in `bank` vote for most, for every k of `config`.
-pub fn evaluate(
-    bank: &FeatureSet,
-    test: &FeatureSet,
-    config: &EvalConfig,
-    device: &Device,
-) -> Vec<KnnResult> {
+pub fn evaluate(bank: &FeatureSet, test: &FeatureSet, config: &EvalConfig) -> Vec<KnnResult> {
     let most = config.k.iter().copied().max().unwrap_or(1);
     let classes = bank.labels.iter().chain(&test.labels).max().map_or(1, |most| most + 1);
     let ranks = |query: usize, neighbours: &[Neighbour]| {
@@ -34,7 +23,8 @@ pub fn evaluate(
         };
         config.k.iter().map(rank).collect::<Vec<_>>()
     };
-    let ranks = nearest(bank, test, most, device, ranks);
+    let packed = Bank::new(engine::level(), &bank.rows, bank.dim);
+    let ranks = packed.nearest(&test.rows, most, ranks);
     let share = |column: usize, least: usize| {
         let hits = ranks.iter().filter(|row| row[column].is_some_and(|rank| rank < least)).count();
         hits as f64 / test.len().max(1) as f64
@@ -46,44 +36,6 @@ pub fn evaluate(
         top5: share(column, 5),
     };
     config.k.iter().enumerate().map(result).collect()
-}
-
-/// `visit(query, its nearest bank rows, nearest first)` for every query, in order.
-fn nearest<T: Send>(
-    bank: &FeatureSet,
-    test: &FeatureSet,
-    count: usize,
-    device: &Device,
-    visit: impl Fn(usize, &[Neighbour]) -> T + Sync,
-) -> Vec<T> {
-    let device = device.clone().inner();
-    let matrix = |rows: &[f32]| {
-        let shape = [rows.len() / bank.dim, bank.dim];
-        Tensor::<2>::from_data(TensorData::new(rows.to_vec(), shape), &device)
-    };
-    let transposed = matrix(&bank.rows).transpose();
-    let mut found = Vec::with_capacity(test.len());
-    for (block, queries) in test.rows.chunks(BLOCK * bank.dim).enumerate() {
-        let similarities = matrix(queries).matmul(transposed.clone()).into_data();
-        let similarities: Vec<f32> = similarities.iter::<f32>().collect();
-        let rows = similarities.par_chunks(bank.len()).enumerate();
-        found.par_extend(
-            rows.map(|(row, similarities)| visit(block * BLOCK + row, &top(similarities, count))),
-        );
-    }
-    found
-}
-
-/// The `count` greatest similarities, greatest first; of equals the lower row first.
-fn top(similarities: &[f32], count: usize) -> Vec<Neighbour> {
-    let mut all: Vec<Neighbour> = similarities.iter().copied().zip(0..).collect();
-    let order = |a: &Neighbour, b: &Neighbour| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
-    if count < all.len() {
-        all.select_nth_unstable_by(count, order);
-        all.truncate(count);
-    }
-    all.sort_unstable_by(order);
-    all
 }
 
 fn votes(nearest: &[Neighbour], labels: &[usize], classes: usize, temperature: f64) -> Vec<f64> {
@@ -121,7 +73,7 @@ mod tests {
         // One close neighbour of class 1 against two distant ones of class 0.
         let bank = set(2, &[1.0, 0.0, 0.6, 0.8, 0.6, -0.8], &[1, 0, 0]);
         let test = set(2, &[1.0, 0.0, 1.0, 0.0], &[1, 0]);
-        let results = evaluate(&bank, &test, &config(&[1, 3]), &Device::flex());
+        let results = evaluate(&bank, &test, &config(&[1, 3]));
         assert_eq!(results[0].top1, 0.5);
         assert_eq!(results[0].top5, 0.5, "with k = 1 a class nobody voted for is no guess");
         assert_eq!(results[1].top1, 0.5);
@@ -130,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn agrees_with_a_plain_search_whatever_the_block() {
+    fn agrees_with_a_plain_search_of_all_pairs() {
         let mut rng = crate::rng::generator(1, crate::rng::Stream::Init, 0, 0, 0);
         let (dim, bank_len, test_len) = (7, 333, 519);
         let mut random = |count: usize| {
@@ -159,15 +111,9 @@ mod tests {
             };
             (0..test_len).filter(|&query| hit(query)).count() as f64 / test_len as f64
         };
-        let results = evaluate(&bank, &test, &config(&[1, 20, 200]), &Device::flex());
+        let results = evaluate(&bank, &test, &config(&[1, 20, 200]));
         for result in results {
             assert_eq!(result.top1, plain(result.k), "k = {}", result.k);
         }
-    }
-
-    #[test]
-    fn equal_neighbours_come_in_the_order_of_the_bank() {
-        assert_eq!(top(&[0.5, 0.9, 0.5, 0.9], 3), [(0.9, 1), (0.9, 3), (0.5, 0)]);
-        assert_eq!(top(&[0.5], 3), [(0.5, 0)]);
     }
 }

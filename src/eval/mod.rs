@@ -44,7 +44,7 @@ pub fn knn_of(
     if config.seed_code.drop_last_bank_batch {
         drop_last_batch(&mut bank, &mut test, config.optimizer.batch_size);
     }
-    Some(knn::evaluate(&bank, &test, &config.eval, device))
+    Some(knn::evaluate(&bank, &test, &config.eval))
 }
 
 fn features_of(

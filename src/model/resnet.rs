@@ -61,6 +61,11 @@ impl ResNet {
         self
     }
 
+    /// The network's shape, as the CPU engine sees it.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// The features of images `[batch, 3, height, width]` in evaluation mode, `[batch, 8 width]`.
     pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
         self.forward(images, Phase::Eval)

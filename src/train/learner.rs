@@ -74,8 +74,10 @@ impl Learner {
                 leaked: config.seed_code.leak_local_local_gradient.then(NamedGradients::new),
             }
         });
+        let mut network = Network::new(&config.model, config.seed, device);
+        network.backbone = network.backbone.with_precision(config.compute.precision);
         Self {
-            network: Network::new(&config.model, config.seed, device),
+            network,
             network_optimizer: optimizer(),
             framework: framework::from_config(&config.framework),
             recipe: Recipe {

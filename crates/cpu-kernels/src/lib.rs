@@ -8,11 +8,13 @@
 //!
 //! All the project's `unsafe` code is in this crate, behind functions that check their operands.
 
+mod ceiling;
 mod conv;
 mod direct;
 mod element;
 mod gemm;
 mod level;
+mod nearest;
 mod norm;
 mod pool;
 mod simd;
@@ -20,10 +22,12 @@ mod slab;
 mod winograd;
 mod workspace;
 
+pub use ceiling::ceiling;
 pub use conv::{Algorithm, Conv, ConvShape, InputGradient, WeightGradient, stored_channels};
 pub use element::Element;
 pub use half::bf16;
 pub use level::{LEVEL_VARIABLE, Level, LevelError};
+pub use nearest::{Bank, Neighbour};
 pub use norm::{
     Arrival, EPSILON, Gate, GradientOf, GradientSums, Moments, NormGradient, Normalisation,
     Shortcut, gradient_sums, join, moments,

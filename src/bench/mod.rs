@@ -1,0 +1,66 @@
+//! How fast this machine is: what `logo-ssl bench` prints.
+//!
+//! Every figure is a median over several runs after a few that do not count. Shares are of
+//! [`ceiling`], so they mean something on any machine.
+
+mod knn;
+mod step;
+mod views;
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+pub use knn::{KnnBench, knn};
+pub use step::{StepBench, step};
+pub use views::{ViewsBench, views};
+
+use crate::engine;
+
+/// f32 multiply-adds in registers on all threads, in GFLOP/s.
+pub fn ceiling() -> f64 {
+    cpu_kernels::ceiling(engine::level())
+}
+
+/// A speed in GFLOP/s beside what the machine could do.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Rate {
+    /// Operations of the direct method a second, a multiply-add being two. Winograd's needs fewer, so
+    /// this can exceed the ceiling.
+    pub gflops: f64,
+    /// What the machine's registers could do.
+    pub ceiling_gflops: f64,
+}
+
+impl Rate {
+    fn of(flop: f64, seconds: f64) -> Self {
+        Self { gflops: flop / seconds / 1e9, ceiling_gflops: ceiling() }
+    }
+
+    /// Of the ceiling.
+    pub fn share(&self) -> f64 {
+        self.gflops / self.ceiling_gflops
+    }
+}
+
+/// The median time of `runs` calls, after `warm_up` that do not count, in seconds.
+fn median_seconds(warm_up: usize, runs: usize, mut call: impl FnMut()) -> f64 {
+    (0..warm_up).for_each(|_| call());
+    let mut times: Vec<f64> = (0..runs.max(1))
+        .map(|_| {
+            let start = Instant::now();
+            call();
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// The most memory this process ever held, in MiB, where the system says so.
+fn peak_memory_mib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / 1024.0)
+}

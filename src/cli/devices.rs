@@ -1,0 +1,30 @@
+//! `logo-ssl devices`
+
+use clap::Args;
+use logo_ssl::engine::{self, Level};
+use logo_ssl::{Result, bench};
+use serde_json::json;
+
+use super::{Output, Threads};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    threads: Threads,
+}
+
+pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
+    let threads = arguments.threads.install()?;
+    let level = engine::level();
+    let available: Vec<String> = Level::available().iter().map(Level::to_string).collect();
+    let ceiling = bench::ceiling();
+    if output.json {
+        let cpu = json!({ "device": "cpu", "instructions": level.to_string(),
+            "available": available, "threads": threads, "ceiling_gflops": ceiling });
+        println!("{cpu}");
+        return Ok(());
+    }
+    println!("cpu  {level} instructions, {threads} threads, {ceiling:.0} GFLOP/s at most (f32)");
+    println!("     available: {}; choose with {}", available.join(", "), engine::LEVEL_VARIABLE);
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Instructions, precision, and the benches, through the command.
+
+mod support;
+
+use std::fs;
+
+use predicates::prelude::*;
+use serde_json::Value;
+use support::{command, files, tiny_run};
+
+const LEVEL: &str = "LOGO_SSL_CPU_LEVEL";
+
+fn printed(arguments: &[&str]) -> Value {
+    let assert = command().args(arguments).arg("--json").assert().success();
+    serde_json::from_slice(&assert.get_output().stdout).unwrap()
+}
+
+#[test]
+fn every_level_there_is_can_be_forced_and_is_recorded() {
+    let devices = printed(&["devices"]);
+    let available = devices["available"].as_array().unwrap();
+    assert!(available.contains(&devices["instructions"]) && available.contains(&"portable".into()));
+    assert!(devices["ceiling_gflops"].as_f64().unwrap() > 0.1);
+    let folder = tempfile::tempdir().unwrap();
+    for level in available.iter().map(|level| level.as_str().unwrap()) {
+        let run = folder.path().join(level);
+        tiny_run(&run).env(LEVEL, level).args(["--epochs", "1"]).assert().success();
+        let config = fs::read_to_string(run.join("config.toml")).unwrap();
+        assert!(config.contains(&format!("instructions = \"{level}\"")), "{config}");
+    }
+}
+
+#[test]
+fn a_level_that_is_not_there_is_refused() {
+    for (level, message) in [("sse9", "is no instruction level"), ("neon", "this processor has no")]
+    {
+        if cfg!(target_arch = "aarch64") && level == "neon" {
+            continue;
+        }
+        let refused = command().env(LEVEL, level).arg("devices").assert().code(2);
+        refused.stderr(predicate::str::contains(message).and(predicate::str::contains(LEVEL)));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    tiny_run(&run)
+        .env(LEVEL, "portable")
+        .args(["--set", "compute.instructions=avx2"])
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("compute.instructions"));
+    assert!(!run.exists());
+}
+
+#[test]
+fn going_on_with_other_instructions_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    tiny_run(&run).args(["--epochs", "1"]).assert().success();
+    let resume = |level: &str| {
+        let mut command = command();
+        command.env(LEVEL, level).args(["pretrain", "--resume", "--run-dir"]).arg(&run);
+        command.assert().success()
+    };
+    let native = printed(&["devices"])["instructions"].as_str().unwrap().to_owned();
+    let differ = predicate::str::contains("differ in the last digits");
+    resume(&native).stderr(differ.clone().not());
+    if native != "portable" {
+        resume("portable").stderr(differ);
+    }
+}
+
+#[test]
+fn bf16_too_gives_the_same_bytes_for_one_and_two_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |threads: &str, precision: &str| {
+        let run = folder.path().join(format!("{threads}-{precision}"));
+        let options = ["--epochs", "1", "--threads", threads, "--precision", precision];
+        tiny_run(&run).args(options).assert().success();
+        files(&run)
+    };
+    let found = of("1", "bf16");
+    assert_eq!(found, of("2", "bf16"));
+    assert_ne!(found, of("2", "f32"));
+}
+
+#[test]
+fn an_unknown_precision_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused =
+        tiny_run(&folder.path().join("run")).args(["--precision", "f64"]).assert().code(2);
+    refused.stderr(predicate::str::contains("compute.precision"));
+    let refused = command().args(["bench", "step", "--precision", "f64"]).assert().code(2);
+    refused.stderr(predicate::str::contains("f32 or bf16"));
+}
+
+#[test]
+fn benches_print_their_figures() {
+    let step = printed(&["bench", "step", "--width", "4", "--batch", "4", "--precision", "bf16"]);
+    assert_eq!(step["found"]["precision"], "bf16");
+    assert!(step["found"]["crops_per_second"].as_f64().unwrap() > 0.0);
+    let knn = printed(&["bench", "knn", "--queries", "50", "--bank", "300", "--dim", "20"]);
+    assert!(knn["found"]["rate"]["gflops"].as_f64().unwrap() > 0.0);
+    let views = printed(&["bench", "views"]);
+    assert!(views["found"]["images_per_second"].as_f64().unwrap() > 0.0);
+    command().args(["bench", "knn", "--k", "0"]).assert().code(2);
+}
