@@ -26,6 +26,7 @@ pub fn tiny_arguments(run_dir: &Path) -> Vec<String> {
         "affinity.width=8",
         "views.global.size=16",
         "views.local.size=8",
+        "eval.every=1",
     ];
     let mut arguments: Vec<String> = ["pretrain", "--quiet", "--preset", "quickstart"]
         .into_iter()
