@@ -36,11 +36,6 @@ def peer(script, *arguments):
     return [float(word) for word in done.stdout.split()]
 
 
-def torch_step(width, batch, mode):
-    speed, memory = peer("train_step.py", str(width), str(batch), mode)
-    return speed, memory
-
-
 def cases():
     for width, batch in [(64, 64), (16, 256)]:
         name = f"width {width}, batch {batch}"
@@ -50,7 +45,7 @@ def cases():
                 f"PyTorch {mode}, channels last",
                 "crops/s",
                 lambda w=width, b=batch, p=precision: step(w, b, p),
-                lambda w=width, b=batch, m=mode: torch_step(w, b, m),
+                lambda w=width, b=batch, m=mode: peer("train_step.py", str(w), str(b), m),
             )
     yield (
         "kNN, 10,000 against 50,000, 512-d, k = 200",

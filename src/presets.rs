@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use crate::config::{Config, CropConfig, FrameworkName};
+use crate::engine::Level;
 use crate::error::suggest;
 use crate::{Error, Result};
 
@@ -268,9 +269,10 @@ fn validate_eval(config: &Config) -> Check {
 
 fn validate_compute(config: &Config) -> Check {
     let instructions = &config.compute.instructions;
-    let known = ["auto", "avx512", "avx2", "neon", "portable"];
-    ensure(known.contains(&instructions.as_str()), || {
-        format!("compute.instructions = \"{instructions}\": {}", suggest(instructions, known))
+    let levels = Level::ALL.map(|level| level.to_string());
+    let known = || std::iter::once("auto").chain(levels.iter().map(String::as_str));
+    ensure(known().any(|name| name == instructions), || {
+        format!("compute.instructions = \"{instructions}\": {}", suggest(instructions, known()))
     })
 }
 

@@ -1,6 +1,8 @@
 //! The CPU engine against the same network composed of Burn's operations: features, running
 //! statistics and the gradients of all parameters.
 
+mod support;
+
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -8,6 +10,7 @@ use logo_ssl::engine::Precision;
 use logo_ssl::model::{Initializer, Phase, ResNet, params};
 use logo_ssl::rng::{Stream, generator};
 use rand::RngExt;
+use support::distance;
 
 /// Width, side of the images, batch: odd sizes, channels that fill no vector, a single image.
 const SHAPES: [[usize; 3]; 7] =
@@ -78,13 +81,6 @@ fn numbers(tensor: TensorData) -> Vec<f32> {
 
 fn all(named: &BTreeMap<String, Vec<f32>>) -> Vec<f32> {
     named.values().flatten().copied().collect()
-}
-
-fn distance(found: &[f32], expected: &[f32]) -> f64 {
-    assert_eq!(found.len(), expected.len());
-    let norm = |xs: &mut dyn Iterator<Item = f64>| xs.map(|x| x * x).sum::<f64>().sqrt();
-    let mut differences = found.iter().zip(expected).map(|(a, b)| f64::from(*a) - f64::from(*b));
-    norm(&mut differences) / norm(&mut expected.iter().map(|x| f64::from(*x))).max(1e-30)
 }
 
 /// Of each of the three distances, the median over the draws and the largest.

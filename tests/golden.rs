@@ -3,6 +3,8 @@
 //! The fixtures are made by `tests/fixtures/make_golden.py`, in f64; everything here runs in f32
 //! and must agree within 1e-5 relative, by norm.
 
+mod support;
+
 use std::path::Path;
 
 use burn::module::Module;
@@ -16,6 +18,7 @@ use logo_ssl::objective;
 use logo_ssl::presets::Layers;
 use logo_ssl::train::learner::{Learner, Rates, Views};
 use logo_ssl::train::sgd::Sgd;
+use support::distance;
 
 const TOLERANCE: f64 = 1e-5;
 
@@ -57,15 +60,8 @@ fn device() -> Device {
 /// ‖actual - expected‖ <= tolerance × ‖expected‖.
 fn assert_close(what: &str, actual: &[f32], expected: &[f32]) {
     assert_eq!(actual.len(), expected.len(), "{what}");
-    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
-    let mut differences = actual.iter().zip(expected).map(|(&a, &e)| f64::from(a) - f64::from(e));
-    let error = norm(&mut differences);
-    let size = norm(&mut expected.iter().map(|&e| f64::from(e)));
-    assert!(
-        error <= TOLERANCE * size,
-        "{what}: off by {:.2e} of its norm {size:.3e}",
-        error / size
-    );
+    let error = distance(actual, expected);
+    assert!(error <= TOLERANCE, "{what}: off by {error:.2e} of its norm");
 }
 
 fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {

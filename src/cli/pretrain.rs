@@ -143,21 +143,27 @@ impl Arguments {
     }
 }
 
+/// The instructions in use, where the config names others.
+fn other_instructions(config: &Config) -> Option<String> {
+    let (named, used) = (&config.compute.instructions, engine::level().to_string());
+    (*named != "auto" && *named != used).then_some(used)
+}
+
 /// Has the run's config say which instructions its numbers come from.
 fn record_instructions(config: &mut Config) -> Result<()> {
-    let (wanted, used) = (&mut config.compute.instructions, engine::level().to_string());
-    if *wanted != "auto" && *wanted != used {
+    let wanted = &config.compute.instructions;
+    if let Some(used) = other_instructions(config) {
         return Err(Error::Usage(format!(
             "compute.instructions = \"{wanted}\", but this process uses {used}: choose with {LEVEL_VARIABLE}={wanted}"
         )));
     }
-    *wanted = used;
+    config.compute.instructions = engine::level().to_string();
     Ok(())
 }
 
 fn warn_of_other_instructions(config: &Config) {
-    let (before, now) = (&config.compute.instructions, engine::level().to_string());
-    if *before != "auto" && *before != now {
+    if let Some(now) = other_instructions(config) {
+        let before = &config.compute.instructions;
         tracing::warn!(
             "the run was started with {before} instructions and goes on with {now}: \
              its numbers will differ in the last digits from those of an uninterrupted run"

@@ -1,4 +1,4 @@
-//! What the tests of the command share: the binary, and a run of seconds.
+//! What the tests share: the binary, a run of seconds, and how far two results are apart.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
@@ -60,4 +60,13 @@ pub fn files(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     ];
     let read = |name: &str| (PathBuf::from(name), fs::read(run.join(name)).unwrap_or_default());
     names.into_iter().map(read).collect()
+}
+
+/// ‖found - expected‖ / ‖expected‖
+pub fn distance(found: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let mut differences = found.iter().zip(expected).map(|(&f, &e)| f64::from(f) - f64::from(e));
+    let size = norm(&mut expected.iter().map(|&e| f64::from(e)));
+    norm(&mut differences) / size.max(f64::MIN_POSITIVE)
 }

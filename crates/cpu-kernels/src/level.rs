@@ -45,7 +45,8 @@ pub(crate) trait Kernel {
 }
 
 impl Level {
-    const ALL: [Level; 4] = [Level::Avx512, Level::Avx2, Level::Neon, Level::Portable];
+    /// Of every architecture, the best first.
+    pub const ALL: [Level; 4] = [Level::Avx512, Level::Avx2, Level::Neon, Level::Portable];
 
     /// The levels this processor has, the best first.
     pub fn available() -> Vec<Level> {
