@@ -239,10 +239,11 @@ fn forward_pass(shape: &ConvShape, x: Frame, images: usize) -> Pass {
     Pass { rows, rows_an_image: out.pixels(), segments, taps }
 }
 
+/// (image, row, column) of every pixel, in the order of memory.
 fn pixels(images: usize, map: Map) -> impl Iterator<Item = (usize, usize, usize)> {
-    (0..images).flat_map(move |image| {
-        (0..map.height).flat_map(move |row| (0..map.width).map(move |column| (image, row, column)))
-    })
+    let Map { height, width, .. } = map;
+    let place = move |at: usize| (at / (height * width), at / width % height, at % width);
+    (0..images * map.pixels()).map(place)
 }
 
 /// The kernel positions that connect an input pixel at `place` within the stride to outputs, each
