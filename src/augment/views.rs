@@ -9,7 +9,7 @@ use super::blur::{gaussian_blur, kernel_size};
 use super::color::{self, Jitter};
 use super::crop::{CropBox, crop_box, resized_crop};
 use super::uniform;
-use crate::config::{CropConfig, ViewsConfig};
+use crate::config::{Config, CropConfig, ViewsConfig};
 use crate::data::Image;
 use crate::rng::{Stream, generator};
 
@@ -42,6 +42,11 @@ impl ViewMaker {
     /// A maker of views normalised by `mean` and `std`, which are of pixel values in [0, 1].
     pub fn new(config: &ViewsConfig, mean: [f32; 3], std: [f32; 3], seed: u64) -> Self {
         ViewMaker { config: config.clone(), mean, std, seed }
+    }
+
+    /// The maker of a run's views.
+    pub fn of_config(config: &Config) -> Self {
+        Self::new(&config.views, config.data.mean, config.data.std, config.seed)
     }
 
     /// The side of a view, pixels.

@@ -5,6 +5,7 @@
 
 mod knn;
 mod step;
+mod train;
 mod views;
 
 use std::time::Instant;
@@ -13,6 +14,7 @@ use serde::Serialize;
 
 pub use knn::{KnnBench, knn};
 pub use step::{StepBench, step};
+pub use train::{TrainBench, train};
 pub use views::{ViewsBench, views};
 
 use crate::engine;
@@ -46,15 +48,18 @@ impl Rate {
 /// The median time of `runs` calls, after `warm_up` that do not count, in seconds.
 fn median_seconds(warm_up: usize, runs: usize, mut call: impl FnMut()) -> f64 {
     (0..warm_up).for_each(|_| call());
-    let mut times: Vec<f64> = (0..runs.max(1))
-        .map(|_| {
-            let start = Instant::now();
-            call();
-            start.elapsed().as_secs_f64()
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    let times = (0..runs.max(1)).map(|_| {
+        let start = Instant::now();
+        call();
+        start.elapsed().as_secs_f64()
+    });
+    median(times.collect())
+}
+
+/// The middle one.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// The most memory this process ever held, in MiB, where the system says so.

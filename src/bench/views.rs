@@ -24,7 +24,7 @@ pub struct ViewsBench {
 
 /// The views of every image of `dataset` under `config`, on all threads.
 pub fn views(config: &Config, dataset: &dyn Dataset) -> ViewsBench {
-    let maker = ViewMaker::new(&config.views, config.data.mean, config.data.std, config.seed);
+    let maker = ViewMaker::of_config(config);
     let sizes = [ViewKind::Global, ViewKind::Local].map(|kind| maker.size(kind));
     let most = sizes[0].max(sizes[1]);
     let seconds = median_seconds(WARM_UP, RUNS, || {

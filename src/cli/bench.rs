@@ -1,7 +1,7 @@
 //! `logo-ssl bench`
 
 use clap::{Args, Subcommand};
-use logo_ssl::bench::{self, KnnBench, Rate, StepBench, ViewsBench};
+use logo_ssl::bench::{self, KnnBench, Rate, StepBench, TrainBench, ViewsBench};
 use logo_ssl::data::Splits;
 use logo_ssl::engine::{self, Precision};
 use logo_ssl::presets::Layers;
@@ -15,6 +15,8 @@ use super::{DataDir, Output, Threads};
 pub enum Command {
     /// A training step of a ResNet-18 on 32-pixel crops: forward, backward, SGD
     Step(Step),
+    /// Whole LoGo updates on a preset's dataset: views, both losses, both optimisers
+    Train(Train),
     /// Two global and two local views of every image of a preset's dataset
     Views(Views),
     /// Exact nearest neighbours among random vectors
@@ -32,6 +34,23 @@ pub struct Step {
     /// Store activations as f32 or bf16
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     precision: String,
+    #[command(flatten)]
+    threads: Threads,
+}
+
+#[derive(Debug, Args)]
+pub struct Train {
+    /// Whose dataset, views, networks and losses
+    #[arg(long, value_name = "NAME", default_value = "quickstart")]
+    preset: String,
+    /// One value laid over it, for example model.width=64; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Updates that count
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    steps: usize,
+    #[command(flatten)]
+    data_dir: DataDir,
     #[command(flatten)]
     threads: Threads,
 }
@@ -68,6 +87,7 @@ pub struct Knn {
 pub fn run(command: &Command, output: Output) -> Result<()> {
     match command {
         Command::Step(arguments) => step(arguments, output),
+        Command::Train(arguments) => train(arguments, output),
         Command::Views(arguments) => views(arguments, output),
         Command::Knn(arguments) => knn(arguments, output),
     }
@@ -85,6 +105,28 @@ fn step(arguments: &Step, output: Output) -> Result<()> {
     print(output, "step", threads, &found, |StepBench { crops_per_second, rate, .. }| {
         let memory = found.peak_memory_mib.map_or(String::new(), |mib| format!(", {mib:.0} MiB"));
         format!("{crops_per_second:.1} crops/s, {}{memory}", shown(rate, " of the direct method"))
+    });
+    Ok(())
+}
+
+fn train(arguments: &Train, output: Output) -> Result<()> {
+    let preset = Layers::preset(&arguments.preset)?;
+    let config = arguments.set.iter().try_fold(preset, |layers, set| layers.set(set))?.build()?;
+    let threads = arguments.threads.install()?;
+    let splits = Splits::load(config.data.dataset, arguments.data_dir.data_dir.as_deref())?;
+    let (batch, images) = (config.optimizer.batch_size, splits.train.len());
+    if batch > images {
+        return Err(Error::Usage(format!(
+            "optimizer.batch_size = {batch} is more than the {images} images there are; lower it"
+        )));
+    }
+    let found = bench::train(&config, &splits.train, arguments.steps);
+    print(output, "train", threads, &found, |TrainBench { sizes, images_per_second, .. }| {
+        let memory = found.peak_memory_mib.map_or(String::new(), |mib| format!(", {mib:.0} MiB"));
+        format!(
+            "{images_per_second:.1} images/s (2 × {} px + 2 × {} px, batch {batch}){memory}",
+            sizes[0], sizes[1],
+        )
     });
     Ok(())
 }

@@ -147,7 +147,7 @@ impl Preview {
         let preset = self.preset.as_deref().unwrap_or(preset_of(name));
         let config = Layers::preset(preset)?.build()?;
         let splits = Splits::load(name, self.data_dir.data_dir.as_deref())?;
-        let maker = ViewMaker::new(&config.views, config.data.mean, config.data.std, config.seed);
+        let maker = ViewMaker::of_config(&config);
         let count = self.images.clamp(1, splits.train.len());
         let indices: Vec<usize> = (0..count).collect();
         let grid = preview_grid(splits.train.as_ref(), &maker, &indices, self.epoch, 4);

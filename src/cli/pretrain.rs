@@ -11,14 +11,11 @@ use logo_ssl::data::Splits;
 use logo_ssl::engine::{self, LEVEL_VARIABLE};
 use logo_ssl::presets::{Layers, PRESETS};
 use logo_ssl::train::run_dir::{self, RunDir};
-use logo_ssl::train::{Setup, pretrain};
+use logo_ssl::train::{LOADER_THREADS, Setup, pretrain};
 use logo_ssl::{Error, Result, report};
 
 use super::progress::Progress;
 use super::{DataDir, Output, Threads};
-
-/// Threads that make views: one feeds a CPU, and more take nothing from the result.
-const LOADER_THREADS: usize = 1;
 
 #[derive(Debug, Args)]
 pub struct Arguments {

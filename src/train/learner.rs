@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Tensor};
 
 use super::sgd::{NamedGradients, Sgd, gradient_norm};
+use super::views::Views;
 use crate::config::Config;
 use crate::framework::logo::{self, Recipe};
 use crate::framework::{self, Framework};
@@ -30,17 +31,6 @@ struct Logo {
     optimizer: Sgd,
     /// λ L_ll's gradient from the last update, where the earlier code's leak is wanted.
     leaked: Option<NamedGradients>,
-}
-
-/// The views of one batch. Views come in pairs: the first `batch` rows are every image's first
-/// view, the last `batch` rows its second.
-pub struct Views {
-    /// `[2 batch, 3, size, size]`
-    pub global: Tensor<4>,
-    /// `[2 batch, 3, size, size]`; read with LoGo alone.
-    pub local: Option<Tensor<4>>,
-    /// For each image, which other one's local crop is its negative; read with LoGo alone.
-    pub negatives: Vec<usize>,
 }
 
 /// What one update did.

@@ -7,5 +7,13 @@ mod pretrain;
 pub mod run_dir;
 pub mod schedule;
 pub mod sgd;
+mod views;
 
+pub use learner::{Learner, Rates, Update};
 pub use pretrain::{Event, Setup, Summary, pretrain};
+pub use views::Views;
+
+/// Threads that make views: one feeds a CPU, and more take nothing from the result.
+pub const LOADER_THREADS: usize = 1;
+/// Batches each of them may have ready.
+pub const PREFETCH: usize = 2;

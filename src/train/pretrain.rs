@@ -5,27 +5,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 
+use super::PREFETCH;
 use super::checkpoint::{self, Position};
-use super::learner::{Learner, Rates, Views};
+use super::learner::{Learner, Rates};
 use super::run_dir::{Log, RunDir};
 use super::schedule::Schedule;
+use super::views::Views;
 use crate::augment::views::ViewMaker;
 use crate::config::Config;
 use crate::data::loader::{Loader, LoaderPlan, ViewBatch, epoch_order};
 use crate::data::{Dataset, Splits};
 use crate::eval;
-use crate::framework::logo;
 use crate::interop::weights;
 use crate::presets;
 use crate::report::metrics::{Health, Knn, KnnSource, Record};
 use crate::report::preview::{self, preview_grid};
-use crate::rng::{Stream, generator};
 use crate::{Error, Result};
 
-/// Batches each loader thread may have ready.
-const PREFETCH: usize = 2;
 /// Images in the picture of the views, and how much they are enlarged.
 const PREVIEW_IMAGES: usize = 4;
 const PREVIEW_SCALE: u32 = 4;
@@ -160,12 +158,7 @@ impl<'a> Pretraining<'a> {
             metrics: dir.metrics(position.log_bytes)?,
             timings: dir.timings()?,
             schedule: Schedule::new(&config.optimizer, steps_per_epoch),
-            views: Arc::new(ViewMaker::new(
-                &config.views,
-                config.data.mean,
-                config.data.std,
-                config.seed,
-            )),
+            views: Arc::new(ViewMaker::of_config(config)),
             warned_of_collapse: false,
             config,
             dir,
@@ -248,7 +241,7 @@ impl<'a> Pretraining<'a> {
             encoder: self.config.optimizer.lr * factor,
             affinity: self.config.affinity.lr * factor,
         };
-        let views = self.to_tensors(step, batch);
+        let views = Views::of_batch(batch, self.config, step, &self.device);
         let health = self.learner.update(views, rates).health;
         let updated = started.elapsed();
         self.check_finite(epoch, &health)?;
@@ -275,25 +268,6 @@ impl<'a> Pretraining<'a> {
             bookkeeping_ms: milliseconds(bookkeeping.elapsed()),
             views_cpu_ms: None,
         })
-    }
-
-    fn to_tensors(&self, step: u64, batch: ViewBatch) -> Views {
-        let images = batch.indices.len();
-        let tensor = |views: Vec<f32>, size: usize| {
-            let data = TensorData::new(views, [2 * images, 3, size, size]);
-            Tensor::from_data(data, &self.device)
-        };
-        let mut rng = generator(self.config.seed, Stream::Negative, step, 0, 0);
-        let negatives = match self.config.seed_code.self_negatives {
-            true => logo::permutation(images, &mut rng),
-            false => logo::derangement(images, &mut rng),
-        };
-        let sizes = &self.config.views;
-        Views {
-            global: tensor(batch.global, sizes.global.size),
-            local: Some(tensor(batch.local, sizes.local.size)),
-            negatives,
-        }
     }
 
     fn check_finite(&self, epoch: usize, health: &Health) -> Result<()> {
