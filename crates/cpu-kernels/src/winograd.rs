@@ -339,7 +339,7 @@ impl Winograd {
         let mut m = workspace.take::<f32>(products * m_step);
         let segments = [Segment { offset: 0, len: from }];
         for corners in self.tiles[..images * self.tiles_an_image].chunks(self.group) {
-            let scatter = Scatter { slab, frame, corners, to: &mut v, step: v_step };
+            let scatter = Scatter { slab, frame, corners, to: &mut v, step: v_step, tile_step: from };
             self.run(level, Inputs(scatter));
             let table = RowTable::strided(corners.len(), from, to);
             for product in 0..products {
@@ -381,11 +381,12 @@ impl Winograd {
     ) -> Transformed {
         let corners = &self.tiles[..images * self.tiles_an_image];
         let (tiles, products) = (corners.len(), self.tile.products());
-        let steps = [self.x, self.dy].map(|frame| tiles * frame.map.channels + PANEL);
+        let tile_steps = [self.x, self.dy].map(|frame| frame.map.channels + PANEL);
+        let steps = tile_steps.map(|step| tiles * step + PANEL);
         let [mut to_x, mut to_dy] = steps.map(|step| workspace.take(products * step));
-        let scatter = Scatter { slab: x, frame: self.x, corners, to: &mut to_x, step: steps[0] };
+        let scatter = Scatter { slab: x, frame: self.x, corners, to: &mut to_x, step: steps[0], tile_step: tile_steps[0] };
         self.run(level, Inputs(scatter));
-        let scatter = Scatter { slab: dy, frame: self.dy, corners, to: &mut to_dy, step: steps[1] };
+        let scatter = Scatter { slab: dy, frame: self.dy, corners, to: &mut to_dy, step: steps[1], tile_step: tile_steps[1] };
         self.run(level, Gradients(scatter));
         Transformed { tiles, x: to_x, dy: to_dy }
     }
@@ -403,8 +404,9 @@ impl Winograd {
         accumulator.par_chunks_mut(rows_a_task * to).enumerate().for_each(|(task, c)| {
             let (product, row) = (task * rows_a_task / from, task * rows_a_task % from);
             for slab in slabs {
-                let (a_len, d_len) = (slab.tiles * from + PANEL, slab.tiles * to + PANEL);
-                let all = Stretch { a: 0, d: 0, a_step: from, d_step: to, count: slab.tiles };
+                let (a_step, d_step) = (from + PANEL, to + PANEL);
+                let (a_len, d_len) = (slab.tiles * a_step + PANEL, slab.tiles * d_step + PANEL);
+                let all = Stretch { a: 0, d: 0, a_step, d_step, count: slab.tiles };
                 Outer {
                     stretches: &[all],
                     a: &slab.x[product * a_len..][..a_len],
@@ -451,7 +453,7 @@ impl Winograd {
 fn group_size(tile: Tile, shape: &ConvShape) -> usize {
     let a_tile = tile.products() * (shape.input().channels + shape.output().channels);
     let fitting = 64 * 1024 / a_tile;
-    (fitting / 12 * 12).clamp(24, 96)
+    (fitting / 12 * 12).clamp(32, 96)
 }
 
 /// A kernel for one tile size.
@@ -559,6 +561,8 @@ struct Scatter<'a> {
     corners: &'a [Corner],
     to: &'a mut [f32],
     step: usize,
+    /// From one tile's channels to the next's.
+    tile_step: usize,
 }
 
 impl Scatter<'_> {
@@ -571,7 +575,8 @@ impl Scatter<'_> {
             assert!(row <= self.frame.height && column <= self.frame.width, "tile out of frame");
             assert!((corner.image + 1) * self.frame.len() <= self.slab.len(), "slab too short");
         }
-        assert!(self.corners.len() * channels <= self.step, "products overlap");
+        assert!(channels <= self.tile_step, "tiles overlap");
+        assert!(self.corners.len() * self.tile_step <= self.step, "products overlap");
     }
 }
 
@@ -596,7 +601,7 @@ impl<T: Transform> Kernel for Of<Inputs<'_>, T> {
                 // SAFETY: `check` has shown that the tile lies in the slab and its place in `to`.
                 unsafe {
                     let from = scatter.slab.as_ptr().add(start + channel);
-                    let to = scatter.to.as_mut_ptr().add(tile * channels + channel);
+                    let to = scatter.to.as_mut_ptr().add(tile * scatter.tile_step + channel);
                     let mut columns = [[zero; SIDE]; SIDE];
                     for j in 0..T::INPUTS {
                         let mut d = [zero; SIDE];
@@ -644,7 +649,7 @@ impl<T: Transform> Kernel for Of<Gradients<'_>, T> {
                 // SAFETY: `check` has shown that the tile lies in the slab and its place in `to`.
                 unsafe {
                     let from = scatter.slab.as_ptr().add(start + channel);
-                    let to = scatter.to.as_mut_ptr().add(tile * channels + channel);
+                    let to = scatter.to.as_mut_ptr().add(tile * scatter.tile_step + channel);
                     let mut columns = [[zero; SIDE]; SIDE];
                     for j in 0..T::OUTPUTS {
                         let mut dy = [zero; SIDE];
