@@ -21,7 +21,7 @@ fn main() {
     let level = Level::chosen().expect("a level");
     let algorithms = match (kernel, stride, cin) {
         (_, _, 3) => vec![Algorithm::Direct],
-        (3, 1, _) => vec![Algorithm::Direct, Algorithm::Winograd4],
+        (3, 1, _) => vec![Algorithm::Direct, Algorithm::Winograd2, Algorithm::Winograd4],
         _ => vec![Algorithm::Direct],
     };
     for algorithm in algorithms {
@@ -50,7 +50,7 @@ fn time<E: Element>(
     let mut dx = workspace.zeroed::<E>(batch * shape.input_len());
     let channels = shape.out_channels;
     let mut times = [vec![], vec![]];
-    for _ in 0..5 {
+    for _ in 0..7 {
         let start = Instant::now();
         let moments = conv.forward(input, &weight, &mut y, &workspace);
         times[0].push(start.elapsed().as_secs_f64());
