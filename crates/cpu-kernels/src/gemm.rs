@@ -141,28 +141,39 @@ unsafe fn column_of_tiles<V: Vector, const ROWS: usize, const VECTORS: usize>(
     panel: usize,
 ) {
     let mut rest = product.rows;
+    // The first tiles fetch a share each of the panel behind this group; B is often read from
+    // beyond the second-level cache, and the first tile under a panel would wait for all of it.
+    let depth: usize = product.segments.iter().map(|s| s.len).sum();
+    let width = (VECTORS * V::LANES).div_ceil(PANEL);
+    let share = depth.div_ceil(UNROLL) * PANEL;
+    let mut ahead = product.b.as_ptr().wrapping_add((panel + width) * product.panel_stride);
+    let last_share = ahead.wrapping_add((UNROLL - 1) * share);
     // SAFETY: each call takes rows that are there.
     unsafe {
         while rest.len() >= ROWS {
-            tile::<V, ROWS, VECTORS>(product, &rest[..ROWS], panel);
+            tile::<V, ROWS, VECTORS>(product, &rest[..ROWS], panel, ahead);
             rest = &rest[ROWS..];
+            if ahead != last_share {
+                ahead = ahead.wrapping_add(share);
+            }
         }
         while rest.len() >= 4 && ROWS > 4 {
-            tile::<V, 4, VECTORS>(product, &rest[..4], panel);
+            tile::<V, 4, VECTORS>(product, &rest[..4], panel, ahead);
             rest = &rest[4..];
         }
         while rest.len() >= 2 && ROWS > 2 {
-            tile::<V, 2, VECTORS>(product, &rest[..2], panel);
+            tile::<V, 2, VECTORS>(product, &rest[..2], panel, ahead);
             rest = &rest[2..];
         }
         while let Some((row, behind)) = rest.split_first() {
-            tile::<V, 1, VECTORS>(product, std::slice::from_ref(row), panel);
+            tile::<V, 1, VECTORS>(product, std::slice::from_ref(row), panel, ahead);
             rest = behind;
         }
     }
 }
 
-/// One tile, accumulated in registers over the whole depth.
+/// One tile, accumulated in registers over the whole depth. On the way, a line from `ahead` on is
+/// fetched for each [`UNROLL`] steps; `ahead` is never read.
 ///
 /// # Safety
 /// As [`Rows::run`] checks; `rows` must have `ROWS` entries.
@@ -171,6 +182,7 @@ unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize>(
     product: &mut Rows<'_>,
     rows: &[Row],
     panel: usize,
+    mut ahead: *const f32,
 ) {
     // SAFETY: all offsets are within what `Rows::run` has checked.
     unsafe {
@@ -191,6 +203,8 @@ unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize>(
             }
             let mut k = 0;
             while k + UNROLL <= segment.len {
+                V::prefetch(ahead);
+                ahead = ahead.wrapping_add(PANEL);
                 for step in 0..UNROLL {
                     multiply_row(&mut sums, a, k + step, b, product.panel_stride);
                     b = b.add(PANEL);

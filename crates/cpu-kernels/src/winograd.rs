@@ -339,7 +339,8 @@ impl Winograd {
         let mut m = workspace.take::<f32>(products * m_step);
         let segments = [Segment { offset: 0, len: from }];
         for corners in self.tiles[..images * self.tiles_an_image].chunks(self.group) {
-            let scatter = Scatter { slab, frame, corners, to: &mut v, step: v_step, tile_step: from };
+            let scatter =
+                Scatter { slab, frame, corners, to: &mut v, step: v_step, tile_step: from };
             self.run(level, Inputs(scatter));
             let table = RowTable::strided(corners.len(), from, to);
             for product in 0..products {
@@ -384,9 +385,23 @@ impl Winograd {
         let tile_steps = [self.x, self.dy].map(|frame| frame.map.channels + PANEL);
         let steps = tile_steps.map(|step| tiles * step + PANEL);
         let [mut to_x, mut to_dy] = steps.map(|step| workspace.take(products * step));
-        let scatter = Scatter { slab: x, frame: self.x, corners, to: &mut to_x, step: steps[0], tile_step: tile_steps[0] };
+        let scatter = Scatter {
+            slab: x,
+            frame: self.x,
+            corners,
+            to: &mut to_x,
+            step: steps[0],
+            tile_step: tile_steps[0],
+        };
         self.run(level, Inputs(scatter));
-        let scatter = Scatter { slab: dy, frame: self.dy, corners, to: &mut to_dy, step: steps[1], tile_step: tile_steps[1] };
+        let scatter = Scatter {
+            slab: dy,
+            frame: self.dy,
+            corners,
+            to: &mut to_dy,
+            step: steps[1],
+            tile_step: tile_steps[1],
+        };
         self.run(level, Gradients(scatter));
         Transformed { tiles, x: to_x, dy: to_dy }
     }

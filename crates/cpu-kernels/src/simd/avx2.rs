@@ -50,6 +50,10 @@ impl Vector for Avx2 {
         }
     }
     #[inline(always)]
+    fn prefetch(at: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         Self(unsafe { _mm256_add_ps(self.0, other.0) })
     }

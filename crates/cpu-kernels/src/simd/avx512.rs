@@ -48,6 +48,10 @@ impl Vector for Avx512 {
         }
     }
     #[inline(always)]
+    fn prefetch(at: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         Self(unsafe { _mm512_add_ps(self.0, other.0) })
     }

@@ -51,6 +51,10 @@ pub(crate) trait Vector: Copy {
     /// `to` must be writable for `LANES` numbers.
     unsafe fn store_bf16(self, to: *mut u16);
     /// self + other
+    /// Has the line that holds `at` fetched into the second-level cache, where there is such an
+    /// instruction. Any address will do.
+    fn prefetch(_at: *const f32) {}
+
     fn add(self, other: Self) -> Self;
     /// self - other
     fn sub(self, other: Self) -> Self;
