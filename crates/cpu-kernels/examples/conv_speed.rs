@@ -19,12 +19,9 @@ fn main() {
         images: cin == 3,
     };
     let level = Level::chosen().expect("a level");
-    let algorithms = match (kernel, stride, cin) {
-        (_, _, 3) => vec![Algorithm::Direct],
-        (3, 1, _) => vec![Algorithm::Direct, Algorithm::Winograd2, Algorithm::Winograd4],
-        _ => vec![Algorithm::Direct],
-    };
-    for algorithm in algorithms {
+    use Algorithm::*;
+    let all = [Direct, Winograd2, Winograd4, Winograd4Strided];
+    for algorithm in all.into_iter().filter(|algorithm| algorithm.suits(&shape)) {
         time::<f32>(algorithm, shape, batch, level, "f32");
         time::<bf16>(algorithm, shape, batch, level, "bf16");
     }

@@ -91,16 +91,41 @@ pub enum Algorithm {
     Winograd2,
     /// F(4×4, 3×3)
     Winograd4,
+    /// 4×4 outputs of stride 2.
+    Winograd4Strided,
 }
 
 impl Algorithm {
     /// What is fastest for a shape, by measurement (docs/results/cpu.md).
     pub fn of(shape: &ConvShape) -> Self {
-        let winograd = shape.kernel == 3 && shape.stride == 1 && !shape.images;
-        match shape.height.min(shape.width) {
-            _ if !winograd => Algorithm::Direct,
-            0..=2 => Algorithm::Winograd2,
-            _ => Algorithm::Winograd4,
+        let [height, width] = shape.output_size();
+        match (shape.kernel, shape.stride, height.min(width)) {
+            _ if shape.images => Algorithm::Direct,
+            (3, 1, 0..=2) => Algorithm::Winograd2,
+            (3, 1, _) => Algorithm::Winograd4,
+            (3, 2, 4..) => Algorithm::Winograd4Strided,
+            _ => Algorithm::Direct,
+        }
+    }
+
+    /// Whether it can compute a shape.
+    pub fn suits(self, shape: &ConvShape) -> bool {
+        match self {
+            Algorithm::Direct => true,
+            _ => shape.kernel == 3 && shape.stride == self.stride() && !shape.images,
+        }
+    }
+
+    fn stride(self) -> usize {
+        if self == Algorithm::Winograd4Strided { 2 } else { 1 }
+    }
+
+    fn tile(self) -> Option<Tile> {
+        match self {
+            Algorithm::Direct => None,
+            Algorithm::Winograd2 => Some(Tile::Two),
+            Algorithm::Winograd4 => Some(Tile::Four),
+            Algorithm::Winograd4Strided => Some(Tile::Strided),
         }
     }
 }
@@ -146,24 +171,15 @@ impl Conv {
     /// By the algorithm given.
     ///
     /// # Panics
-    /// If Winograd's is asked for anything but a 3×3 convolution of stride 1 over activations, or
-    /// the kernel is even.
+    /// If the algorithm does not suit the shape, or the kernel is even.
     pub fn with(algorithm: Algorithm, shape: ConvShape, level: Level) -> Self {
         assert!(shape.kernel % 2 == 1 && shape.stride > 0, "odd kernels only");
         assert!(shape.height > 0 && shape.width > 0, "an empty image");
-        let winograd = |tile| {
-            assert!(shape.kernel == 3 && shape.stride == 1 && !shape.images, "{shape:?}");
-            tile
-        };
+        assert!(algorithm.suits(&shape), "{algorithm:?} for {shape:?}");
         let images = images_a_slab(&shape, algorithm);
-        let method = match algorithm {
-            Algorithm::Direct => Method::Direct(Direct::new(shape, images)),
-            Algorithm::Winograd2 => {
-                Method::Winograd(Winograd::new(shape, winograd(Tile::Two), images))
-            }
-            Algorithm::Winograd4 => {
-                Method::Winograd(Winograd::new(shape, winograd(Tile::Four), images))
-            }
+        let method = match algorithm.tile() {
+            None => Method::Direct(Direct::new(shape, images)),
+            Some(tile) => Method::Winograd(Winograd::new(shape, tile, images)),
         };
         Self { shape, level, method, images }
     }
@@ -410,12 +426,10 @@ fn gather(operands: Vec<Operand>) -> Operands {
 fn images_a_slab(shape: &ConvShape, algorithm: Algorithm) -> usize {
     let (x, y) = (shape.input(), shape.output());
     let numbers = (x.len() + y.len()).max(1);
-    let side = match algorithm {
-        Algorithm::Direct => return (96 * 1024 / numbers).clamp(1, 64),
-        Algorithm::Winograd2 => 2,
-        Algorithm::Winograd4 => 4,
+    let Some(tile) = algorithm.tile() else {
+        return (96 * 1024 / numbers).clamp(1, 64);
     };
-    let tiles = y.height.div_ceil(side) * y.width.div_ceil(side);
+    let tiles = y.height.div_ceil(tile.outputs()) * y.width.div_ceil(tile.outputs());
     let by_size = 128 * 1024 / numbers;
     by_size.max(32usize.div_ceil(tiles)).clamp(1, 64)
 }

@@ -1,10 +1,16 @@
-//! Winograd's minimal filtering for 3×3 convolutions of stride 1 (Lavin and Gray, 2016):
-//! F(m×m, 3×3) computes an m×m tile of outputs from an (m+2)×(m+2) tile of inputs with
-//! (m+2)² multiplications a channel pair instead of 9 m².
+//! Winograd's minimal filtering for 3×3 convolutions (Lavin and Gray, 2016): F(m×m, 3×3) computes an
+//! m×m tile of outputs of stride 1 from an (m+2)×(m+2) tile of inputs with (m+2)² multiplications a
+//! channel pair instead of 9 m².
 //!
 //! With B, G and A as in the paper, outputs are Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A. The gradient of the input
 //! is the same with turned weights; that of the weights is Gᵀ[Σ (Bᵀ d B) ⊙ (A dy Aᵀ)]G. In between
 //! stand (m+2)² independent matrix products over the channels.
+//!
+//! Stride 2 falls into two filters a side: every second input meets the outer taps, which is F(4, 2)
+//! with five multiplications for four outputs, and those between meet the middle tap alone, with
+//! four. So 81 products make 16 outputs instead of 144; those of the middle tap share their weights.
+
+use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
@@ -22,40 +28,97 @@ pub(crate) enum Tile {
     Two,
     /// F(4×4, 3×3)
     Four,
+    /// 4×4 outputs of stride 2.
+    Strided,
 }
 
-impl Tile {
-    /// Outputs along one side.
-    pub fn outputs(self) -> usize {
-        match self {
-            Tile::Two => 2,
-            Tile::Four => 4,
+/// What one side of a tile counts.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    inputs: usize,
+    /// From a tile's first input to the next one's.
+    step: usize,
+    products: usize,
+    /// Different weights among the products'; the last is shared by the products from there on.
+    weights: usize,
+    outputs: usize,
+}
+
+impl Sizes {
+    fn of<F: Filter>() -> Self {
+        Self {
+            inputs: F::INPUTS,
+            step: F::STEP,
+            products: F::PRODUCTS,
+            weights: F::WEIGHTS,
+            outputs: F::OUTPUTS,
         }
     }
 
-    /// Inputs along one side.
-    fn inputs(self) -> usize {
-        self.outputs() + 2
+    /// Of a frame that holds `tiles`.
+    fn reach(&self, tiles: usize) -> usize {
+        (tiles - 1) * self.step + self.inputs
     }
 
-    /// Matrix products.
-    fn products(self) -> usize {
-        self.inputs() * self.inputs()
+    /// Every product with the number of its weights.
+    fn products(self) -> impl Iterator<Item = (usize, usize)> {
+        let weight = move |side: usize| side.min(self.weights - 1);
+        let side = 0..self.products;
+        side.clone().flat_map(move |i| {
+            let at = move |j| (i * self.products + j, weight(i) * self.weights + weight(j));
+            side.clone().map(at)
+        })
+    }
+}
+
+impl Tile {
+    /// From inputs to outputs.
+    fn forward(self) -> Sizes {
+        match self {
+            Tile::Two => Sizes::of::<F2>(),
+            Tile::Four => Sizes::of::<F4>(),
+            Tile::Strided => Sizes::of::<S4>(),
+        }
+    }
+
+    /// From the outputs' gradients to the inputs'.
+    fn backward(self) -> Sizes {
+        match self {
+            Tile::Strided => Sizes::of::<S4Back>(),
+            _ => self.forward(),
+        }
+    }
+
+    /// Outputs along one side.
+    pub fn outputs(self) -> usize {
+        self.forward().outputs
+    }
+
+    /// Multiplications a channel pair.
+    pub fn multiplications(self) -> usize {
+        self.forward().products * self.forward().products
     }
 }
 
 /// The widest tile's inputs; smaller ones leave the rest of their arrays unused.
-const SIDE: usize = 6;
+const SIDE: usize = 9;
 
-/// One-dimensional transforms, on vectors of channels.
-trait Transform {
+/// One-dimensional transforms of one direction, on vectors of channels.
+trait Filter {
+    const INPUTS: usize;
+    const STEP: usize;
+    const PRODUCTS: usize;
+    const WEIGHTS: usize;
     const OUTPUTS: usize;
-    const INPUTS: usize = Self::OUTPUTS + 2;
 
     /// Bᵀ d
     fn input<V: Vector>(d: [V; SIDE]) -> [V; SIDE];
     /// Aᵀ m
     fn output<V: Vector>(m: [V; SIDE]) -> [V; SIDE];
+}
+
+/// What the weights and their gradients pass.
+trait Transform: Filter {
     /// A dy
     fn gradient<V: Vector>(dy: [V; SIDE]) -> [V; SIDE];
     /// G g
@@ -64,87 +127,98 @@ trait Transform {
     fn weight_gradient<V: Vector>(u: [V; SIDE]) -> [V; SIDE];
 }
 
+/// The first numbers of a side, the rest zero.
+#[inline(always)]
+fn side<V: Vector, const N: usize>(numbers: [V; N]) -> [V; SIDE] {
+    let mut side = [V::splat(0.0); SIDE];
+    side[..N].copy_from_slice(&numbers);
+    side
+}
+
 struct F2;
 struct F4;
 
-impl Transform for F2 {
+impl Filter for F2 {
+    const INPUTS: usize = 4;
+    const STEP: usize = 2;
+    const PRODUCTS: usize = 4;
+    const WEIGHTS: usize = 4;
     const OUTPUTS: usize = 2;
 
     #[inline(always)]
     fn input<V: Vector>(d: [V; SIDE]) -> [V; SIDE] {
         let [d0, d1, d2, d3, ..] = d;
-        let zero = V::splat(0.0);
-        [d0.sub(d2), d1.add(d2), d2.sub(d1), d1.sub(d3), zero, zero]
+        side([d0.sub(d2), d1.add(d2), d2.sub(d1), d1.sub(d3)])
     }
     #[inline(always)]
     fn output<V: Vector>(m: [V; SIDE]) -> [V; SIDE] {
         let [m0, m1, m2, m3, ..] = m;
-        let zero = V::splat(0.0);
-        [m0.add(m1).add(m2), m1.sub(m2).sub(m3), zero, zero, zero, zero]
+        side([m0.add(m1).add(m2), m1.sub(m2).sub(m3)])
     }
+}
+
+impl Transform for F2 {
     #[inline(always)]
     fn gradient<V: Vector>(dy: [V; SIDE]) -> [V; SIDE] {
         let [a, b, ..] = dy;
-        let zero = V::splat(0.0);
-        [a, a.add(b), a.sub(b), zero.sub(b), zero, zero]
+        side([a, a.add(b), a.sub(b), V::splat(0.0).sub(b)])
     }
     #[inline(always)]
     fn weight<V: Vector>(g: [V; SIDE]) -> [V; SIDE] {
         let [a, b, c, ..] = g;
-        let (zero, half) = (V::splat(0.0), V::splat(0.5));
+        let half = V::splat(0.5);
         let sum = a.add(c);
-        [a, sum.add(b).mul(half), sum.sub(b).mul(half), c, zero, zero]
+        side([a, sum.add(b).mul(half), sum.sub(b).mul(half), c])
     }
     #[inline(always)]
     fn weight_gradient<V: Vector>(u: [V; SIDE]) -> [V; SIDE] {
         let [u0, u1, u2, u3, ..] = u;
-        let (zero, half) = (V::splat(0.0), V::splat(0.5));
+        let half = V::splat(0.5);
         let sum = u1.add(u2).mul(half);
-        [u0.add(sum), u1.sub(u2).mul(half), sum.add(u3), zero, zero, zero]
+        side([u0.add(sum), u1.sub(u2).mul(half), sum.add(u3)])
     }
 }
 
 /// With the points 0, ±1, ±2 and ∞.
-impl Transform for F4 {
+impl Filter for F4 {
+    const INPUTS: usize = 6;
+    const STEP: usize = 4;
+    const PRODUCTS: usize = 6;
+    const WEIGHTS: usize = 6;
     const OUTPUTS: usize = 4;
 
     #[inline(always)]
     fn input<V: Vector>(d: [V; SIDE]) -> [V; SIDE] {
-        let [d0, d1, d2, d3, d4, d5] = d;
+        let [d0, d1, d2, d3, d4, d5, ..] = d;
         let (two, four, five) = (V::splat(2.0), V::splat(4.0), V::splat(5.0));
         let (a, b) = (d2.neg_mul_add(four, d4), d1.neg_mul_add(four, d3));
         let (c, e) = (d4.sub(d2), d3.sub(d1));
-        [
+        side([
             d0.mul_add(four, d2.neg_mul_add(five, d4)),
             a.add(b),
             a.sub(b),
             e.mul_add(two, c),
             e.neg_mul_add(two, c),
             d1.mul_add(four, d3.neg_mul_add(five, d5)),
-        ]
+        ])
     }
     #[inline(always)]
     fn output<V: Vector>(m: [V; SIDE]) -> [V; SIDE] {
-        let [m0, m1, m2, m3, m4, m5] = m;
+        let [m0, m1, m2, m3, m4, m5, ..] = m;
         let (two, four, eight) = (V::splat(2.0), V::splat(4.0), V::splat(8.0));
         let (a, b, c, d) = (m1.add(m2), m1.sub(m2), m3.add(m4), m3.sub(m4));
-        let zero = V::splat(0.0);
-        [
-            m0.add(a).add(c),
-            d.mul_add(two, b),
-            c.mul_add(four, a),
-            d.mul_add(eight, b).add(m5),
-            zero,
-            zero,
-        ]
+        side([m0.add(a).add(c), d.mul_add(two, b), c.mul_add(four, a), d.mul_add(eight, b).add(m5)])
     }
+}
+
+impl Transform for F4 {
     #[inline(always)]
     fn gradient<V: Vector>(dy: [V; SIDE]) -> [V; SIDE] {
         let [y0, y1, y2, y3, ..] = dy;
         let (two, four) = (V::splat(2.0), V::splat(4.0));
         let (even, odd) = (y0.add(y2), y1.add(y3));
         let (even_two, odd_two) = (y2.mul_add(four, y0), y3.mul_add(four, y1).mul(two));
-        [y0, even.add(odd), even.sub(odd), even_two.add(odd_two), even_two.sub(odd_two), y3]
+        side([y0, even.add(odd), even.sub(odd), even_two.add(odd_two), even_two.sub(odd_two), y3])
     }
     #[inline(always)]
     fn weight<V: Vector>(g: [V; SIDE]) -> [V; SIDE] {
@@ -152,29 +226,128 @@ impl Transform for F4 {
         let sixth = V::splat(-1.0 / 6.0);
         let (ends, wide) = (a.add(c), c.mul_add(V::splat(4.0), a).mul(V::splat(1.0 / 24.0)));
         let middle = b.mul(V::splat(1.0 / 12.0));
-        [
+        side([
             a.mul(V::splat(0.25)),
             ends.add(b).mul(sixth),
             ends.sub(b).mul(sixth),
             wide.add(middle),
             wide.sub(middle),
             c,
-        ]
+        ])
     }
     #[inline(always)]
     fn weight_gradient<V: Vector>(u: [V; SIDE]) -> [V; SIDE] {
-        let [u0, u1, u2, u3, u4, u5] = u;
-        let (sixth, zero) = (V::splat(-1.0 / 6.0), V::splat(0.0));
+        let [u0, u1, u2, u3, u4, u5, ..] = u;
+        let sixth = V::splat(-1.0 / 6.0);
         let (a, b) = (u1.add(u2).mul(sixth), u1.sub(u2).mul(sixth));
         let (c, d) = (u3.add(u4), u3.sub(u4));
-        [
+        side([
             u0.mul_add(V::splat(0.25), c.mul_add(V::splat(1.0 / 24.0), a)),
             d.mul_add(V::splat(1.0 / 12.0), b),
             c.mul_add(V::splat(1.0 / 6.0), a).add(u5),
-            zero,
-            zero,
-            zero,
-        ]
+        ])
+    }
+}
+
+/// Every second output. With e the inputs 0, 2, 4, 6, 8, y = F(4, 2)(e) under the outer taps (points 0,
+/// ±1, 2 and ∞) plus the inputs between under the middle one.
+struct S4;
+/// From the gradients of five such outputs to those of eight inputs: the even ones have met the
+/// middle tap alone, the odd ones the outer two.
+struct S4Back;
+
+/// F(4, 2) of five inputs.
+#[inline(always)]
+fn outer_input<V: Vector>([e0, e1, e2, e3, e4]: [V; 5]) -> [V; 5] {
+    let (two, three) = (V::splat(2.0), V::splat(3.0));
+    let (a, b) = (e3.sub(e1), e0.sub(e2));
+    [
+        b.mul_add(two, a),
+        e1.mul_add(two, e2.sub(e3)),
+        e2.mul_add(three, e1.neg_mul_add(two, V::splat(0.0).sub(e3))),
+        a,
+        e4.sub(e2).sub(a.mul(two)),
+    ]
+}
+
+/// F(4, 2)'s four outputs.
+#[inline(always)]
+fn outer_output<V: Vector>([m0, m1, m2, m3, m4]: [V; 5]) -> [V; 4] {
+    let (two, four, eight) = (V::splat(2.0), V::splat(4.0), V::splat(8.0));
+    let (sum, difference) = (m1.add(m2), m1.sub(m2));
+    [
+        m0.add(sum).add(m3),
+        m3.mul_add(two, difference),
+        m3.mul_add(four, sum),
+        m3.mul_add(eight, difference).add(m4),
+    ]
+}
+
+impl Filter for S4 {
+    const INPUTS: usize = 9;
+    const STEP: usize = 8;
+    const PRODUCTS: usize = 9;
+    const WEIGHTS: usize = 6;
+    const OUTPUTS: usize = 4;
+
+    #[inline(always)]
+    fn input<V: Vector>(d: [V; SIDE]) -> [V; SIDE] {
+        let [e0, o0, e1, o1, e2, o2, e3, o3, e4] = d;
+        let [v0, v1, v2, v3, v4] = outer_input([e0, e1, e2, e3, e4]);
+        [v0, v1, v2, v3, v4, o0, o1, o2, o3]
+    }
+    #[inline(always)]
+    fn output<V: Vector>(m: [V; SIDE]) -> [V; SIDE] {
+        let [m0, m1, m2, m3, m4, o0, o1, o2, o3] = m;
+        let [y0, y1, y2, y3] = outer_output([m0, m1, m2, m3, m4]);
+        side([y0.add(o0), y1.add(o1), y2.add(o2), y3.add(o3)])
+    }
+}
+
+impl Transform for S4 {
+    #[inline(always)]
+    fn gradient<V: Vector>(dy: [V; SIDE]) -> [V; SIDE] {
+        let [y0, y1, y2, y3, ..] = dy;
+        let (two, four) = (V::splat(2.0), V::splat(4.0));
+        let (even, odd) = (y0.add(y2), y1.add(y3));
+        let twos = y2.mul_add(four, y0).add(y3.mul_add(four, y1).mul(two));
+        [y0, even.add(odd), even.sub(odd), twos, y3, y0, y1, y2, y3]
+    }
+    #[inline(always)]
+    fn weight<V: Vector>(g: [V; SIDE]) -> [V; SIDE] {
+        let [a, b, c, ..] = g;
+        let (half, sixth) = (V::splat(0.5), V::splat(1.0 / 6.0));
+        let (sum, difference) = (a.add(c).mul(half), a.sub(c).mul(sixth));
+        side([a.mul(half), sum, difference, c.mul_add(V::splat(2.0), a).mul(sixth), c, b])
+    }
+    #[inline(always)]
+    fn weight_gradient<V: Vector>(u: [V; SIDE]) -> [V; SIDE] {
+        let [u0, u1, u2, u3, u4, middle, ..] = u;
+        let (half, sixth, third) = (V::splat(0.5), V::splat(1.0 / 6.0), V::splat(1.0 / 3.0));
+        let first = u0.add(u1).mul(half).add(u2.add(u3).mul(sixth));
+        let last = u3.mul_add(third, u1.mul(half)).add(u2.neg_mul_add(sixth, u4));
+        side([first, middle, last])
+    }
+}
+
+impl Filter for S4Back {
+    const INPUTS: usize = 5;
+    const STEP: usize = 4;
+    const PRODUCTS: usize = 9;
+    const WEIGHTS: usize = 6;
+    const OUTPUTS: usize = 8;
+
+    #[inline(always)]
+    fn input<V: Vector>(d: [V; SIDE]) -> [V; SIDE] {
+        let [d0, d1, d2, d3, d4, ..] = d;
+        let [v0, v1, v2, v3, v4] = outer_input([d0, d1, d2, d3, d4]);
+        [v0, v1, v2, v3, v4, d0, d1, d2, d3]
+    }
+    #[inline(always)]
+    fn output<V: Vector>(m: [V; SIDE]) -> [V; SIDE] {
+        let [m0, m1, m2, m3, m4, e0, e1, e2, e3] = m;
+        let [o0, o1, o2, o3] = outer_output([m0, m1, m2, m3, m4]);
+        side([e0, o0, e1, o1, e2, o2, e3, o3])
     }
 }
 
@@ -193,7 +366,7 @@ pub(crate) struct Winograd {
     group: usize,
 }
 
-/// A tile's upper left output.
+/// Where a tile lies, in tiles.
 #[derive(Clone, Copy, Debug)]
 struct Corner {
     image: usize,
@@ -211,26 +384,24 @@ pub(crate) struct Transformed {
 
 impl Winograd {
     pub fn new(shape: ConvShape, tile: Tile, images: usize) -> Self {
-        let map = shape.input();
-        let across = |size: usize| size.div_ceil(tile.outputs());
-        let framed = |map: Map| Frame {
+        let (input, output) = (shape.input(), shape.output());
+        let [down, across] = [output.height, output.width].map(|n| n.div_ceil(tile.outputs()));
+        let framed = |map: Map, sizes: Sizes, before: usize| Frame {
             map,
-            before: 1,
-            height: across(map.height) * tile.outputs() + 2,
-            width: across(map.width) * tile.outputs() + 2,
+            before,
+            height: sizes.reach(down),
+            width: sizes.reach(across),
         };
-        let tiles = (0..images).flat_map(|image| {
-            (0..across(map.height)).flat_map(move |row| {
-                (0..across(map.width)).map(move |column| Corner {
-                    image,
-                    row: row * tile.outputs(),
-                    column: column * tile.outputs(),
-                })
-            })
-        });
-        let (x, dy) = (framed(map), framed(shape.output()));
+        let corner = move |at: usize| Corner {
+            image: at / (down * across),
+            row: at / across % down,
+            column: at % across,
+        };
+        let x = framed(input, tile.forward(), 1);
+        let dy = framed(output, tile.backward(), if tile == Tile::Strided { 0 } else { 1 });
         let group = group_size(tile, &shape);
-        let tiles_an_image = across(map.height) * across(map.width);
+        let tiles_an_image = down * across;
+        let tiles = (0..images * tiles_an_image).map(corner);
         Self { shape, tile, x, dy, tiles: tiles.collect(), tiles_an_image, group }
     }
 
@@ -264,7 +435,7 @@ impl Winograd {
         self.pack(level, from, to, weight, at, workspace)
     }
 
-    /// `[panels, products, from, PANEL]`
+    /// `[panels, weights, from, PANEL]`
     fn pack(
         &self,
         level: Level,
@@ -274,8 +445,8 @@ impl Winograd {
         at: impl Fn(usize, usize, usize) -> Option<usize> + Sync,
         workspace: &Workspace,
     ) -> Buffer<f32> {
-        let mut packed = workspace.take(self.tile.products() * from * to);
-        let panel_len = self.tile.products() * from * PANEL;
+        let mut packed = workspace.take(self.weights() * from * to);
+        let panel_len = self.weights() * from * PANEL;
         packed.par_chunks_mut(panel_len).enumerate().for_each(|(panel, b)| {
             for f in 0..from {
                 let mut kernels = [[0.0; PANEL]; 9];
@@ -285,14 +456,15 @@ impl Winograd {
                     }
                 }
                 let to = Strided { data: &mut *b, start: f * PANEL, step: from * PANEL };
-                let weights = Weights { kernels: &kernels, to };
-                match self.tile {
-                    Tile::Two => level.run(Of(weights, F2)),
-                    Tile::Four => level.run(Of(weights, F4)),
-                }
+                self.run(level, Weights { kernels: &kernels, to });
             }
         });
         packed
+    }
+
+    /// Matrices of weights.
+    fn weights(&self) -> usize {
+        self.tile.forward().weights * self.tile.forward().weights
     }
 
     /// From an x slab of `images` to outputs `[images, height, width, channels]`.
@@ -305,7 +477,12 @@ impl Winograd {
         y: &mut [f32],
         workspace: &Workspace,
     ) {
-        self.filter(level, images, x, self.x, packed, y, self.shape.output(), workspace);
+        let pass = Pass { slab: x, frame: self.x, packed, map: self.shape.output() };
+        match self.tile {
+            Tile::Two => self.filter::<F2>(level, images, pass, y, workspace),
+            Tile::Four => self.filter::<F4>(level, images, pass, y, workspace),
+            Tile::Strided => self.filter::<S4>(level, images, pass, y, workspace),
+        }
     }
 
     /// From a dy slab to the gradients of the input.
@@ -318,45 +495,49 @@ impl Winograd {
         dx: &mut [f32],
         workspace: &Workspace,
     ) {
-        self.filter(level, images, dy, self.dy, packed, dx, self.shape.input(), workspace);
+        let pass = Pass { slab: dy, frame: self.dy, packed, map: self.shape.input() };
+        match self.tile {
+            Tile::Two => self.filter::<F2>(level, images, pass, dx, workspace),
+            Tile::Four => self.filter::<F4>(level, images, pass, dx, workspace),
+            Tile::Strided => self.filter::<S4Back>(level, images, pass, dx, workspace),
+        }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the operands of one product")]
-    fn filter(
+    fn filter<F: Filter>(
         &self,
         level: Level,
         images: usize,
-        slab: &[f32],
-        frame: Frame,
-        packed: &[f32],
+        pass: Pass<'_>,
         out: &mut [f32],
-        map: Map,
         workspace: &Workspace,
     ) {
-        let (from, to, products) = (frame.map.channels, map.channels, self.tile.products());
+        let Pass { slab, frame, packed, map } = pass;
+        let (from, to, sizes) = (frame.map.channels, map.channels, Sizes::of::<F>());
+        let products = sizes.products * sizes.products;
         let (v_step, m_step) = (self.group * from + PANEL, self.group * to + PANEL);
         let mut v = workspace.take::<f32>(products * v_step);
         let mut m = workspace.take::<f32>(products * m_step);
         let segments = [Segment { offset: 0, len: from }];
         for corners in self.tiles[..images * self.tiles_an_image].chunks(self.group) {
-            let scatter =
-                Scatter { slab, frame, corners, to: &mut v, step: v_step, tile_step: from };
-            self.run(level, Inputs(scatter));
+            let (to_v, tile_step) = (&mut v[..], from);
+            let scatter = Scatter { slab, frame, corners, to: to_v, step: v_step, tile_step };
+            level.run(Of(Inputs(scatter), PhantomData::<F>));
             let table = RowTable::strided(corners.len(), from, to);
-            for product in 0..products {
+            for (product, weights) in sizes.products() {
                 Rows {
                     rows: table.rows(),
                     segments: &segments,
                     a: &v[product * v_step..][..v_step],
-                    b: &packed[product * from * PANEL..],
-                    panel_stride: products * from * PANEL,
+                    b: &packed[weights * from * PANEL..],
+                    panel_stride: self.weights() * from * PANEL,
                     panels: to / PANEL,
                     c: &mut m[product * m_step..][..m_step],
                     accumulate: false,
                 }
                 .run(level);
             }
-            self.run(level, Outputs { m: &m, step: m_step, corners, map, out: &mut *out });
+            let outputs = Outputs { m: &m, step: m_step, corners, map, out: &mut *out };
+            level.run(Of(outputs, PhantomData::<F>));
         }
     }
 
@@ -364,10 +545,12 @@ impl Winograd {
     where
         Of<K, F2>: Kernel<Output = ()>,
         Of<K, F4>: Kernel<Output = ()>,
+        Of<K, S4>: Kernel<Output = ()>,
     {
         match self.tile {
-            Tile::Two => level.run(Of(kernel, F2)),
-            Tile::Four => level.run(Of(kernel, F4)),
+            Tile::Two => level.run(Of(kernel, PhantomData::<F2>)),
+            Tile::Four => level.run(Of(kernel, PhantomData::<F4>)),
+            Tile::Strided => level.run(Of(kernel, PhantomData::<S4>)),
         }
     }
 
@@ -381,7 +564,7 @@ impl Winograd {
         workspace: &Workspace,
     ) -> Transformed {
         let corners = &self.tiles[..images * self.tiles_an_image];
-        let (tiles, products) = (corners.len(), self.tile.products());
+        let (tiles, products) = (corners.len(), self.tile.multiplications());
         let tile_steps = [self.x, self.dy].map(|frame| frame.map.channels + PANEL);
         let steps = tile_steps.map(|step| tiles * step + PANEL);
         let [mut to_x, mut to_dy] = steps.map(|step| workspace.take(products * step));
@@ -406,9 +589,9 @@ impl Winograd {
         Transformed { tiles, x: to_x, dy: to_dy }
     }
 
-    /// Numbers of the accumulator of the weights' gradient: `[products, in, out]`.
+    /// Numbers of the accumulator of the weights' gradient: `[weights, in, out]`.
     pub fn accumulator_len(&self) -> usize {
-        self.tile.products() * self.shape.input().channels * self.shape.output().channels
+        self.weights() * self.shape.input().channels * self.shape.output().channels
     }
 
     /// Adds slabs' share to the transformed gradient of the weights. Tasks own their part of the
@@ -417,17 +600,26 @@ impl Winograd {
         let (from, to) = (self.shape.input().channels, self.shape.output().channels);
         let rows_a_task = from.min(48 * PANEL);
         accumulator.par_chunks_mut(rows_a_task * to).enumerate().for_each(|(task, c)| {
-            let (product, row) = (task * rows_a_task / from, task * rows_a_task % from);
+            let (weights, row) = (task * rows_a_task / from, task * rows_a_task % from);
+            let met = self.tile.forward().products().filter(|&(_, met)| met == weights);
+            let products: Vec<usize> = met.map(|(product, _)| product).collect();
             for slab in slabs {
                 let (a_step, d_step) = (from + PANEL, to + PANEL);
                 let (a_len, d_len) = (slab.tiles * a_step + PANEL, slab.tiles * d_step + PANEL);
-                let all = Stretch { a: 0, d: 0, a_step, d_step, count: slab.tiles };
+                let count = slab.tiles;
+                let stretch = |&product: &usize| Stretch {
+                    a: product * a_len,
+                    d: product * d_len,
+                    a_step,
+                    d_step,
+                    count,
+                };
                 Outer {
-                    stretches: &[all],
-                    a: &slab.x[product * a_len..][..a_len],
+                    stretches: &products.iter().map(stretch).collect::<Vec<_>>(),
+                    a: &slab.x,
                     a_offset: row,
                     rows: c.len() / to,
-                    d: &slab.dy[product * d_len..][..d_len],
+                    d: &slab.dy,
                     columns: to,
                     c: &mut *c,
                 }
@@ -448,10 +640,7 @@ impl Winograd {
                 let step = shape.input().channels * stored;
                 let start = c * stored + panel * PANEL;
                 let gradients = WeightGradients { from: accumulator, start, step };
-                match self.tile {
-                    Tile::Two => level.run(Of((gradients, &mut kernels), F2)),
-                    Tile::Four => level.run(Of((gradients, &mut kernels), F4)),
-                }
+                self.run(level, (gradients, &mut kernels));
                 for (o, filter) in filters.chunks_mut(filter).enumerate() {
                     for (tap, value) in filter[c * 9..][..9].iter_mut().enumerate() {
                         *value = kernels[tap][o];
@@ -466,13 +655,22 @@ impl Winograd {
 /// Tiles so many that what lies between the transforms fills about half of a second-level cache;
 /// whole register tiles.
 fn group_size(tile: Tile, shape: &ConvShape) -> usize {
-    let a_tile = tile.products() * (shape.input().channels + shape.output().channels);
+    let a_tile = tile.multiplications() * (shape.input().channels + shape.output().channels);
     let fitting = 64 * 1024 / a_tile;
     (fitting / 12 * 12).clamp(32, 96)
 }
 
+/// One direction's operands.
+struct Pass<'a> {
+    slab: &'a [f32],
+    frame: Frame,
+    packed: &'a [f32],
+    /// Of what comes out.
+    map: Map,
+}
+
 /// A kernel for one tile size.
-struct Of<K, T>(K, T);
+struct Of<K, T>(K, PhantomData<T>);
 
 /// Numbers at equal distances.
 struct Strided<'a> {
@@ -493,7 +691,7 @@ impl<T: Transform> Kernel for Of<Weights<'_>, T> {
     #[inline(always)]
     fn run<V: Vector>(self) {
         let Of(Weights { kernels, to }, _) = self;
-        let last = to.start + (T::INPUTS * T::INPUTS - 1) * to.step + PANEL;
+        let last = to.start + (T::WEIGHTS * T::WEIGHTS - 1) * to.step + PANEL;
         assert!(last <= to.data.len(), "the packed weights are too short");
         let zero = V::splat(0.0);
         let mut lane = 0;
@@ -507,14 +705,14 @@ impl<T: Transform> Kernel for Of<Weights<'_>, T> {
                 }
                 columns[s] = T::weight(g);
             }
-            for i in 0..T::INPUTS {
+            for i in 0..T::WEIGHTS {
                 let mut row = [zero; SIDE];
                 for s in 0..3 {
                     row[s] = columns[s][i];
                 }
                 let row = T::weight(row);
-                for j in 0..T::INPUTS {
-                    let at = to.start + (i * T::INPUTS + j) * to.step + lane;
+                for j in 0..T::WEIGHTS {
+                    let at = to.start + (i * T::WEIGHTS + j) * to.step + lane;
                     // SAFETY: within what was asserted above.
                     unsafe { row[j].store(to.data.as_mut_ptr().add(at)) };
                 }
@@ -537,16 +735,16 @@ impl<T: Transform> Kernel for Of<(WeightGradients<'_>, &mut [[f32; PANEL]; 9]), 
     #[inline(always)]
     fn run<V: Vector>(self) {
         let Of((WeightGradients { from, start, step }, kernels), _) = self;
-        let last = start + (T::INPUTS * T::INPUTS - 1) * step + PANEL;
+        let last = start + (T::WEIGHTS * T::WEIGHTS - 1) * step + PANEL;
         assert!(last <= from.len(), "the accumulator is too short");
         let zero = V::splat(0.0);
         let mut lane = 0;
         while lane < PANEL {
             let mut columns = [[zero; SIDE]; SIDE];
-            for j in 0..T::INPUTS {
+            for j in 0..T::WEIGHTS {
                 let mut u = [zero; SIDE];
-                for i in 0..T::INPUTS {
-                    let at = start + (i * T::INPUTS + j) * step + lane;
+                for i in 0..T::WEIGHTS {
+                    let at = start + (i * T::WEIGHTS + j) * step + lane;
                     // SAFETY: within what was asserted above.
                     u[i] = unsafe { V::load(from.as_ptr().add(at)) };
                 }
@@ -554,7 +752,7 @@ impl<T: Transform> Kernel for Of<(WeightGradients<'_>, &mut [[f32; PANEL]; 9]), 
             }
             for r in 0..3 {
                 let mut row = [zero; SIDE];
-                for j in 0..T::INPUTS {
+                for j in 0..T::WEIGHTS {
                     row[j] = columns[j][r];
                 }
                 let row = T::weight_gradient(row);
@@ -582,35 +780,37 @@ struct Scatter<'a> {
 
 impl Scatter<'_> {
     /// # Panics
-    /// If a tile of `inputs` would reach beyond the slab, or its place beyond `to`.
-    fn check(&self, inputs: usize, before: usize) {
+    /// If a tile of `reach` pixels a side, `step` from the next, would reach beyond the slab, or its
+    /// place beyond `to`.
+    fn check(&self, reach: usize, step: usize, before: usize, products: usize) {
         let channels = self.frame.map.channels;
         for corner in self.corners {
-            let (row, column) = (corner.row + before + inputs, corner.column + before + inputs);
+            let [row, column] = [corner.row, corner.column].map(|at| at * step + before + reach);
             assert!(row <= self.frame.height && column <= self.frame.width, "tile out of frame");
             assert!((corner.image + 1) * self.frame.len() <= self.slab.len(), "slab too short");
         }
         assert!(channels <= self.tile_step, "tiles overlap");
         assert!(self.corners.len() * self.tile_step <= self.step, "products overlap");
+        assert!(products * products * self.step <= self.to.len(), "no room");
     }
 }
 
 /// Bᵀ d B
 struct Inputs<'a>(Scatter<'a>);
 
-impl<T: Transform> Kernel for Of<Inputs<'_>, T> {
+impl<T: Filter> Kernel for Of<Inputs<'_>, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector>(self) {
         let scatter = self.0.0;
-        scatter.check(T::INPUTS, 0);
-        assert!(T::INPUTS * T::INPUTS * scatter.step <= scatter.to.len(), "no room");
+        scatter.check(T::INPUTS, T::STEP, 0, T::PRODUCTS);
         let channels = scatter.frame.map.channels;
         let line = scatter.frame.width * channels;
         let zero = V::splat(0.0);
         for (tile, corner) in scatter.corners.iter().enumerate() {
-            let start = scatter.frame.of_frame(corner.image, corner.row, corner.column);
+            let (row, column) = (corner.row * T::STEP, corner.column * T::STEP);
+            let start = scatter.frame.of_frame(corner.image, row, column);
             let mut channel = 0;
             while channel < channels {
                 // SAFETY: `check` has shown that the tile lies in the slab and its place in `to`.
@@ -625,14 +825,14 @@ impl<T: Transform> Kernel for Of<Inputs<'_>, T> {
                         }
                         columns[j] = T::input(d);
                     }
-                    for i in 0..T::INPUTS {
+                    for i in 0..T::PRODUCTS {
                         let mut row = [zero; SIDE];
                         for j in 0..T::INPUTS {
                             row[j] = columns[j][i];
                         }
                         let row = T::input(row);
-                        for j in 0..T::INPUTS {
-                            row[j].store(to.add((i * T::INPUTS + j) * scatter.step));
+                        for j in 0..T::PRODUCTS {
+                            row[j].store(to.add((i * T::PRODUCTS + j) * scatter.step));
                         }
                     }
                 }
@@ -652,13 +852,13 @@ impl<T: Transform> Kernel for Of<Gradients<'_>, T> {
     fn run<V: Vector>(self) {
         let scatter = self.0.0;
         let before = scatter.frame.before;
-        scatter.check(T::OUTPUTS, before);
-        assert!(T::INPUTS * T::INPUTS * scatter.step <= scatter.to.len(), "no room");
+        scatter.check(T::OUTPUTS, T::OUTPUTS, before, T::PRODUCTS);
         let channels = scatter.frame.map.channels;
         let line = scatter.frame.width * channels;
         let zero = V::splat(0.0);
         for (tile, corner) in scatter.corners.iter().enumerate() {
-            let start = scatter.frame.at(corner.image, corner.row, corner.column);
+            let (row, column) = (corner.row * T::OUTPUTS, corner.column * T::OUTPUTS);
+            let start = scatter.frame.at(corner.image, row, column);
             let mut channel = 0;
             while channel < channels {
                 // SAFETY: `check` has shown that the tile lies in the slab and its place in `to`.
@@ -673,14 +873,14 @@ impl<T: Transform> Kernel for Of<Gradients<'_>, T> {
                         }
                         columns[j] = T::gradient(dy);
                     }
-                    for i in 0..T::INPUTS {
+                    for i in 0..T::PRODUCTS {
                         let mut row = [zero; SIDE];
                         for j in 0..T::OUTPUTS {
                             row[j] = columns[j][i];
                         }
                         let row = T::gradient(row);
-                        for j in 0..T::INPUTS {
-                            row[j].store(to.add((i * T::INPUTS + j) * scatter.step));
+                        for j in 0..T::PRODUCTS {
+                            row[j].store(to.add((i * T::PRODUCTS + j) * scatter.step));
                         }
                     }
                 }
@@ -699,7 +899,7 @@ struct Outputs<'a> {
     out: &'a mut [f32],
 }
 
-impl<T: Transform> Kernel for Of<Outputs<'_>, T> {
+impl<T: Filter> Kernel for Of<Outputs<'_>, T> {
     type Output = ();
 
     #[inline(always)]
@@ -707,13 +907,14 @@ impl<T: Transform> Kernel for Of<Outputs<'_>, T> {
         let Outputs { m, step, corners, map, out } = self.0;
         let channels = map.channels;
         assert!(corners.len() * channels <= step, "products overlap");
-        assert!(T::INPUTS * T::INPUTS * step <= m.len(), "a product is missing");
+        assert!(T::PRODUCTS * T::PRODUCTS * step <= m.len(), "a product is missing");
         let zero = V::splat(0.0);
         for (tile, corner) in corners.iter().enumerate() {
             assert!((corner.image + 1) * map.len() <= out.len(), "an image is missing");
-            let rows = T::OUTPUTS.min(map.height - corner.row);
-            let width = T::OUTPUTS.min(map.width - corner.column);
-            let pixel = (corner.image * map.height + corner.row) * map.width + corner.column;
+            let (top, left) = (corner.row * T::OUTPUTS, corner.column * T::OUTPUTS);
+            let rows = T::OUTPUTS.min(map.height - top);
+            let width = T::OUTPUTS.min(map.width - left);
+            let pixel = (corner.image * map.height + top) * map.width + left;
             let mut channel = 0;
             while channel < channels {
                 // SAFETY: tiles and products lie in `m`, as asserted; rows and columns of the tile
@@ -722,16 +923,16 @@ impl<T: Transform> Kernel for Of<Outputs<'_>, T> {
                     let from = m.as_ptr().add(tile * channels + channel);
                     let to = out.as_mut_ptr().add(pixel * channels + channel);
                     let mut columns = [[zero; SIDE]; SIDE];
-                    for j in 0..T::INPUTS {
+                    for j in 0..T::PRODUCTS {
                         let mut d = [zero; SIDE];
-                        for i in 0..T::INPUTS {
-                            d[i] = V::load(from.add((i * T::INPUTS + j) * step));
+                        for i in 0..T::PRODUCTS {
+                            d[i] = V::load(from.add((i * T::PRODUCTS + j) * step));
                         }
                         columns[j] = T::output(d);
                     }
                     for i in 0..rows {
                         let mut row = [zero; SIDE];
-                        for j in 0..T::INPUTS {
+                        for j in 0..T::PRODUCTS {
                             row[j] = columns[j][i];
                         }
                         let row = T::output(row);

@@ -166,10 +166,9 @@ impl Errors {
 }
 
 fn algorithms(shape: &ConvShape) -> Vec<Algorithm> {
-    match (shape.kernel, shape.stride) {
-        (3, 1) => vec![Algorithm::Direct, Algorithm::Winograd2, Algorithm::Winograd4],
-        _ => vec![Algorithm::Direct],
-    }
+    use Algorithm::*;
+    let all = [Direct, Winograd2, Winograd4, Winograd4Strided];
+    all.into_iter().filter(|algorithm| algorithm.suits(shape)).collect()
 }
 
 fn shapes() -> impl Strategy<Value = ConvShape> {
