@@ -16,7 +16,7 @@ use logo_ssl::model::params::{self, State};
 use logo_ssl::model::{Affinity, Embedding, Initializer, Phase};
 use logo_ssl::objective;
 use logo_ssl::presets::Layers;
-use logo_ssl::train::learner::{Learner, Rates, Views};
+use logo_ssl::train::{Learner, Rates, Views};
 use logo_ssl::train::sgd::Sgd;
 use support::distance;
 

@@ -7,7 +7,7 @@ use logo_ssl::model::params::{self, State};
 use logo_ssl::model::{Embedding, Network, Phase};
 use logo_ssl::presets::Layers;
 use logo_ssl::rng::{Stream, generator};
-use logo_ssl::train::learner::{Learner, Rates, Views};
+use logo_ssl::train::{Learner, Rates, Views};
 use rand::RngExt;
 
 const BATCH: usize = 6;

@@ -9,6 +9,7 @@ mod backward;
 mod forward;
 mod operation;
 mod plan;
+mod update;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use operation::{backbone_eval, backbone_train, runs_on};
 pub use plan::{BlockPlan, Plan, UnitPlan, UnitShape};
+pub use update::{MomentumStep, squared_norm};
 
 /// What activations and their gradients are stored as between the layers. Weights, statistics and
 /// all arithmetic are in f32.

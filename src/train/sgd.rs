@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
+use crate::engine::{self, MomentumStep};
 use crate::model::params::{self, State};
 
 /// Gradients by parameter name, each flattened to one axis.
@@ -19,7 +20,7 @@ pub struct Sgd {
 }
 
 impl Sgd {
-    /// Velocities start at the first gradient.
+    /// Velocities start at zero.
     pub fn new(momentum: f64, weight_decay: f64) -> Self {
         Self { momentum, weight_decay, velocity: BTreeMap::new() }
     }
@@ -37,17 +38,27 @@ impl Sgd {
             let Some(gradient) = gradients.get(name).cloned() else {
                 return value;
             };
-            let decayed = match self.weight_decay {
-                0.0 => gradient,
-                decay => gradient + value.clone() * decay,
-            };
-            let velocity = match self.velocity.remove(name) {
-                Some(velocity) => velocity * self.momentum + decayed,
-                None => decayed,
-            };
-            self.velocity.insert(name.to_owned(), velocity.clone());
-            value - velocity * lr
+            let velocity = self.velocity.remove(name).unwrap_or_else(|| gradient.zeros_like());
+            let (value, velocity) = self.update(value, gradient, velocity, lr);
+            self.velocity.insert(name.to_owned(), velocity);
+            value
         })
+    }
+
+    /// One parameter's new value and velocity.
+    fn update(
+        &self,
+        value: Tensor<1>,
+        gradient: Tensor<1>,
+        velocity: Tensor<1>,
+        lr: f64,
+    ) -> (Tensor<1>, Tensor<1>) {
+        let Self { momentum, weight_decay, .. } = *self;
+        if engine::runs_on(&value.device()) {
+            return MomentumStep { lr, momentum, weight_decay }.apply(value, gradient, velocity);
+        }
+        let velocity = velocity * momentum + (gradient + value.clone() * weight_decay);
+        (value - velocity.clone() * lr, velocity)
     }
 
     /// The velocities by parameter name.
@@ -65,6 +76,9 @@ impl Sgd {
 /// √Σ‖g‖² over all gradients.
 pub fn gradient_norm(gradients: &NamedGradients) -> f64 {
     let squares = gradients.values().map(|g| {
+        if engine::runs_on(&g.device()) {
+            return engine::squared_norm(g.clone());
+        }
         let squared: f32 = g.clone().square().sum().into_scalar();
         f64::from(squared)
     });
