@@ -1,8 +1,10 @@
 """logo-ssl beside PyTorch and faiss on this machine: alternating runs, medians, a table for docs/results.
 
-usage: compare.py [--pairs 5] [--cases PATTERN] [--out FILE]
+usage: compare.py [--pairs 5] [--cases PATTERN] [--data-dir DIR] [--out FILE]
 
-Needs `cargo build --release`, and torch, numpy and faiss-cpu in the Python that runs it. Each pair runs one
+Whole LoGo updates are compared where DIR has cifar-10-batches-bin.
+
+Needs `cargo build --release`, and torch, torchvision, numpy, pillow and faiss-cpu in the Python that runs it. Each pair runs one
 after the other, so that both sides see the same machine; the ratio is the median of the pairs' ratios.
 """
 import argparse
@@ -27,6 +29,13 @@ def step(width, batch, precision):
     return found["crops_per_second"], found["peak_memory_mib"]
 
 
+def logo(data_dir, precision):
+    settings = ["optimizer.batch_size=64", f"compute.precision={precision}"]
+    flags = [word for setting in settings for word in ("--set", setting)]
+    found = ours("train", "--preset", "cifar10-seed", "--data-dir", str(data_dir), *flags)["found"]
+    return found["images_per_second"], found["peak_memory_mib"]
+
+
 def search():
     return 1 / ours("knn")["found"]["seconds"], None
 
@@ -36,7 +45,7 @@ def peer(script, *arguments):
     return [float(word) for word in done.stdout.split()]
 
 
-def cases():
+def cases(data_dir):
     for width, batch in [(64, 64), (16, 256)]:
         name = f"width {width}, batch {batch}"
         for precision, mode in [("f32", "f32"), ("bf16", "f32"), ("bf16", "bf16-compile")]:
@@ -46,6 +55,15 @@ def cases():
                 "crops/s",
                 lambda w=width, b=batch, p=precision: step(w, b, p),
                 lambda w=width, b=batch, m=mode: peer("train_step.py", str(w), str(b), m),
+            )
+    for precision in ["bf16", "f32"] if data_dir else []:
+        for mode in ["plain", "channels-last"]:
+            yield (
+                f"LoGo update with views, width 64, 64 images, 2 × 32 + 2 × 32 px, {precision}",
+                f"PyTorch f32, {mode}, PIL views",
+                "images/s",
+                lambda p=precision: logo(data_dir, p),
+                lambda m=mode: peer("logo_loop.py", str(data_dir), "64", m),
             )
     yield (
         "kNN, 10,000 against 50,000, 512-d, k = 200",
@@ -64,6 +82,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--cases", default="")
+    parser.add_argument("--data-dir", type=pathlib.Path)
     parser.add_argument("--out", type=pathlib.Path)
     options = parser.parse_args()
     lines = [
@@ -71,7 +90,7 @@ def main():
         "| --- | --- | ---: | ---: | --- | ---: | ---: | ---: |",
     ]
     print(*lines, sep="\n", flush=True)
-    for name, against, unit, run, run_peer in cases():
+    for name, against, unit, run, run_peer in cases(options.data_dir):
         if not re.search(options.cases, f"{name} {against}"):
             continue
         pairs = [(run(), run_peer()) for _ in range(options.pairs)]
