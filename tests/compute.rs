@@ -103,4 +103,11 @@ fn benches_print_their_figures() {
     let views = printed(&["bench", "views"]);
     assert!(views["found"]["images_per_second"].as_f64().unwrap() > 0.0);
     command().args(["bench", "knn", "--k", "0"]).assert().code(2);
+    let small = ["bench", "train", "--set", "model.width=4", "--set", "optimizer.batch_size=8"];
+    let train = printed(&[&small[..], &["--steps", "2"]].concat());
+    assert_eq!(train["found"]["batch"], 8);
+    assert!(train["found"]["images_per_second"].as_f64().unwrap() > 0.0);
+    let refused =
+        command().args(small).args(["--set", "optimizer.batch_size=4096"]).assert().code(2);
+    refused.stderr(predicate::str::contains("4000 images"));
 }

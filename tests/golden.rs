@@ -16,8 +16,8 @@ use logo_ssl::model::params::{self, State};
 use logo_ssl::model::{Affinity, Embedding, Initializer, Phase};
 use logo_ssl::objective;
 use logo_ssl::presets::Layers;
-use logo_ssl::train::{Learner, Rates, Views};
 use logo_ssl::train::sgd::Sgd;
+use logo_ssl::train::{Learner, Rates, Views};
 use support::distance;
 
 const TOLERANCE: f64 = 1e-5;
