@@ -128,7 +128,7 @@ impl Forward<'_> {
         statistics: &mut [f32],
     ) -> UnitTape<E> {
         let Engine { workspace, .. } = self.engine;
-        let conv = self.engine.conv(shape);
+        let conv = self.engine.conv::<E>(shape);
         let mut y = workspace.take(images.batch * shape.output_len());
         let weight = &self.parameters[plan.weight()];
         let moments = conv.forward(input, weight, &mut y, workspace);

@@ -14,7 +14,7 @@ mod update;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use cpu_kernels::{Conv, ConvShape, Workspace};
+use cpu_kernels::{Algorithm, Conv, ConvShape, Element, Workspace};
 pub use cpu_kernels::{LEVEL_VARIABLE, Level, LevelError};
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,7 @@ fn shared() -> &'static Engine {
 pub struct Engine {
     level: Level,
     workspace: Workspace,
-    convolutions: Mutex<HashMap<ConvShape, Arc<Conv>>>,
+    convolutions: Mutex<HashMap<(ConvShape, Algorithm), Arc<Conv>>>,
 }
 
 impl Engine {
@@ -79,8 +79,10 @@ impl Engine {
         self.level
     }
 
-    fn conv(&self, shape: ConvShape) -> Arc<Conv> {
+    fn conv<E: Element>(&self, shape: ConvShape) -> Arc<Conv> {
+        let algorithm = Algorithm::of::<E>(&shape, self.level);
         let mut known = self.convolutions.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(known.entry(shape).or_insert_with(|| Arc::new(Conv::new(shape, self.level))))
+        let conv = known.entry((shape, algorithm));
+        Arc::clone(conv.or_insert_with(|| Arc::new(Conv::with(algorithm, shape, self.level))))
     }
 }

@@ -7,6 +7,7 @@ use crate::element::Element;
 use crate::gemm::PANEL;
 use crate::level::Level;
 use crate::norm::{Arrival, GradientSums, Moments, arrive, finish};
+use crate::paired::Paired;
 use crate::slab::{Frame, IMAGE_CHANNELS, Input, Map, OutputGradient, fill, fill_gradient};
 use crate::winograd::{Tile, Transformed, Winograd};
 use crate::workspace::{Buffer, Workspace};
@@ -83,7 +84,7 @@ impl ConvShape {
 }
 
 /// How to compute a convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// Implicit GEMM.
     Direct,
@@ -93,11 +94,17 @@ pub enum Algorithm {
     Winograd4,
     /// 4×4 outputs of stride 2.
     Winograd4Strided,
+    /// Implicit GEMM of operands in bfloat16.
+    Paired,
 }
 
 impl Algorithm {
-    /// What is fastest for a shape, by measurement (docs/results/cpu.md).
-    pub fn of(shape: &ConvShape) -> Self {
+    /// What is fastest for a shape and for activations stored as `E`, by measurement
+    /// (docs/results/cpu.md).
+    pub fn of<E: Element>(shape: &ConvShape, level: Level) -> Self {
+        if E::IS_BF16 && level.multiplies_bf16() {
+            return Algorithm::Paired;
+        }
         let [height, width] = shape.output_size();
         match (shape.kernel, shape.stride, height.min(width)) {
             _ if shape.images => Algorithm::Direct,
@@ -111,7 +118,7 @@ impl Algorithm {
     /// Whether it can compute a shape.
     pub fn suits(self, shape: &ConvShape) -> bool {
         match self {
-            Algorithm::Direct => true,
+            Algorithm::Direct | Algorithm::Paired => true,
             _ => shape.kernel == 3 && shape.stride == self.stride() && !shape.images,
         }
     }
@@ -122,7 +129,7 @@ impl Algorithm {
 
     fn tile(self) -> Option<Tile> {
         match self {
-            Algorithm::Direct => None,
+            Algorithm::Direct | Algorithm::Paired => None,
             Algorithm::Winograd2 => Some(Tile::Two),
             Algorithm::Winograd4 => Some(Tile::Four),
             Algorithm::Winograd4Strided => Some(Tile::Strided),
@@ -143,6 +150,7 @@ pub struct Conv {
     level: Level,
     method: Method,
     images: usize,
+    paired: Option<Box<Paired>>,
 }
 
 /// What [`Conv::backward`] is to do with the gradient of its input.
@@ -151,6 +159,15 @@ pub struct InputGradient<'a, E> {
     pub arrival: Arrival<'a, E>,
     /// Where it goes, `[batch, height, width, channels]`.
     pub to: &'a mut [E],
+}
+
+impl<E> InputGradient<'_, E> {
+    pub(crate) fn reborrow(&mut self) -> InputGradient<'_, E>
+    where
+        E: Copy,
+    {
+        InputGradient { arrival: self.arrival, to: self.to }
+    }
 }
 
 /// What [`Conv::backward`] gives.
@@ -163,9 +180,9 @@ pub struct WeightGradient {
 }
 
 impl Conv {
-    /// By the algorithm that suits the shape.
-    pub fn new(shape: ConvShape, level: Level) -> Self {
-        Self::with(Algorithm::of(&shape), shape, level)
+    /// By the algorithm that suits the shape and activations stored as `E`.
+    pub fn new<E: Element>(shape: ConvShape, level: Level) -> Self {
+        Self::with(Algorithm::of::<E>(&shape, level), shape, level)
     }
 
     /// By the algorithm given.
@@ -181,7 +198,8 @@ impl Conv {
             None => Method::Direct(Direct::new(shape, images)),
             Some(tile) => Method::Winograd(Winograd::new(shape, tile, images)),
         };
-        Self { shape, level, method, images }
+        let paired = (algorithm == Algorithm::Paired).then(|| Box::new(Paired::new(shape, level)));
+        Self { shape, level, method, images, paired }
     }
 
     /// The convolution's shape.
@@ -227,6 +245,9 @@ impl Conv {
         assert_eq!(weight.len(), self.shape.weight_len(), "weights of another shape");
         assert!(y.len().is_multiple_of(len), "whole images");
         self.assert_input(&input, y.len() / len);
+        if let Some(m) = &self.paired {
+            return m.forward(input, weight, y, workspace);
+        }
         let packed = match &self.method {
             Method::Direct(m) => m.pack_forward(weight, workspace),
             Method::Winograd(m) => m.pack_forward(level, weight, workspace),
@@ -271,6 +292,9 @@ impl Conv {
         if let Some(wanted) = &wanted {
             assert!(!self.shape.images, "images receive no gradient");
             assert_eq!(wanted.to.len(), batch * self.shape.input_len(), "the input's gradient");
+        }
+        if let Some(m) = &self.paired {
+            return m.backward(input, gradient, weight, wanted, workspace);
         }
         let packed = wanted.is_some().then(|| self.pack_backward(weight, workspace));
         let mut accumulator = workspace.zeroed(match &self.method {

@@ -249,22 +249,24 @@ fn pixels(images: usize, map: Map) -> impl Iterator<Item = (usize, usize, usize)
 /// The kernel positions that connect an input pixel at `place` within the stride to outputs, each
 /// with the output's distance: input i = stride·q + place meets output q + distance at position
 /// place + padding - stride·distance. In order of distance.
-fn meetings(shape: &ConvShape, place: usize) -> Vec<(isize, usize)> {
-    let (stride, reach) = (shape.stride as isize, (place + shape.padding()) as isize);
+pub(crate) fn meetings(kernel: usize, stride: usize, place: usize) -> Vec<(isize, usize)> {
+    let (stride, reach) = (stride as isize, (place + kernel / 2) as isize);
     let farthest = reach.div_euclid(stride);
-    let nearest = -((shape.kernel as isize - 1 - reach).div_euclid(stride));
+    let nearest = -((kernel as isize - 1 - reach).div_euclid(stride));
     (nearest..=farthest)
         .filter_map(|distance| {
             let tap = usize::try_from(reach - stride * distance).ok()?;
-            (tap < shape.kernel).then_some((distance, tap))
+            (tap < kernel).then_some((distance, tap))
         })
         .collect()
 }
 
 fn dy_frame(shape: &ConvShape) -> Frame {
     let (map, input) = (shape.output(), shape.input());
-    let distances: Vec<isize> =
-        (0..shape.stride).flat_map(|p| meetings(shape, p)).map(|(distance, _)| distance).collect();
+    let distances: Vec<isize> = (0..shape.stride)
+        .flat_map(|p| meetings(shape.kernel, shape.stride, p))
+        .map(|(distance, _)| distance)
+        .collect();
     let before = distances.iter().min().map_or(0, |d| (-d).max(0)) as usize;
     let after = distances.iter().max().map_or(0, |d| (*d).max(0)) as usize;
     let size =
@@ -275,7 +277,8 @@ fn dy_frame(shape: &ConvShape) -> Frame {
 
 fn backward_pass(shape: &ConvShape, dy: Frame, place: (usize, usize), images: usize) -> Pass {
     let (stride, input) = (shape.stride, shape.input());
-    let (down, across) = (meetings(shape, place.0), meetings(shape, place.1));
+    let [down, across] =
+        [place.0, place.1].map(|place| meetings(shape.kernel, shape.stride, place));
     let at_place =
         move |&(_, row, column): &(usize, usize, usize)| (row % stride, column % stride) == place;
     let rows = RowTable::new(pixels(images, input).filter(at_place).map(|(image, row, column)| {

@@ -13,6 +13,9 @@ mod sealed {
 /// The storage type of activations and their gradients. Arithmetic is always in f32.
 #[allow(private_bounds, reason = "sealed: the kernels know these two types only")]
 pub trait Element: sealed::Sealed + Access + Copy + Default + Send + Sync + 'static {
+    /// Whether this is bfloat16.
+    const IS_BF16: bool;
+
     /// The number itself.
     fn to_f32(self) -> f32;
     /// The nearest number of this type.
@@ -34,6 +37,8 @@ pub(crate) trait Access: Sized {
 }
 
 impl Element for f32 {
+    const IS_BF16: bool = false;
+
     fn to_f32(self) -> f32 {
         self
     }
@@ -56,6 +61,8 @@ impl Access for f32 {
 }
 
 impl Element for bf16 {
+    const IS_BF16: bool = true;
+
     fn to_f32(self) -> f32 {
         bf16::to_f32(self)
     }

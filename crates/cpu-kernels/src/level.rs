@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
+#[cfg(target_arch = "x86_64")]
+use crate::paired::amx;
 use crate::simd::{self, Vector};
 
 /// The environment variable that forces a level, for tests and comparisons.
@@ -20,13 +22,19 @@ pub enum Level {
     Avx2,
     /// 512-bit vectors of x86-64.
     Avx512,
+    /// The same with products of bfloat16 pairs.
+    Avx512Bf16,
+    /// The same with tiles of 16 × 32 bfloat16 that are multiplied whole.
+    Amx,
 }
 
 /// Why a level cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LevelError {
     /// No level is called so.
-    #[error("{0:?} is no instruction level; choose avx512, avx2, neon or portable")]
+    #[error(
+        "{0:?} is no instruction level; choose amx, avx512bf16, avx512, avx2, neon or portable"
+    )]
     Unknown(String),
     /// The processor lacks it.
     #[error("this processor has no {0}; it has {have}", have = list(&Level::available()))]
@@ -46,7 +54,8 @@ pub(crate) trait Kernel {
 
 impl Level {
     /// Of every architecture, the best first.
-    pub const ALL: [Level; 4] = [Level::Avx512, Level::Avx2, Level::Neon, Level::Portable];
+    pub const ALL: [Level; 6] =
+        [Level::Amx, Level::Avx512Bf16, Level::Avx512, Level::Avx2, Level::Neon, Level::Portable];
 
     /// The levels this processor has, the best first.
     pub fn available() -> Vec<Level> {
@@ -77,9 +86,23 @@ impl Level {
             Level::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => Level::Avx2.is_available() && is_x86_feature_detected!("avx512f"),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Bf16 => {
+                Level::Avx512.is_available()
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512bf16")
+            }
+            #[cfg(target_arch = "x86_64")]
+            Level::Amx => Level::Avx512Bf16.is_available() && amx::is_available(),
             #[cfg(not(target_arch = "x86_64"))]
-            Level::Avx2 | Level::Avx512 => false,
+            Level::Avx2 | Level::Avx512 | Level::Avx512Bf16 | Level::Amx => false,
         }
+    }
+
+    /// Whether it multiplies bfloat16 as it is, so that widening it first is a waste.
+    pub fn multiplies_bf16(self) -> bool {
+        matches!(self, Level::Avx512Bf16 | Level::Amx)
     }
 
     /// Runs `kernel` with this level's vectors.
@@ -98,6 +121,9 @@ impl Level {
             // SAFETY: the processor has the instructions, as was asserted above.
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => unsafe { run_avx512(kernel) },
+            // SAFETY: the processor has the instructions, as was asserted above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Bf16 | Level::Amx => unsafe { run_avx512_bf16(kernel) },
             #[allow(unreachable_patterns, reason = "which are left depends on the architecture")]
             _ => unreachable!("levels of other architectures are never available"),
         }
@@ -117,7 +143,15 @@ unsafe fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx2,fma")]
 unsafe fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<simd::Avx512>()
+    kernel.run::<simd::Avx512<false>>()
+}
+
+/// # Safety
+/// The processor must have AVX-512F, BW, VL and BF16, AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,avx2,fma")]
+unsafe fn run_avx512_bf16<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<simd::Avx512<true>>()
 }
 
 impl fmt::Display for Level {
@@ -127,6 +161,8 @@ impl fmt::Display for Level {
             Level::Neon => "neon",
             Level::Avx2 => "avx2",
             Level::Avx512 => "avx512",
+            Level::Avx512Bf16 => "avx512bf16",
+            Level::Amx => "amx",
         })
     }
 }

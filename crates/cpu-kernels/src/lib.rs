@@ -16,6 +16,7 @@ mod gemm;
 mod level;
 mod nearest;
 mod norm;
+mod paired;
 mod pool;
 mod simd;
 mod slab;

@@ -293,6 +293,26 @@ impl GradientSums {
 }
 
 impl<E: Element> Arrival<'_, E> {
+    /// # Panics
+    /// If not all that takes part has `len` numbers of `channels` channels.
+    pub(crate) fn check(&self, len: usize, channels: usize) {
+        let whole =
+            |other: usize| assert_eq!(other, len, "gradients and activations differ in size");
+        self.residual.iter().for_each(|r| whole(r.len()));
+        match self.gate {
+            Gate::Open => {}
+            Gate::Output(x) => whole(x.len()),
+            Gate::Input(y, norm) => {
+                whole(y.len());
+                norm.assert_channels(channels);
+            }
+        }
+        for (y, norm) in self.norms.iter().flatten() {
+            whole(y.len());
+            norm.assert_channels(channels);
+        }
+    }
+
     /// The part that belongs to a slab.
     pub(crate) fn part(&self, span: std::ops::Range<usize>) -> Self {
         Arrival {
@@ -316,22 +336,9 @@ pub(crate) fn arrive<E: Element>(
     arrival: Arrival<'_, E>,
     out: &mut [E],
 ) -> GradientSums {
-    let whole = |len: usize| assert_eq!(len, g.len(), "gradients and activations differ in size");
     assert_eq!(g.len() % channels, 0, "whole pixels");
-    whole(out.len());
-    arrival.residual.iter().for_each(|r| whole(r.len()));
-    match arrival.gate {
-        Gate::Open => {}
-        Gate::Output(x) => whole(x.len()),
-        Gate::Input(y, norm) => {
-            whole(y.len());
-            norm.assert_channels(channels);
-        }
-    }
-    for (y, norm) in arrival.norms.iter().flatten() {
-        whole(y.len());
-        norm.assert_channels(channels);
-    }
+    assert_eq!(out.len(), g.len(), "gradients and activations differ in size");
+    arrival.check(g.len(), channels);
     level.run(Arrive { channels, g, arrival, out })
 }
 

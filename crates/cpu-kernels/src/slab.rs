@@ -138,7 +138,7 @@ fn fill_images(frame: Frame, first: usize, images: &[f32], slab: &mut [f32]) {
 }
 
 /// Where a fill takes its numbers from.
-trait Source {
+pub(crate) trait Source {
     /// What depends on the channel alone.
     type PerChannel<V: Vector>: Copy;
 
@@ -152,8 +152,8 @@ trait Source {
     unsafe fn read<V: Vector>(&self, at: usize, per_channel: Self::PerChannel<V>) -> V;
 }
 
-struct Plain<'a, E> {
-    x: &'a [E],
+pub(crate) struct Plain<'a, E> {
+    pub x: &'a [E],
 }
 
 impl<E: Element> Source for Plain<'_, E> {
@@ -171,9 +171,9 @@ impl<E: Element> Source for Plain<'_, E> {
     }
 }
 
-struct Normalised<'a, E> {
-    y: &'a [E],
-    norm: &'a Normalisation,
+pub(crate) struct Normalised<'a, E> {
+    pub y: &'a [E],
+    pub norm: &'a Normalisation,
 }
 
 impl<E: Element> Source for Normalised<'_, E> {
@@ -195,10 +195,10 @@ impl<E: Element> Source for Normalised<'_, E> {
     }
 }
 
-struct Through<'a, E> {
-    g: &'a [E],
-    y: &'a [E],
-    through: &'a GradientOf,
+pub(crate) struct Through<'a, E> {
+    pub g: &'a [E],
+    pub y: &'a [E],
+    pub through: &'a GradientOf,
 }
 
 impl<E: Element> Source for Through<'_, E> {

@@ -50,11 +50,16 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// `to` must be writable for `LANES` numbers.
     unsafe fn store_bf16(self, to: *mut u16);
-    /// self + other
+    /// Writes `LANES` pairs of bfloat16, rounded likewise: `low` in the lower half of each.
+    ///
+    /// # Safety
+    /// `to` must be writable for `LANES` pairs.
+    unsafe fn store_pairs(low: Self, high: Self, to: *mut u32);
     /// Has the line that holds `at` fetched into the second-level cache, where there is such an
     /// instruction. Any address will do.
     fn prefetch(_at: *const f32) {}
 
+    /// self + other
     fn add(self, other: Self) -> Self;
     /// self - other
     fn sub(self, other: Self) -> Self;
@@ -66,6 +71,32 @@ pub(crate) trait Vector: Copy {
     fn neg_mul_add(self, factor: Self, term: Self) -> Self;
     /// The larger of each pair of lanes.
     fn max(self, other: Self) -> Self;
+    /// Lanes that hold pairs of bfloat16 to the lower of each pair, widened.
+    fn low_halves(self) -> Self;
+    /// The same to the upper of each pair.
+    fn high_halves(self) -> Self;
+    /// self + both products of the pairs of bfloat16 that `a` and `b` hold.
+    #[inline(always)]
+    fn add_products(self, a: Self, b: Self) -> Self {
+        let first = a.low_halves().mul_add(b.low_halves(), self);
+        a.high_halves().mul_add(b.high_halves(), first)
+    }
+    /// From rows of pairs to columns of pairs: `to[i][j]` is the pair `(even[j][i], odd[j][i])`.
+    ///
+    /// # Safety
+    /// Each of `even` and `odd` must be readable for 16 numbers, `to` writable for 256 pairs.
+    #[inline(always)]
+    unsafe fn transpose_pairs(even: [*const u16; 16], odd: [*const u16; 16], to: *mut u32) {
+        for j in 0..16 {
+            for i in 0..16 {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let pair = u32::from(*even[j].add(i)) | u32::from(*odd[j].add(i)) << 16;
+                    to.add(i * 16 + j).write(pair);
+                }
+            }
+        }
+    }
     /// self where `gate` > 0, else 0. This is the backward pass of ReLU.
     fn where_positive(self, gate: Self) -> Self;
 }

@@ -12,6 +12,18 @@ use super::Vector;
 #[derive(Clone, Copy)]
 pub(crate) struct Neon(float32x4_t);
 
+/// Four f32 to bfloat16 in the lower halves of the lanes, rounded to nearest, ties to even.
+#[inline(always)]
+unsafe fn round(x: float32x4_t) -> uint32x4_t {
+    unsafe {
+        let bits = vreinterpretq_u32_f32(x);
+        let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
+        let rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
+        let rounded = vbslq_u32(vceqq_f32(x, x), rounded, vdupq_n_u32(0x7fc0_0000));
+        vshrq_n_u32::<16>(rounded)
+    }
+}
+
 impl Vector for Neon {
     const LANES: usize = 4;
     const TILE_ROWS: usize = 6;
@@ -34,14 +46,20 @@ impl Vector for Neon {
     }
     #[inline(always)]
     unsafe fn store_bf16(self, to: *mut u16) {
-        unsafe {
-            let bits = vreinterpretq_u32_f32(self.0);
-            let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
-            let rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
-            let number = vceqq_f32(self.0, self.0);
-            let rounded = vbslq_u32(number, rounded, vdupq_n_u32(0x7fc0_0000));
-            vst1_u16(to, vshrn_n_u32::<16>(rounded));
-        }
+        unsafe { vst1_u16(to, vmovn_u32(round(self.0))) }
+    }
+    #[inline(always)]
+    unsafe fn store_pairs(low: Self, high: Self, to: *mut u32) {
+        unsafe { vst1q_u32(to, vorrq_u32(round(low.0), vshlq_n_u32::<16>(round(high.0)))) }
+    }
+    #[inline(always)]
+    fn low_halves(self) -> Self {
+        Self(unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_f32(self.0))) })
+    }
+    #[inline(always)]
+    fn high_halves(self) -> Self {
+        let mask = unsafe { vdupq_n_u32(0xffff_0000) };
+        Self(unsafe { vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(self.0), mask)) })
     }
     #[inline(always)]
     fn add(self, other: Self) -> Self {

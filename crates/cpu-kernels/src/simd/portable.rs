@@ -57,6 +57,24 @@ impl Vector for Portable {
         unsafe { to.cast::<[u16; 8]>().write_unaligned(halves) }
     }
     #[inline(always)]
+    unsafe fn store_pairs(low: Self, high: Self, to: *mut u32) {
+        let mut pairs = [0; 8];
+        for (pair, (low, high)) in pairs.iter_mut().zip(low.0.into_iter().zip(high.0)) {
+            let [low, high] = [low, high].map(|x| u32::from(bf16::from_f32(x).to_bits()));
+            *pair = low | high << 16;
+        }
+        // SAFETY: the caller grants eight writable pairs.
+        unsafe { to.cast::<[u32; 8]>().write_unaligned(pairs) }
+    }
+    #[inline(always)]
+    fn low_halves(self) -> Self {
+        Self(self.0.map(|x| f32::from_bits(x.to_bits() << 16)))
+    }
+    #[inline(always)]
+    fn high_halves(self) -> Self {
+        Self(self.0.map(|x| f32::from_bits(x.to_bits() & 0xffff_0000)))
+    }
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         self.zip(other, |a, b| a + b)
     }

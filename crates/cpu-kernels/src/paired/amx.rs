@@ -1,0 +1,244 @@
+//! Advanced Matrix Extensions of x86-64: eight registers of 16 rows × 64 bytes, and one instruction that
+//! multiplies two of them. Their intrinsics are not stable yet, so these are written in assembly.
+//!
+//! Each block of assembly leaves nothing in the tile registers that a later one reads. What lasts between
+//! them is the registers' configuration, which nothing the compiler emits knows of or changes.
+
+use std::arch::asm;
+use std::arch::x86_64::{__cpuid_count, _xgetbv};
+use std::marker::PhantomData;
+use std::sync::OnceLock;
+
+use super::tiles::{Operands, Step};
+
+/// Whether the processor has tiles of bfloat16, and the system lets this process use them. Asks once.
+pub(crate) fn is_available() -> bool {
+    static AVAILABLE: OnceLock<bool> = OnceLock::new();
+    *AVAILABLE.get_or_init(|| processor_has_tiles() && system_permits_tiles())
+}
+
+fn processor_has_tiles() -> bool {
+    const OSXSAVE: u32 = 1 << 27;
+    const BF16_AND_TILE: u32 = 1 << 22 | 1 << 24;
+    const TILE_STATE: u64 = 0b11 << 17;
+    if __cpuid_count(0, 0).eax < 7 || __cpuid_count(1, 0).ecx & OSXSAVE == 0 {
+        return false;
+    }
+    // SAFETY: OSXSAVE says that the instruction is there.
+    let enabled = unsafe { extended_state() };
+    __cpuid_count(7, 0).edx & BF16_AND_TILE == BF16_AND_TILE && enabled & TILE_STATE == TILE_STATE
+}
+
+/// # Safety
+/// The processor must have XGETBV.
+#[target_feature(enable = "xsave")]
+unsafe fn extended_state() -> u64 {
+    // SAFETY: the caller's promise; register 0 always exists.
+    unsafe { _xgetbv(0) }
+}
+
+/// Linux hands out the tiles' eight kilobytes of state on request, once for the whole process.
+#[cfg(target_os = "linux")]
+fn system_permits_tiles() -> bool {
+    const ARCH_PRCTL: usize = 158;
+    const REQUEST_PERMISSION: usize = 0x1023;
+    const TILE_DATA: usize = 18;
+    let result: isize;
+    // SAFETY: this system call reads and writes no memory; the kernel clobbers rcx and r11.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") ARCH_PRCTL => result,
+            in("rdi") REQUEST_PERMISSION,
+            in("rsi") TILE_DATA,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result == 0
+}
+
+#[cfg(not(target_os = "linux"))]
+fn system_permits_tiles() -> bool {
+    false
+}
+
+/// The layout of LDTILECFG's operand.
+#[repr(C, align(64))]
+struct Configuration {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    row_bytes: [u16; 16],
+    rows: [u8; 16],
+}
+
+/// This thread's tile registers, configured as 16 rows × 64 bytes for as long as this lives.
+pub(super) struct Tiles {
+    /// Tied to its thread.
+    _thread: PhantomData<*const ()>,
+}
+
+impl Tiles {
+    /// # Panics
+    /// If the processor or the system has no tiles.
+    pub fn configure() -> Self {
+        assert!(is_available(), "this processor has no tiles");
+        let mut configuration = Configuration {
+            palette: 1,
+            start_row: 0,
+            reserved: [0; 14],
+            row_bytes: [0; 16],
+            rows: [0; 16],
+        };
+        configuration.row_bytes[..8].fill(64);
+        configuration.rows[..8].fill(16);
+        // SAFETY: tiles are available, and the operand is laid out as the instruction wants it.
+        unsafe {
+            asm!("ldtilecfg [{}]", in(reg) &raw const configuration, options(nostack, readonly));
+        }
+        Self { _thread: PhantomData }
+    }
+}
+
+impl Drop for Tiles {
+    fn drop(&mut self) {
+        // SAFETY: tiles are available, else there were no `self`.
+        unsafe { asm!("tilerelease", options(nostack, nomem)) }
+    }
+}
+
+/// Bytes of a row of B and of C.
+const ROW: usize = 64;
+
+/// A tile of A or B at its base plus the step's offset.
+macro_rules! load {
+    (a, $base:literal => $tile:literal) => {
+        concat!(
+            "mov {p:e}, dword ptr [{steps}]\n",
+            "add {p}, {",
+            $base,
+            "}\n",
+            "tileloadd ",
+            $tile,
+            ", [{p} + {a_row}]"
+        )
+    };
+    (b, $base:literal => $tile:literal) => {
+        concat!(
+            "mov {p:e}, dword ptr [{steps} + 4]\n",
+            "add {p}, {",
+            $base,
+            "}\n",
+            "tileloadd ",
+            $tile,
+            ", [{p} + {row}]"
+        )
+    };
+}
+
+/// c += a · b
+macro_rules! multiply {
+    ($c:literal, $a:literal, $b:literal) => {
+        concat!("tdpbf16ps ", $c, ", ", $a, ", ", $b)
+    };
+}
+
+/// One block of products: the sums are loaded or cleared, go through all steps, and are stored. A register
+/// for each base is all that x86-64 has, so the places of C are read from memory.
+macro_rules! block {
+    ($name:ident, $na:literal by $nb:literal, [$($c:literal),+], a [$($a:ident $ai:literal),+],
+     b [$($b:ident $bi:literal),+], $($step:expr),+ $(,)?) => {
+        /// # Safety
+        #[doc = concat!("As [`Operands`] says, for ", $na, " × ", $nb, " tiles.")]
+        pub(super) unsafe fn $name(_: &Tiles, o: &Operands<$na, $nb>, steps: &[Step], accumulate: bool) {
+            // SAFETY: the tiles are configured; the bases, strides and steps reach only what the
+            // caller has promised. The tile registers are declared as clobbered.
+            unsafe {
+                asm!(
+                    "test {acc:e}, {acc:e}",
+                    "jz 2f",
+                    $(concat!("mov {p}, qword ptr [{c} + 8*", $c, "]"),
+                      concat!("tileloadd tmm", $c, ", [{p} + {row}]"),)+
+                    "jmp 3f",
+                    "2:",
+                    $(concat!("tilezero tmm", $c),)+
+                    "3:",
+                    "test {n}, {n}",
+                    "jz 5f",
+                    "4:",
+                    $($step,)+
+                    "add {steps}, 8",
+                    "dec {n}",
+                    "jnz 4b",
+                    "5:",
+                    $(concat!("mov {p}, qword ptr [{c} + 8*", $c, "]"),
+                      concat!("tilestored [{p} + {row}], tmm", $c),)+
+                    c = in(reg) o.c.as_ptr(),
+                    $($a = in(reg) o.a[$ai],)+
+                    $($b = in(reg) o.b[$bi],)+
+                    a_row = in(reg) o.a_row,
+                    row = in(reg) ROW,
+                    steps = inout(reg) steps.as_ptr() => _,
+                    n = inout(reg) steps.len() => _,
+                    acc = inout(reg) usize::from(accumulate) => _,
+                    p = out(reg) _,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack),
+                );
+            }
+        }
+    };
+}
+
+block!(block_2x2, 2 by 2, [0, 1, 2, 3], a [a0 0, a1 1], b [b0 0, b1 1],
+    load!(b, "b0" => "tmm6"),
+    load!(a, "a0" => "tmm4"),
+    load!(b, "b1" => "tmm7"),
+    load!(a, "a1" => "tmm5"),
+    multiply!("tmm0", "tmm4", "tmm6"),
+    multiply!("tmm1", "tmm4", "tmm7"),
+    multiply!("tmm2", "tmm5", "tmm6"),
+    multiply!("tmm3", "tmm5", "tmm7"),
+);
+
+block!(block_4x1, 4 by 1, [0, 1, 2, 3], a [a0 0, a1 1, a2 2, a3 3], b [b0 0],
+    load!(b, "b0" => "tmm4"),
+    load!(a, "a0" => "tmm5"),
+    load!(a, "a1" => "tmm6"),
+    load!(a, "a2" => "tmm7"),
+    multiply!("tmm0", "tmm5", "tmm4"),
+    load!(a, "a3" => "tmm5"),
+    multiply!("tmm1", "tmm6", "tmm4"),
+    multiply!("tmm2", "tmm7", "tmm4"),
+    multiply!("tmm3", "tmm5", "tmm4"),
+);
+
+block!(block_1x3, 1 by 3, [0, 1, 2], a [a0 0], b [b0 0, b1 1, b2 2],
+    load!(a, "a0" => "tmm4"),
+    load!(b, "b0" => "tmm5"),
+    load!(b, "b1" => "tmm6"),
+    load!(b, "b2" => "tmm7"),
+    multiply!("tmm0", "tmm4", "tmm5"),
+    multiply!("tmm1", "tmm4", "tmm6"),
+    multiply!("tmm2", "tmm4", "tmm7"),
+);
+
+// Six sums leave two registers, so that two tiles of B are loaded twice; they come from the first-level cache.
+block!(block_2x3, 2 by 3, [0, 1, 2, 3, 4, 5], a [a0 0, a1 1], b [b0 0, b1 1, b2 2],
+    load!(a, "a0" => "tmm6"),
+    load!(b, "b0" => "tmm7"),
+    multiply!("tmm0", "tmm6", "tmm7"),
+    load!(b, "b1" => "tmm7"),
+    multiply!("tmm1", "tmm6", "tmm7"),
+    load!(b, "b2" => "tmm7"),
+    multiply!("tmm2", "tmm6", "tmm7"),
+    load!(a, "a1" => "tmm6"),
+    multiply!("tmm5", "tmm6", "tmm7"),
+    load!(b, "b1" => "tmm7"),
+    multiply!("tmm4", "tmm6", "tmm7"),
+    load!(b, "b0" => "tmm7"),
+    multiply!("tmm3", "tmm6", "tmm7"),
+);

@@ -1,0 +1,487 @@
+//! Convolutions in bfloat16: operands are multiplied as they are stored, pair by pair, and summed in f32.
+//!
+//! Everything is laid out so that tiles are pieces of memory ([`lattice`]); [`tiles`] is the one product
+//! behind all three directions. It runs on tile registers, on vectors that multiply pairs, and, for tests
+//! alone, on any others.
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
+mod fill;
+mod gradient;
+mod lattice;
+mod leave;
+mod pass;
+mod tiles;
+
+use half::bf16;
+use rayon::prelude::*;
+
+use self::fill::{Cell, Fill, Unfold};
+use self::gradient::Gradient;
+use self::lattice::{Lattice, together};
+use self::leave::{Places, arrive, finish};
+use self::pass::{Pass, Planes, Tap, Weights};
+use self::tiles::TILE;
+use crate::conv::{ConvShape, InputGradient, WeightGradient, stored_channels};
+use crate::element::Element;
+use crate::level::Level;
+use crate::norm::{Arrival, GradientSums, Moments};
+use crate::slab::{Input, Map, Normalised, OutputGradient, Plain, Through};
+use crate::workspace::{Buffer, Workspace};
+
+/// The tables of one convolution.
+#[derive(Debug)]
+pub(crate) struct Paired {
+    shape: ConvShape,
+    level: Level,
+    /// Images of a slab, for all directions.
+    images: usize,
+    /// As the products see it: images are patches, whose kernel is 1×1.
+    input: Map,
+    x: Planes,
+    dy: Planes,
+    forward: Pass,
+    /// One for each position of an input pixel within the stride.
+    backward: Vec<(Places, Pass)>,
+    gradient: Gradient,
+}
+
+impl Paired {
+    pub fn new(shape: ConvShape, level: Level) -> Self {
+        let seen = Seen::of(&shape);
+        let output = shape.output();
+        let images = images_a_slab(&seen, output);
+        let alternate = |channels: usize| if channels == TILE { 1 } else { together(output.width) };
+        let x = Planes::new(seen.x_lattice(output, alternate(seen.input.channels)), images);
+        let dy = Planes::new(seen.dy_lattice(output, alternate(output.channels)), images);
+        let taps = seen.taps(&x.lattice);
+        let lines = [output.height, output.width];
+        let start = |line: usize| line * seen.stride * x.lattice.line();
+        let forward = Pass::new(x, lines, output.channels / TILE, &taps, start);
+        let backward = match shape.images {
+            true => vec![],
+            false => seen.backward(dy),
+        };
+        let gradient = Gradient::new(&seen, output, dy, images);
+        Self { shape, level, images, input: seen.input, x, dy, forward, backward, gradient }
+    }
+
+    /// As [`Conv::forward`](crate::Conv::forward).
+    pub fn forward<E: Element>(
+        &self,
+        input: Input<'_, E>,
+        weight: &[f32],
+        y: &mut [E],
+        workspace: &Workspace,
+    ) -> Moments {
+        let weights = self.narrow(weight, workspace);
+        let packed = self.forward.pack(&self.weights(&weights, false), workspace);
+        let (len, map) = (self.shape.output_len(), self.shape.output());
+        let slabs = y.par_chunks_mut(self.images * len).enumerate();
+        let parts: Vec<Moments> = slabs
+            .map(|(slab, y)| {
+                let images = y.len() / len;
+                let mut x = workspace.take(self.x.len());
+                self.fill(input, (slab * self.images, images), self.x, &mut x, workspace);
+                let sums = self.forward.sums();
+                let mut c = workspace.take(sums.len());
+                let groups = images.div_ceil(sums.together);
+                self.forward.run(self.level, groups, &x, &packed, &mut c);
+                let places = Places { map, stride: 1, row: 0, column: 0 };
+                finish(self.level, sums, places, &c, y)
+            })
+            .collect();
+        Moments::combine(parts)
+    }
+
+    /// As [`Conv::backward`](crate::Conv::backward).
+    pub fn backward<E: Element>(
+        &self,
+        input: Input<'_, E>,
+        gradient: OutputGradient<'_, E>,
+        weight: &[f32],
+        wanted: Option<InputGradient<'_, E>>,
+        workspace: &Workspace,
+    ) -> WeightGradient {
+        let packed: Vec<Buffer<bf16>> = match wanted {
+            None => vec![],
+            Some(_) => {
+                let weights = self.narrow(weight, workspace);
+                let weights = self.weights(&weights, true);
+                self.backward.iter().map(|(_, pass)| pass.pack(&weights, workspace)).collect()
+            }
+        };
+        let back = Backward { conv: self, input, gradient, packed, workspace };
+        let batch = gradient.g.len() / self.shape.output_len();
+        let (tiles, sums) = match self.gradient.is_small() {
+            true => back.slab_by_slab(batch, wanted),
+            false => back.in_rounds(batch, wanted),
+        };
+        WeightGradient { weight: self.gradient.finish(&self.shape, &tiles), sums }
+    }
+
+    /// Weights `[out, in, kernel, kernel]` as `[taps, out, in]` in bfloat16, channels as stored.
+    fn narrow(&self, weight: &[f32], workspace: &Workspace) -> Buffer<bf16> {
+        let (input, output) = (self.input.channels, self.shape.output().channels);
+        let taps = self.gradient.taps();
+        let mut narrow = workspace.zeroed::<bf16>(taps * output * input);
+        let shape = &self.shape;
+        let filter = shape.weight_len() / shape.out_channels;
+        for (tap, plane) in narrow.chunks_mut(output * input).enumerate() {
+            let filters =
+                plane.par_chunks_mut(input).zip(weight.par_chunks(filter)).with_min_len(16);
+            filters.for_each(|(to, filter)| match shape.images {
+                true => patch_from_filter(shape.kernel, filter, to),
+                false => {
+                    let from = filter[tap..].iter().step_by(taps);
+                    to.iter_mut().zip(from).for_each(|(to, x)| *to = bf16::from_f32(*x));
+                }
+            });
+        }
+        narrow
+    }
+
+    fn weights<'a>(&self, numbers: &'a [bf16], turned: bool) -> Weights<'a> {
+        Weights {
+            numbers,
+            input: self.input.channels,
+            output: self.shape.output().channels,
+            turned,
+        }
+    }
+
+    /// The images (first, count) of the input, in the form of `planes`.
+    fn fill<E: Element>(
+        &self,
+        input: Input<'_, E>,
+        images: (usize, usize),
+        planes: Planes,
+        slab: &mut [bf16],
+        workspace: &Workspace,
+    ) {
+        let cell = Cell::Channels;
+        self.fill_cells(input, images, (planes, cell), slab, workspace);
+    }
+
+    fn fill_cells<E: Element>(
+        &self,
+        input: Input<'_, E>,
+        (first, images): (usize, usize),
+        (planes, cell): (Planes, Cell),
+        slab: &mut [bf16],
+        workspace: &Workspace,
+    ) {
+        match input {
+            Input::Plain(x) => {
+                Fill { planes, cell, source: Plain { x }, first, images, slab }.run_on(self.level);
+            }
+            Input::Normalised(y, norm) => {
+                norm.assert_channels(planes.lattice.map.channels);
+                let source = Normalised { y, norm };
+                Fill { planes, cell, source, first, images, slab }.run_on(self.level);
+            }
+            Input::Images(x) => {
+                let patches = self.unfold(x, first, images, workspace);
+                let source = Plain { x: &patches[..] };
+                Fill { planes, cell, source, first: 0, images, slab }.run_on(self.level);
+            }
+        }
+    }
+
+    fn unfold(
+        &self,
+        x: &[f32],
+        first: usize,
+        images: usize,
+        workspace: &Workspace,
+    ) -> Buffer<bf16> {
+        let ConvShape { height, width, kernel, stride, .. } = self.shape;
+        let stored = self.input.channels;
+        let output = self.shape.output_size();
+        let unfold = Unfold { height, width, kernel, stride, output, stored };
+        let image = self.shape.in_channels * height * width;
+        let mut patches = workspace.take(images * self.input.len());
+        let mut framed = workspace.take(unfold.framed_len());
+        let from = x[first * image..].chunks(image);
+        for (patches, planes) in patches.chunks_mut(self.input.len()).zip(from) {
+            unfold.image(planes, &mut framed, patches);
+        }
+        patches
+    }
+}
+
+fn patch_from_filter(kernel: usize, filter: &[f32], to: &mut [bf16]) {
+    for (at, x) in filter.iter().enumerate() {
+        let (colour, tap) = (at / (kernel * kernel), at % (kernel * kernel));
+        to[Unfold::place(kernel, [colour, tap / kernel, tap % kernel])] = bf16::from_f32(*x);
+    }
+}
+
+/// A convolution as the products see it.
+pub(crate) struct Seen {
+    pub input: Map,
+    pub kernel: usize,
+    pub stride: usize,
+}
+
+impl Seen {
+    fn of(shape: &ConvShape) -> Self {
+        let (kernel, stride) = (shape.kernel, shape.stride);
+        match shape.images {
+            false => Self { input: shape.input(), kernel, stride },
+            true => {
+                let [height, width] = shape.output_size();
+                let channels = stored_channels(shape.in_channels * kernel * kernel);
+                Self { input: Map { height, width, channels }, kernel: 1, stride: 1 }
+            }
+        }
+    }
+
+    pub fn x_lattice(&self, output: Map, together: usize) -> Lattice {
+        let reach = |out: usize| (out - 1) * self.stride + self.kernel;
+        let (rows, columns) = (reach(output.height), reach(output.width));
+        let before = self.kernel / 2;
+        Lattice { map: self.input, before, rows, columns, stride: self.stride, together }
+    }
+
+    /// Every tap's distance in a lattice of the input, those next to each other one after the other.
+    pub fn taps(&self, lattice: &Lattice) -> Vec<Tap> {
+        let k = self.kernel;
+        let offset = |tap: usize| lattice.of_frame(0, tap / k, tap % k);
+        let mut taps: Vec<Tap> =
+            (0..k * k).map(|number| Tap { number, offset: offset(number) }).collect();
+        taps.sort_by_key(|tap| tap.offset);
+        taps
+    }
+
+    /// Along one side: the kernel positions that connect an input pixel at `place` within the stride to
+    /// outputs, each with the output's distance.
+    fn meetings(&self, place: usize) -> Vec<(isize, usize)> {
+        crate::direct::meetings(self.kernel, self.stride, place)
+    }
+
+    fn dy_lattice(&self, output: Map, together: usize) -> Lattice {
+        let places = (0..self.stride).flat_map(|place| self.meetings(place));
+        let distances: Vec<isize> = places.map(|(distance, _)| distance).collect();
+        let before = distances.iter().min().map_or(0, |d| (-d).max(0)) as usize;
+        let after = distances.iter().max().map_or(0, |d| (*d).max(0)) as usize;
+        let size =
+            |input: usize, output: usize| before + output.max(input.div_ceil(self.stride) + after);
+        let rows = size(self.input.height, output.height);
+        let columns = size(self.input.width, output.width);
+        Lattice { map: output, before, rows, columns, stride: 1, together }
+    }
+
+    /// From the outputs' gradients to the inputs', for each position within the stride.
+    fn backward(&self, dy: Planes) -> Vec<(Places, Pass)> {
+        let (map, stride) = (self.input, self.stride);
+        let places = (0..stride).flat_map(|row| (0..stride).map(move |column| (row, column)));
+        let places = places.map(|(row, column)| Places { map, stride, row, column });
+        let there = places.filter(|places| !places.size().contains(&0));
+        there.map(|places| (places, self.backward_pass(dy, places))).collect()
+    }
+
+    fn backward_pass(&self, dy: Planes, places: Places) -> Pass {
+        let before = dy.lattice.before as isize;
+        let frame = |distance: isize| (before + distance) as usize;
+        let (down, across) = (self.meetings(places.row), self.meetings(places.column));
+        let taps = down.iter().flat_map(|&(d, r)| across.iter().map(move |&(e, s)| (d, e, r, s)));
+        let taps: Vec<Tap> = taps
+            .map(|(d, e, r, s)| Tap {
+                number: r * self.kernel + s,
+                offset: dy.lattice.of_frame(0, frame(d), frame(e)),
+            })
+            .collect();
+        let start = |line: usize| line * dy.lattice.line();
+        Pass::new(dy, places.size(), self.input.channels / TILE, &taps, start)
+    }
+}
+
+/// Images whose sums fill about a quarter of a second-level cache, whole groups of those that alternate in
+/// any of the slabs. Depends on the shape alone: the statistics are taken slab by slab.
+fn images_a_slab(seen: &Seen, output: Map) -> usize {
+    let numbers = output.len().max(seen.input.len());
+    let group = 2 * together(output.width);
+    (128 * 1024 / numbers).max(1).next_multiple_of(group)
+}
+
+/// One call of [`Paired::backward`].
+struct Backward<'a, E> {
+    conv: &'a Paired,
+    input: Input<'a, E>,
+    gradient: OutputGradient<'a, E>,
+    packed: Vec<Buffer<bf16>>,
+    workspace: &'a Workspace,
+}
+
+/// A slab's part of what is wanted of the input's gradient.
+type Part<'a, E> = Option<(Arrival<'a, E>, &'a mut [E])>;
+
+impl<E: Element> Backward<'_, E> {
+    /// For few weights: tasks take a share of the slabs each, with weights' gradients of their own.
+    fn slab_by_slab(
+        &self,
+        batch: usize,
+        wanted: Option<InputGradient<'_, E>>,
+    ) -> (Buffer<f32>, Option<GradientSums>) {
+        let (conv, workspace) = (self.conv, self.workspace);
+        let slabs = self.slabs(0..batch, wanted);
+        let share = slabs.len().div_ceil(SHARES);
+        let mut shares: Vec<Vec<_>> = vec![];
+        for slab in slabs {
+            match shares.last_mut() {
+                Some(last) if last.len() < share => last.push(slab),
+                _ => shares.push(vec![slab]),
+            }
+        }
+        let parts: Vec<(Buffer<f32>, Vec<Option<GradientSums>>)> = shares
+            .into_par_iter()
+            .map(|slabs| {
+                let mut tiles = workspace.zeroed::<f32>(conv.gradient.len());
+                let mut operands = conv.gradient.operands(1, workspace);
+                let each = slabs.into_iter().map(|(span, part)| {
+                    let [x, dy] = operands.each_mut().map(|o| &mut o[..]);
+                    let sums = self.slab(span, part, x, dy);
+                    let operands = operands.each_ref().map(|o| &o[..]);
+                    conv.gradient.add(conv.level, span.1, operands, 0, &mut tiles);
+                    sums
+                });
+                let sums = each.collect();
+                (tiles, sums)
+            })
+            .collect();
+        let (tiles, sums): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        (sum_of(tiles), combine(sums.into_iter().flatten()))
+    }
+
+    /// For many weights: some slabs' operands first, then tasks take a share of the weights each.
+    fn in_rounds(
+        &self,
+        batch: usize,
+        mut wanted: Option<InputGradient<'_, E>>,
+    ) -> (Buffer<f32>, Option<GradientSums>) {
+        let (conv, workspace) = (self.conv, self.workspace);
+        let mut tiles = workspace.zeroed::<f32>(conv.gradient.len());
+        let count = conv.gradient.slabs_a_round().min(batch.div_ceil(conv.images));
+        let mut operands = conv.gradient.operands(count, workspace);
+        let [x_len, dy_len] = operands.each_ref().map(|o| o.len() / count);
+        let mut sums = vec![];
+        for first in (0..batch).step_by(count * conv.images) {
+            let span = first..batch.min(first + count * conv.images);
+            let there = span.len();
+            let slabs = self.slabs(span, wanted.as_mut().map(InputGradient::reborrow));
+            let [x, dy] = operands.each_mut().map(|o| &mut o[..]);
+            let places = x.par_chunks_mut(x_len).zip(dy.par_chunks_mut(dy_len));
+            let round: Vec<Option<GradientSums>> = slabs
+                .into_par_iter()
+                .zip(places)
+                .map(|((span, part), (x, dy))| self.slab(span, part, x, dy))
+                .collect();
+            sums.extend(round);
+            let operands = operands.each_ref().map(|o| &o[..]);
+            let task = conv.gradient.task();
+            tiles.par_chunks_mut(task).enumerate().for_each(|(at, tiles)| {
+                conv.gradient.add(conv.level, there, operands, at * task, tiles);
+            });
+        }
+        (tiles, combine(sums))
+    }
+
+    /// The slabs of some images: which images, and their part of what is wanted.
+    fn slabs<'b>(
+        &self,
+        images: std::ops::Range<usize>,
+        wanted: Option<InputGradient<'b, E>>,
+    ) -> Vec<((usize, usize), Part<'b, E>)> {
+        let step = self.conv.images;
+        let spans = images.clone().step_by(step).map(|first| (first, step.min(images.end - first)));
+        let Some(InputGradient { arrival, to }) = wanted else {
+            return spans.map(|span| (span, None)).collect();
+        };
+        let len = self.conv.input.len();
+        let parts = to[images.start * len..images.end * len].chunks_mut(step * len);
+        spans
+            .zip(parts)
+            .map(|((first, count), to)| {
+                let arrival = arrival.part(first * len..(first + count) * len);
+                ((first, count), Some((arrival, to)))
+            })
+            .collect()
+    }
+
+    /// One slab: its operands of the weights' gradient into `x` and `dy`, the input's gradient into its
+    /// place.
+    fn slab(
+        &self,
+        span: (usize, usize),
+        part: Part<'_, E>,
+        x: &mut [bf16],
+        dy: &mut [bf16],
+    ) -> Option<GradientSums> {
+        let Self { conv, workspace, .. } = self;
+        let mut slab = workspace.take(conv.dy.len());
+        let OutputGradient { g, y, through } = self.gradient;
+        through.assert_channels(conv.dy.lattice.map.channels);
+        let (first, images) = span;
+        Fill {
+            planes: conv.dy,
+            cell: Cell::Channels,
+            source: Through { g, y, through },
+            first,
+            images,
+            slab: &mut slab,
+        }
+        .run_on(conv.level);
+        let sums = part.map(|(arrival, to)| self.input_gradient(&slab, images, arrival, to));
+        conv.gradient.transpose(conv.level, images, &slab, dy);
+        let pairs = (conv.gradient.x(), Cell::Pairs);
+        conv.fill_cells(self.input, span, pairs, x, workspace);
+        sums
+    }
+
+    fn input_gradient(
+        &self,
+        slab: &[bf16],
+        images: usize,
+        arrival: Arrival<'_, E>,
+        to: &mut [E],
+    ) -> GradientSums {
+        let Self { conv, workspace, packed, .. } = self;
+        let parts = conv.backward.iter().zip(packed).map(|((places, pass), packed)| {
+            let sums = pass.sums();
+            let mut c = workspace.take(sums.len());
+            match pass.is_empty() {
+                true => c.fill(0.0),
+                false => {
+                    let groups = images.div_ceil(sums.together);
+                    pass.run(conv.level, groups, slab, packed, &mut c);
+                }
+            }
+            arrive(conv.level, sums, *places, &c, arrival, to)
+        });
+        GradientSums::combine(parts)
+    }
+}
+
+/// Shares of a batch with a weights' gradient each; fixed, so that sums do not depend on the threads.
+const SHARES: usize = 16;
+
+fn combine(sums: impl IntoIterator<Item = Option<GradientSums>>) -> Option<GradientSums> {
+    let sums: Option<Vec<GradientSums>> = sums.into_iter().collect();
+    sums.map(GradientSums::combine)
+}
+
+/// Part by part, in their order.
+fn sum_of(parts: Vec<Buffer<f32>>) -> Buffer<f32> {
+    const TASK: usize = 1 << 12;
+    let mut parts = parts.into_iter();
+    let mut sum = parts.next().expect("a batch has at least one slab");
+    let rest: Vec<Buffer<f32>> = parts.collect();
+    sum.par_chunks_mut(TASK).enumerate().for_each(|(task, sum)| {
+        for part in &rest {
+            let part = &part[task * TASK..];
+            sum.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
+        }
+    });
+    sum
+}

@@ -1,0 +1,259 @@
+//! The tables of one direction of a convolution: which tiles of the slab meet which weights, and where the
+//! sums go.
+
+use rayon::prelude::*;
+
+use super::lattice::Lattice;
+use super::tiles::{Block, DEPTH, OPERAND, Product, SUMS, Step, TILE};
+use crate::level::Level;
+use crate::workspace::{Buffer, Workspace};
+use half::bf16;
+
+/// A kernel's tap as a pass meets it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tap {
+    /// Number within the kernel, row by row.
+    pub number: usize,
+    /// From a sum's first pixel to the tap's, in pixels of the lattice.
+    pub offset: usize,
+}
+
+/// A slab in bfloat16: planes of channels, each of a lattice's pixels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Planes {
+    pub lattice: Lattice,
+    /// Images it has room for, whole groups of alternating ones.
+    pub images: usize,
+    /// Channels of a plane: 32, or 16 where there are no more.
+    pub channels: usize,
+}
+
+impl Planes {
+    pub fn new(lattice: Lattice, images: usize) -> Self {
+        Self { lattice, images, channels: lattice.map.channels.min(DEPTH) }
+    }
+
+    pub fn count(&self) -> usize {
+        self.lattice.map.channels.div_ceil(self.channels)
+    }
+
+    /// Pixels of a plane. The last ones are zero: as many as a tile may touch behind the last line.
+    pub fn pixels(&self) -> usize {
+        self.images / self.lattice.together * self.lattice.group() + MARGIN
+    }
+
+    /// Numbers of all planes.
+    pub fn len(&self) -> usize {
+        self.count() * self.pixels() * self.channels
+    }
+}
+
+/// Sums of one slab: `[panels, images / together, lines, line, TILE]`, lines in whole tiles.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sums {
+    pub lines: usize,
+    /// Pixels of a line.
+    pub columns: usize,
+    pub together: usize,
+    pub images: usize,
+    pub panels: usize,
+}
+
+impl Sums {
+    /// Tiles of a line.
+    fn tiles(&self) -> usize {
+        (self.columns * self.together).div_ceil(TILE)
+    }
+
+    /// Numbers of one panel's column of channels.
+    pub fn panel(&self) -> usize {
+        self.images / self.together * self.lines * self.tiles() * SUMS
+    }
+
+    pub fn len(&self) -> usize {
+        self.panels * self.panel()
+    }
+
+    /// Where a pixel's sums lie within a panel.
+    pub fn at(&self, image: usize, line: usize) -> usize {
+        let (group, image) = (image / self.together, image % self.together);
+        (group * self.lines + line) * self.tiles() * SUMS + image * TILE
+    }
+
+    /// From a pixel's sums to the next column's.
+    pub fn step(&self) -> usize {
+        self.together * TILE
+    }
+}
+
+/// Pixels behind the last line.
+pub(crate) const MARGIN: usize = 2 * TILE;
+
+/// What meets along the depth of a step: for each half of it, a tap and the first of 16 channels.
+type Halves = [Option<(usize, usize)>; 2];
+
+/// One product over a slab.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    planes: Planes,
+    sums: Sums,
+    steps: Vec<Step>,
+    halves: Vec<Halves>,
+    /// Where each tile of a group starts, in pixels of a plane.
+    tiles: Vec<usize>,
+}
+
+impl Pass {
+    /// Sums of `lines` × `columns` pixels, each over `taps`. `start(line)` is where a line's first pixel
+    /// lies in a plane.
+    pub fn new(
+        planes: Planes,
+        [lines, columns]: [usize; 2],
+        panels: usize,
+        taps: &[Tap],
+        start: impl Fn(usize) -> usize,
+    ) -> Self {
+        let together = planes.lattice.together;
+        let sums = Sums { lines, columns, together, images: planes.images, panels };
+        let mut pass = Self { planes, sums, steps: vec![], halves: vec![], tiles: vec![] };
+        for plane in 0..planes.count() {
+            pass.add_steps(plane, taps);
+        }
+        let in_line = |line| {
+            let first = start(line);
+            (0..sums.tiles()).map(move |tile| first + tile * TILE)
+        };
+        pass.tiles = (0..lines).flat_map(in_line).collect();
+        pass
+    }
+
+    /// Planes of 32 channels fill a step. In planes of 16 the next pixel fills the other half, which serves
+    /// where the next tap meets it.
+    fn add_steps(&mut self, plane: usize, taps: &[Tap]) {
+        let Planes { channels, .. } = self.planes;
+        let mut rest = taps;
+        while let Some((tap, behind)) = rest.split_first() {
+            rest = behind;
+            let first = plane * channels;
+            let exists = first + TILE < self.planes.lattice.map.channels;
+            let upper = match (channels == DEPTH, behind.first()) {
+                (true, _) => exists.then_some((tap.number, first + TILE)),
+                (false, Some(next)) if next.offset == tap.offset + 1 => {
+                    rest = &behind[1..];
+                    Some((next.number, first))
+                }
+                (false, _) => None,
+            };
+            let a = (plane * self.planes.pixels() + tap.offset) * channels;
+            self.steps.push(Step::new(a, self.steps.len() * OPERAND));
+            self.halves.push([Some((tap.number, first)), upper]);
+        }
+    }
+
+    pub fn sums(&self) -> Sums {
+        self.sums
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// `[panels, steps, 16 pairs of from-channels, 16 to-channels]` from weights in bfloat16.
+    pub fn pack(&self, weights: &Weights<'_>, workspace: &Workspace) -> Buffer<bf16> {
+        let panel = self.steps.len() * OPERAND;
+        let mut packed = workspace.take(self.sums.panels * panel);
+        packed.par_chunks_mut(panel.max(1)).enumerate().for_each(|(panel, packed)| {
+            for (halves, tile) in self.halves.iter().zip(packed.chunks_mut(OPERAND)) {
+                for (half, tile) in halves.iter().zip(tile.chunks_mut(OPERAND / 2)) {
+                    match half {
+                        Some((tap, from)) => weights.half_tile(*tap, *from, panel * TILE, tile),
+                        None => tile.fill(bf16::ZERO),
+                    }
+                }
+            }
+        });
+        packed
+    }
+
+    /// The sums over a slab whose first `groups` groups of alternating images are there.
+    pub fn run(&self, level: Level, groups: usize, slab: &[bf16], packed: &[bf16], c: &mut [f32]) {
+        let panels = self.sums.panels;
+        let mut first = 0;
+        while first < panels {
+            let product = Product {
+                steps: &self.steps,
+                a: slab,
+                a_row: self.planes.channels,
+                b: packed,
+                c: &mut *c,
+                accumulate: false,
+            };
+            let width = (panels - first).min(2);
+            match width {
+                2 => product.run(level, self.blocks::<2, 2>(groups, first)),
+                _ => product.run(level, self.blocks::<4, 1>(groups, first)),
+            }
+            first += width;
+        }
+    }
+
+    /// All tiles under `NB` panels from `first` on, `NA` at a time; the last one again where they run out.
+    fn blocks<const NA: usize, const NB: usize>(
+        &self,
+        groups: usize,
+        first: usize,
+    ) -> impl Iterator<Item = Block<NA, NB>> {
+        let count = groups * self.tiles.len();
+        let (panel, channels) = (self.steps.len() * OPERAND, self.planes.channels);
+        (0..count).step_by(NA).map(move |at| {
+            let tile: [usize; NA] = std::array::from_fn(|i| (at + i).min(count - 1));
+            let start = |tile: usize| {
+                let (group, tile) = (tile / self.tiles.len(), tile % self.tiles.len());
+                (group * self.planes.lattice.group() + self.tiles[tile]) * channels
+            };
+            Block {
+                a: tile.map(start),
+                b: std::array::from_fn(|j| (first + j) * panel),
+                c: tile.map(|tile| {
+                    std::array::from_fn(|j| (first + j) * self.sums.panel() + tile * SUMS)
+                }),
+            }
+        })
+    }
+}
+
+/// A convolution's weights in bfloat16, `[taps, out, in]` with both channels as stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Weights<'a> {
+    pub numbers: &'a [bf16],
+    pub input: usize,
+    pub output: usize,
+    /// Whether the sums run over the output channels, as on the way back.
+    pub turned: bool,
+}
+
+impl Weights<'_> {
+    /// Eight pairs of from-channels by 16 to-channels under one tap.
+    fn half_tile(&self, tap: usize, from: usize, to: usize, tile: &mut [bf16]) {
+        let plane = &self.numbers[tap * self.input * self.output..][..self.input * self.output];
+        match self.turned {
+            true => {
+                for (pair, line) in tile.chunks_mut(2 * TILE).enumerate() {
+                    let [even, odd] = [0, 1]
+                        .map(|odd| &plane[(from + 2 * pair + odd) * self.input + to..][..TILE]);
+                    for ((line, even), odd) in line.chunks_mut(2).zip(even).zip(odd) {
+                        line.copy_from_slice(&[*even, *odd]);
+                    }
+                }
+            }
+            false => {
+                for column in 0..TILE {
+                    let filter = &plane[(to + column) * self.input + from..][..TILE];
+                    for (pair, numbers) in filter.chunks(2).enumerate() {
+                        tile[pair * 2 * TILE + 2 * column..][..2].copy_from_slice(numbers);
+                    }
+                }
+            }
+        }
+    }
+}
