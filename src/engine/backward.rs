@@ -132,9 +132,9 @@ impl<E: Element> Backward<'_, E> {
         let mut to = arrival.as_ref().map(|_| workspace.take(len));
         let wanted = arrival.zip(to.as_deref_mut());
         let wanted = wanted.map(|(arrival, to)| InputGradient { arrival, to });
-        let found = tape.conv.backward(input, gradient, weight, wanted, workspace);
-        gradients[plan.weight()].copy_from_slice(&found.weight);
-        to.zip(found.sums).map(|(g, sums)| Arrived { g, sums })
+        let weight_gradient = &mut gradients[plan.weight()];
+        let sums = tape.conv.backward(input, gradient, weight, wanted, weight_gradient, workspace);
+        to.zip(sums).map(|(g, sums)| Arrived { g, sums })
     }
 }
 

@@ -47,6 +47,7 @@ fn time<E: Element>(
     let weight: Vec<f32> = (0..shape.weight_len()).map(|i| (i % 13) as f32 * 0.01 - 0.05).collect();
     let mut y = workspace.zeroed::<E>(batch * shape.output_len());
     let mut dx = workspace.zeroed::<E>(batch * shape.input_len());
+    let mut dw = vec![0.0; weight.len()];
     let channels = shape.out_channels;
     let mut times = [vec![], vec![]];
     for _ in 0..7 {
@@ -65,7 +66,7 @@ fn time<E: Element>(
             to: &mut dx,
         });
         let start = Instant::now();
-        conv.backward(input, gradient, &weight, wanted, &workspace);
+        conv.backward(input, gradient, &weight, wanted, &mut dw, &workspace);
         times[1].push(start.elapsed().as_secs_f64());
     }
     let [h, w] = shape.output_size();

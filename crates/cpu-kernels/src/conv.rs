@@ -170,15 +170,6 @@ impl<E> InputGradient<'_, E> {
     }
 }
 
-/// What [`Conv::backward`] gives.
-#[derive(Clone, Debug)]
-pub struct WeightGradient {
-    /// `[out, in, kernel, kernel]`
-    pub weight: Vec<f32>,
-    /// Of the input's gradient, for the normalisations before it.
-    pub sums: Option<GradientSums>,
-}
-
 impl Conv {
     /// By the algorithm that suits the shape and activations stored as `E`.
     pub fn new<E: Element>(shape: ConvShape, level: Level) -> Self {
@@ -272,7 +263,8 @@ impl Conv {
         Moments::combine(parts)
     }
 
-    /// The gradient of the weights, and of the input where it is wanted.
+    /// The gradient of the weights, `[out, in, kernel, kernel]`, and of the input where it is wanted; of
+    /// that one, the sums for the normalisations before it.
     ///
     /// # Panics
     /// If a slice's length does not fit the shape, or the gradient of [`Input::Images`] is wanted.
@@ -282,10 +274,12 @@ impl Conv {
         gradient: OutputGradient<'_, E>,
         weight: &[f32],
         mut wanted: Option<InputGradient<'_, E>>,
+        weight_gradient: &mut [f32],
         workspace: &Workspace,
-    ) -> WeightGradient {
+    ) -> Option<GradientSums> {
         let batch = gradient.g.len() / self.shape.output_len();
         assert_eq!(weight.len(), self.shape.weight_len(), "weights of another shape");
+        assert_eq!(weight_gradient.len(), weight.len(), "the weights' gradient");
         assert_eq!(gradient.g.len(), batch * self.shape.output_len(), "whole images");
         assert_eq!(gradient.g.len(), gradient.y.len(), "gradient and output differ in size");
         self.assert_input(&input, batch);
@@ -294,7 +288,7 @@ impl Conv {
             assert_eq!(wanted.to.len(), batch * self.shape.input_len(), "the input's gradient");
         }
         if let Some(m) = &self.paired {
-            return m.backward(input, gradient, weight, wanted, workspace);
+            return m.backward(input, gradient, weight, wanted, weight_gradient, workspace);
         }
         let packed = wanted.is_some().then(|| self.pack_backward(weight, workspace));
         let mut accumulator = workspace.zeroed(match &self.method {
@@ -310,11 +304,11 @@ impl Conv {
             sums.extend(part);
             self.accumulate(&operands, &mut accumulator);
         }
-        let weight = match &self.method {
-            Method::Direct(m) => m.finish_weights(&accumulator),
-            Method::Winograd(m) => m.finish_weights(self.level, &accumulator),
-        };
-        WeightGradient { weight, sums: wanted.map(|_| GradientSums::combine(sums)) }
+        match &self.method {
+            Method::Direct(m) => m.finish_weights(&accumulator, weight_gradient),
+            Method::Winograd(m) => m.finish_weights(self.level, &accumulator, weight_gradient),
+        }
+        wanted.map(|_| GradientSums::combine(sums))
     }
 
     fn pack_backward(&self, weight: &[f32], workspace: &Workspace) -> Vec<Buffer<f32>> {

@@ -149,9 +149,8 @@ impl Direct {
     }
 
     /// The accumulator as `[out, in, kernel, kernel]`.
-    pub fn finish_weights(&self, accumulator: &[f32]) -> Vec<f32> {
+    pub fn finish_weights(&self, accumulator: &[f32], weight: &mut [f32]) {
         let (shape, stored) = (&self.shape, self.shape.output().channels);
-        let mut weight = vec![0.0; shape.weight_len()];
         let taps = shape.kernel * shape.kernel;
         weight.par_chunks_mut(shape.in_channels * taps).enumerate().for_each(|(o, filter)| {
             for (c, kernel) in filter.chunks_mut(taps).enumerate() {
@@ -160,7 +159,6 @@ impl Direct {
                 }
             }
         });
-        weight
     }
 }
 

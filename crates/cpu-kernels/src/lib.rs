@@ -14,6 +14,7 @@ mod direct;
 mod element;
 mod gemm;
 mod level;
+mod memory;
 mod nearest;
 mod norm;
 mod paired;
@@ -24,10 +25,11 @@ mod winograd;
 mod workspace;
 
 pub use ceiling::ceiling;
-pub use conv::{Algorithm, Conv, ConvShape, InputGradient, WeightGradient, stored_channels};
+pub use conv::{Algorithm, Conv, ConvShape, InputGradient, stored_channels};
 pub use element::Element;
 pub use half::bf16;
 pub use level::{LEVEL_VARIABLE, Level, LevelError};
+pub use memory::keep_freed_memory;
 pub use nearest::{Bank, Neighbour};
 pub use norm::{
     Arrival, EPSILON, Gate, GradientOf, GradientSums, Moments, NormGradient, Normalisation,

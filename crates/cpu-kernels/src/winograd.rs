@@ -629,9 +629,8 @@ impl Winograd {
     }
 
     /// The accumulator as `[out, in, 3, 3]`.
-    pub fn finish_weights(&self, level: Level, accumulator: &[f32]) -> Vec<f32> {
+    pub fn finish_weights(&self, level: Level, accumulator: &[f32], weight: &mut [f32]) {
         let (shape, stored) = (&self.shape, self.shape.output().channels);
-        let mut weight = vec![0.0; shape.weight_len()];
         let filter = shape.in_channels * 9;
         // Sixteen filters a task, as many as a panel has columns.
         weight.par_chunks_mut(PANEL * filter).enumerate().for_each(|(panel, filters)| {
@@ -648,7 +647,6 @@ impl Winograd {
                 }
             }
         });
-        weight
     }
 }
 

@@ -20,14 +20,15 @@ pub(crate) enum Cell {
     Pairs,
 }
 
-/// Fills planes with the images from `first` on of which `images` are there; what is missing to a whole
-/// group is zero, and so are the pixels behind the last group.
+/// Fills planes with the images from `first` on of which `images` are there; what is missing to multiples of
+/// `multiple` is zero, and so are the pixels behind the last of those.
 pub(crate) struct Fill<'a, S> {
     pub planes: Planes,
     pub cell: Cell,
     pub source: S,
     pub first: usize,
     pub images: usize,
+    pub multiple: usize,
     pub slab: &'a mut [bf16],
 }
 
@@ -37,7 +38,8 @@ impl<S: Source> Fill<'_, S> {
     pub fn run_on(self, level: Level) {
         let map = self.planes.lattice.map;
         let room = self.planes.images * if self.cell == Cell::Pairs { 2 } else { 1 };
-        assert!(self.images <= room, "more images than the slab has room for");
+        let all = self.images.next_multiple_of(self.multiple);
+        assert!(all <= room, "more images than the slab has room for");
         assert!((self.first + self.images) * map.len() <= self.source.len(), "the source ends");
         assert_eq!(map.channels % TILE, 0, "channels are stored in whole cache lines");
         assert_eq!(self.slab.len(), self.planes.count() * self.plane_len(), "another slab");
@@ -81,7 +83,7 @@ impl<S: Source> Kernel for Fill<'_, S> {
         let (cell, plane_len) = (self.cell_len(), self.plane_len());
         let line = self.planes.lattice.line() * cell;
         let a_group = together * if self.cell == Cell::Pairs { 2 } else { 1 };
-        let groups = self.images.div_ceil(a_group);
+        let groups = self.images.next_multiple_of(self.multiple).div_ceil(a_group);
         for plane in 0..self.planes.count() {
             for group in 0..groups {
                 for row in 0..rows {

@@ -36,6 +36,17 @@ pub(crate) struct Gradient {
     outputs: usize,
 }
 
+/// What one call adds up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share {
+    /// Images whose operands are there.
+    pub images: usize,
+    /// Of all tiles' numbers, the first that are meant.
+    pub first: usize,
+    /// Whether the tiles hold sums already.
+    pub accumulate: bool,
+}
+
 impl Gradient {
     pub fn new(seen: &Seen, output: Map, dy: Planes, images: usize) -> Self {
         let pairs = together(output.width);
@@ -131,21 +142,14 @@ impl Gradient {
         2 * self.taps() * self.outputs * SUMS
     }
 
-    /// Adds the products over the first `images` images of the operands to the tiles from `first` on.
-    pub fn add(
-        &self,
-        level: Level,
-        images: usize,
-        [x, dy]: [&[bf16]; 2],
-        first: usize,
-        tiles: &mut [f32],
-    ) {
+    /// The products over the operands' first images, in a part of all tiles.
+    pub fn add(&self, level: Level, share: Share, [x, dy]: [&[bf16]; 2], tiles: &mut [f32]) {
+        let Share { images, first, accumulate } = share;
         let steps = self.steps(images);
         // One for each tile of inputs and tap.
         let column = self.outputs * SUMS;
         let columns = first / column..(first + tiles.len()) / column;
-        let product =
-            Product { steps: &steps, a: dy, a_row: 2 * TILE, b: x, c: tiles, accumulate: true };
+        let product = Product { steps: &steps, a: dy, a_row: 2 * TILE, b: x, c: tiles, accumulate };
         match (self.outputs, self.taps() % 3) {
             (1, _) => product.run(level, self.blocks::<1, 3>(columns)),
             (_, 0) => product.run(level, self.blocks::<2, 3>(columns)),
@@ -201,8 +205,7 @@ impl Gradient {
     }
 
     /// The tiles as `[out, in, kernel, kernel]`.
-    pub fn finish(&self, shape: &ConvShape, tiles: &[f32]) -> Vec<f32> {
-        let mut weight = vec![0.0; shape.weight_len()];
+    pub fn finish(&self, shape: &ConvShape, tiles: &[f32], weight: &mut [f32]) {
         let filter = shape.weight_len() / shape.out_channels;
         let taps = self.taps();
         let at = |o: usize, c: usize, tap: usize| {
@@ -226,6 +229,5 @@ impl Gradient {
                 }
             }
         });
-        weight
     }
 }

@@ -17,15 +17,16 @@ use half::bf16;
 use rayon::prelude::*;
 
 use self::fill::{Cell, Fill, Unfold};
-use self::gradient::Gradient;
+use self::gradient::{Gradient, Share};
 use self::lattice::{Lattice, together};
 use self::leave::{Places, arrive, finish};
 use self::pass::{Pass, Planes, Tap, Weights};
 use self::tiles::TILE;
-use crate::conv::{ConvShape, InputGradient, WeightGradient, stored_channels};
+use crate::conv::{ConvShape, InputGradient, stored_channels};
 use crate::element::Element;
-use crate::level::Level;
+use crate::level::{Kernel, Level};
 use crate::norm::{Arrival, GradientSums, Moments};
+use crate::simd::Vector;
 use crate::slab::{Input, Map, Normalised, OutputGradient, Plain, Through};
 use crate::workspace::{Buffer, Workspace};
 
@@ -36,6 +37,8 @@ pub(crate) struct Paired {
     level: Level,
     /// Images of a slab, for all directions.
     images: usize,
+    /// Those that alternate in any of the slabs: what is missing to whole ones is zero.
+    multiple: usize,
     /// As the products see it: images are patches, whose kernel is 1×1.
     input: Map,
     x: Planes,
@@ -50,7 +53,8 @@ impl Paired {
     pub fn new(shape: ConvShape, level: Level) -> Self {
         let seen = Seen::of(&shape);
         let output = shape.output();
-        let images = images_a_slab(&seen, output);
+        let multiple = 2 * together(output.width);
+        let images = images_a_slab(&seen, output, multiple);
         let alternate = |channels: usize| if channels == TILE { 1 } else { together(output.width) };
         let x = Planes::new(seen.x_lattice(output, alternate(seen.input.channels)), images);
         let dy = Planes::new(seen.dy_lattice(output, alternate(output.channels)), images);
@@ -63,7 +67,18 @@ impl Paired {
             false => seen.backward(dy),
         };
         let gradient = Gradient::new(&seen, output, dy, images);
-        Self { shape, level, images, input: seen.input, x, dy, forward, backward, gradient }
+        Self {
+            shape,
+            level,
+            images,
+            multiple,
+            input: seen.input,
+            x,
+            dy,
+            forward,
+            backward,
+            gradient,
+        }
     }
 
     /// As [`Conv::forward`](crate::Conv::forward).
@@ -101,8 +116,9 @@ impl Paired {
         gradient: OutputGradient<'_, E>,
         weight: &[f32],
         wanted: Option<InputGradient<'_, E>>,
+        to: &mut [f32],
         workspace: &Workspace,
-    ) -> WeightGradient {
+    ) -> Option<GradientSums> {
         let packed: Vec<Buffer<bf16>> = match wanted {
             None => vec![],
             Some(_) => {
@@ -117,37 +133,27 @@ impl Paired {
             true => back.slab_by_slab(batch, wanted),
             false => back.in_rounds(batch, wanted),
         };
-        WeightGradient { weight: self.gradient.finish(&self.shape, &tiles), sums }
+        self.gradient.finish(&self.shape, &tiles, to);
+        sums
     }
 
-    /// Weights `[out, in, kernel, kernel]` as `[taps, out, in]` in bfloat16, channels as stored.
+    /// Weights `[out, in, kernel, kernel]` as `[out, taps, in]` in bfloat16, channels as stored.
     fn narrow(&self, weight: &[f32], workspace: &Workspace) -> Buffer<bf16> {
-        let (input, output) = (self.input.channels, self.shape.output().channels);
-        let taps = self.gradient.taps();
-        let mut narrow = workspace.zeroed::<bf16>(taps * output * input);
-        let shape = &self.shape;
-        let filter = shape.weight_len() / shape.out_channels;
-        for (tap, plane) in narrow.chunks_mut(output * input).enumerate() {
-            let filters =
-                plane.par_chunks_mut(input).zip(weight.par_chunks(filter)).with_min_len(16);
-            filters.for_each(|(to, filter)| match shape.images {
-                true => patch_from_filter(shape.kernel, filter, to),
-                false => {
-                    let from = filter[tap..].iter().step_by(taps);
-                    to.iter_mut().zip(from).for_each(|(to, x)| *to = bf16::from_f32(*x));
-                }
-            });
-        }
+        let (shape, input, taps) = (&self.shape, self.input.channels, self.gradient.taps());
+        let mut narrow = workspace.take::<bf16>(taps * input * self.shape.output().channels);
+        let filters = shape.weight_len() / shape.out_channels;
+        let (there, padding) = narrow.split_at_mut(shape.out_channels * taps * input);
+        padding.fill(bf16::ZERO);
+        let filters = there.par_chunks_mut(taps * input).zip(weight.par_chunks(filters));
+        filters.with_min_len(FILTERS_A_TASK).for_each(|(to, filter)| match shape.images {
+            true => patch_from_filter(shape.kernel, filter, to),
+            false => self.level.run(Narrow { filter, taps, to }),
+        });
         narrow
     }
 
     fn weights<'a>(&self, numbers: &'a [bf16], turned: bool) -> Weights<'a> {
-        Weights {
-            numbers,
-            input: self.input.channels,
-            output: self.shape.output().channels,
-            turned,
-        }
+        Weights { numbers, input: self.input.channels, taps: self.gradient.taps(), turned }
     }
 
     /// The images (first, count) of the input, in the form of `planes`.
@@ -171,19 +177,21 @@ impl Paired {
         slab: &mut [bf16],
         workspace: &Workspace,
     ) {
+        let multiple = self.multiple;
         match input {
             Input::Plain(x) => {
-                Fill { planes, cell, source: Plain { x }, first, images, slab }.run_on(self.level);
+                Fill { planes, cell, source: Plain { x }, first, images, multiple, slab }
+                    .run_on(self.level);
             }
             Input::Normalised(y, norm) => {
                 norm.assert_channels(planes.lattice.map.channels);
                 let source = Normalised { y, norm };
-                Fill { planes, cell, source, first, images, slab }.run_on(self.level);
+                Fill { planes, cell, source, first, images, multiple, slab }.run_on(self.level);
             }
             Input::Images(x) => {
                 let patches = self.unfold(x, first, images, workspace);
                 let source = Plain { x: &patches[..] };
-                Fill { planes, cell, source, first: 0, images, slab }.run_on(self.level);
+                Fill { planes, cell, source, first: 0, images, multiple, slab }.run_on(self.level);
             }
         }
     }
@@ -210,7 +218,46 @@ impl Paired {
     }
 }
 
+/// Filters that are worth a task.
+const FILTERS_A_TASK: usize = 8;
+
+/// One filter `[in, taps]` as `[taps, in]` in bfloat16.
+struct Narrow<'a> {
+    filter: &'a [f32],
+    taps: usize,
+    to: &'a mut [bf16],
+}
+
+impl Kernel for Narrow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let Self { filter, taps, to } = self;
+        let channels = filter.len() / taps;
+        let stored = to.len() / taps;
+        assert!(filter.len() == channels * taps && channels <= stored, "whole filters");
+        let whole = channels / V::LANES * V::LANES;
+        for tap in 0..taps {
+            let to = &mut to[tap * stored..][..stored];
+            let mut c = 0;
+            while c < whole {
+                // SAFETY: `LANES` channels from `c` on are in the filter and in `to`.
+                unsafe {
+                    let numbers = V::gather(filter.as_ptr().add(c * taps + tap), taps);
+                    numbers.store_bf16(to.as_mut_ptr().add(c).cast());
+                }
+                c += V::LANES;
+            }
+            let rest = filter[whole * taps..].iter().skip(tap).step_by(taps);
+            to[whole..].fill(bf16::ZERO);
+            to[whole..].iter_mut().zip(rest).for_each(|(to, x)| *to = bf16::from_f32(*x));
+        }
+    }
+}
+
 fn patch_from_filter(kernel: usize, filter: &[f32], to: &mut [bf16]) {
+    to.fill(bf16::ZERO);
     for (at, x) in filter.iter().enumerate() {
         let (colour, tap) = (at / (kernel * kernel), at % (kernel * kernel));
         to[Unfold::place(kernel, [colour, tap / kernel, tap % kernel])] = bf16::from_f32(*x);
@@ -299,10 +346,9 @@ impl Seen {
 
 /// Images whose sums fill about a quarter of a second-level cache, whole groups of those that alternate in
 /// any of the slabs. Depends on the shape alone: the statistics are taken slab by slab.
-fn images_a_slab(seen: &Seen, output: Map) -> usize {
+fn images_a_slab(seen: &Seen, output: Map, multiple: usize) -> usize {
     let numbers = output.len().max(seen.input.len());
-    let group = 2 * together(output.width);
-    (128 * 1024 / numbers).max(1).next_multiple_of(group)
+    (128 * 1024 / numbers).max(1).next_multiple_of(multiple)
 }
 
 /// One call of [`Paired::backward`].
@@ -337,13 +383,14 @@ impl<E: Element> Backward<'_, E> {
         let parts: Vec<(Buffer<f32>, Vec<Option<GradientSums>>)> = shares
             .into_par_iter()
             .map(|slabs| {
-                let mut tiles = workspace.zeroed::<f32>(conv.gradient.len());
+                let mut tiles = workspace.take::<f32>(conv.gradient.len());
                 let mut operands = conv.gradient.operands(1, workspace);
-                let each = slabs.into_iter().map(|(span, part)| {
+                let each = slabs.into_iter().enumerate().map(|(at, (span, part))| {
                     let [x, dy] = operands.each_mut().map(|o| &mut o[..]);
                     let sums = self.slab(span, part, x, dy);
                     let operands = operands.each_ref().map(|o| &o[..]);
-                    conv.gradient.add(conv.level, span.1, operands, 0, &mut tiles);
+                    let part = Share { images: span.1, first: 0, accumulate: at > 0 };
+                    conv.gradient.add(conv.level, part, operands, &mut tiles);
                     sums
                 });
                 let sums = each.collect();
@@ -361,7 +408,7 @@ impl<E: Element> Backward<'_, E> {
         mut wanted: Option<InputGradient<'_, E>>,
     ) -> (Buffer<f32>, Option<GradientSums>) {
         let (conv, workspace) = (self.conv, self.workspace);
-        let mut tiles = workspace.zeroed::<f32>(conv.gradient.len());
+        let mut tiles = workspace.take::<f32>(conv.gradient.len());
         let count = conv.gradient.slabs_a_round().min(batch.div_ceil(conv.images));
         let mut operands = conv.gradient.operands(count, workspace);
         let [x_len, dy_len] = operands.each_ref().map(|o| o.len() / count);
@@ -381,7 +428,8 @@ impl<E: Element> Backward<'_, E> {
             let operands = operands.each_ref().map(|o| &o[..]);
             let task = conv.gradient.task();
             tiles.par_chunks_mut(task).enumerate().for_each(|(at, tiles)| {
-                conv.gradient.add(conv.level, there, operands, at * task, tiles);
+                let part = Share { images: there, first: at * task, accumulate: first > 0 };
+                conv.gradient.add(conv.level, part, operands, tiles);
             });
         }
         (tiles, combine(sums))
@@ -429,6 +477,7 @@ impl<E: Element> Backward<'_, E> {
             source: Through { g, y, through },
             first,
             images,
+            multiple: conv.multiple,
             slab: &mut slab,
         }
         .run_on(conv.level);

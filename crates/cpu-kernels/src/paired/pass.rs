@@ -222,12 +222,12 @@ impl Pass {
     }
 }
 
-/// A convolution's weights in bfloat16, `[taps, out, in]` with both channels as stored.
+/// A convolution's weights in bfloat16, `[out, taps, in]` with both channels as stored.
 #[derive(Clone, Copy)]
 pub(crate) struct Weights<'a> {
     pub numbers: &'a [bf16],
     pub input: usize,
-    pub output: usize,
+    pub taps: usize,
     /// Whether the sums run over the output channels, as on the way back.
     pub turned: bool,
 }
@@ -235,12 +235,13 @@ pub(crate) struct Weights<'a> {
 impl Weights<'_> {
     /// Eight pairs of from-channels by 16 to-channels under one tap.
     fn half_tile(&self, tap: usize, from: usize, to: usize, tile: &mut [bf16]) {
-        let plane = &self.numbers[tap * self.input * self.output..][..self.input * self.output];
+        let row = |out: usize, first: usize| {
+            &self.numbers[(out * self.taps + tap) * self.input + first..][..TILE]
+        };
         match self.turned {
             true => {
                 for (pair, line) in tile.chunks_mut(2 * TILE).enumerate() {
-                    let [even, odd] = [0, 1]
-                        .map(|odd| &plane[(from + 2 * pair + odd) * self.input + to..][..TILE]);
+                    let [even, odd] = [0, 1].map(|odd| row(from + 2 * pair + odd, to));
                     for ((line, even), odd) in line.chunks_mut(2).zip(even).zip(odd) {
                         line.copy_from_slice(&[*even, *odd]);
                     }
@@ -248,7 +249,7 @@ impl Weights<'_> {
             }
             false => {
                 for column in 0..TILE {
-                    let filter = &plane[(to + column) * self.input + from..][..TILE];
+                    let filter = row(to + column, from);
                     for (pair, numbers) in filter.chunks(2).enumerate() {
                         tile[pair * 2 * TILE + 2 * column..][..2].copy_from_slice(numbers);
                     }

@@ -60,6 +60,14 @@ impl<const BF16: bool> Vector for Avx512<BF16> {
         }
     }
     #[inline(always)]
+    unsafe fn gather(from: *const f32, step: usize) -> Self {
+        unsafe {
+            let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+            let places = _mm512_mullo_epi32(lanes, _mm512_set1_epi32(step as i32));
+            Self(_mm512_i32gather_ps::<4>(places, from))
+        }
+    }
+    #[inline(always)]
     unsafe fn store_bf16(self, to: *mut u16) {
         unsafe {
             _mm256_storeu_si256(to.cast(), narrow::<BF16>(self.0));

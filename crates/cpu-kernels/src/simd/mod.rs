@@ -45,6 +45,20 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// `from` must be readable for `LANES` numbers.
     unsafe fn load_bf16(from: *const u16) -> Self;
+    /// Reads `LANES` numbers, `step` apart.
+    ///
+    /// # Safety
+    /// All of them must be readable, and their distance at most 2³¹ bytes.
+    #[inline(always)]
+    unsafe fn gather(from: *const f32, step: usize) -> Self {
+        let mut lanes = [0.0f32; 16];
+        for (lane, number) in lanes.iter_mut().enumerate().take(Self::LANES) {
+            // SAFETY: the caller's promise.
+            *number = unsafe { *from.add(lane * step) };
+        }
+        // SAFETY: no vector has more than 16 lanes.
+        unsafe { Self::load(lanes.as_ptr()) }
+    }
     /// Writes `LANES` bfloat16, rounded to nearest, ties to even.
     ///
     /// # Safety

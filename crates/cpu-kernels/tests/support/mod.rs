@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use cpu_kernels::{ConvShape, Element, Level, stored_channels};
+use cpu_kernels::{ConvShape, Element, Level, Workspace, stored_channels};
 
 /// A small random generator (Steele et al., 2014): tests need no better one.
 pub struct Random(pub u64);
@@ -44,6 +44,16 @@ pub fn activations<E: Element>(
         }
     }
     (padded, plain)
+}
+
+/// Buffers full of what no kernel may read.
+pub fn poisoned() -> Workspace {
+    let workspace = Workspace::default();
+    let sizes = (6..20).flat_map(|bits| [1 << bits; 4]);
+    let mut buffers: Vec<_> = sizes.map(|len| workspace.take::<f32>(len)).collect();
+    buffers.iter_mut().for_each(|buffer| buffer.fill(f32::NAN));
+    drop(buffers);
+    workspace
 }
 
 /// Stored activations without their padding channels.
