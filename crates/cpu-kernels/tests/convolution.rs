@@ -6,7 +6,7 @@ mod support;
 
 use cpu_kernels::{
     Algorithm, Arrival, Conv, ConvShape, Element, Gate, Input, InputGradient, Level, Normalisation,
-    OutputGradient, Workspace, bf16,
+    OutputGradient, bf16,
 };
 use proptest::prelude::*;
 use support::*;

@@ -90,7 +90,7 @@ impl Paired {
         workspace: &Workspace,
     ) -> Moments {
         let weights = self.narrow(weight, workspace);
-        let packed = self.forward.pack(&self.weights(&weights, false), workspace);
+        let packed = self.forward.pack(self.level, self.weights(&weights, false), workspace);
         let (len, map) = (self.shape.output_len(), self.shape.output());
         let slabs = y.par_chunks_mut(self.images * len).enumerate();
         let parts: Vec<Moments> = slabs
@@ -124,7 +124,10 @@ impl Paired {
             Some(_) => {
                 let weights = self.narrow(weight, workspace);
                 let weights = self.weights(&weights, true);
-                self.backward.iter().map(|(_, pass)| pass.pack(&weights, workspace)).collect()
+                self.backward
+                    .iter()
+                    .map(|(_, pass)| pass.pack(self.level, weights, workspace))
+                    .collect()
             }
         };
         let back = Backward { conv: self, input, gradient, packed, workspace };

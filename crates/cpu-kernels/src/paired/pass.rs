@@ -5,7 +5,8 @@ use rayon::prelude::*;
 
 use super::lattice::Lattice;
 use super::tiles::{Block, DEPTH, OPERAND, Product, SUMS, Step, TILE};
-use crate::level::Level;
+use crate::level::{Kernel, Level};
+use crate::simd::Vector;
 use crate::workspace::{Buffer, Workspace};
 use half::bf16;
 
@@ -159,18 +160,12 @@ impl Pass {
     }
 
     /// `[panels, steps, 16 pairs of from-channels, 16 to-channels]` from weights in bfloat16.
-    pub fn pack(&self, weights: &Weights<'_>, workspace: &Workspace) -> Buffer<bf16> {
+    pub fn pack(&self, level: Level, weights: Weights<'_>, workspace: &Workspace) -> Buffer<bf16> {
         let panel = self.steps.len() * OPERAND;
         let mut packed = workspace.take(self.sums.panels * panel);
         packed.par_chunks_mut(panel.max(1)).enumerate().for_each(|(panel, packed)| {
-            for (halves, tile) in self.halves.iter().zip(packed.chunks_mut(OPERAND)) {
-                for (half, tile) in halves.iter().zip(tile.chunks_mut(OPERAND / 2)) {
-                    match half {
-                        Some((tap, from)) => weights.half_tile(*tap, *from, panel * TILE, tile),
-                        None => tile.fill(bf16::ZERO),
-                    }
-                }
-            }
+            let halves = &self.halves;
+            level.run(Pack { weights, halves, to_channel: panel * TILE, packed });
         });
         packed
     }
@@ -233,28 +228,81 @@ pub(crate) struct Weights<'a> {
 }
 
 impl Weights<'_> {
-    /// Eight pairs of from-channels by 16 to-channels under one tap.
-    fn half_tile(&self, tap: usize, from: usize, to: usize, tile: &mut [bf16]) {
-        let row = |out: usize, first: usize| {
-            &self.numbers[(out * self.taps + tap) * self.input + first..][..TILE]
-        };
-        match self.turned {
-            true => {
-                for (pair, line) in tile.chunks_mut(2 * TILE).enumerate() {
-                    let [even, odd] = [0, 1].map(|odd| row(from + 2 * pair + odd, to));
-                    for ((line, even), odd) in line.chunks_mut(2).zip(even).zip(odd) {
-                        line.copy_from_slice(&[*even, *odd]);
+    /// 16 input channels from `first` on of one output channel and tap.
+    fn row(&self, out: usize, tap: usize, first: usize) -> &[bf16] {
+        &self.numbers[(out * self.taps + tap) * self.input + first..][..TILE]
+    }
+}
+
+/// One panel of packed weights.
+struct Pack<'a> {
+    weights: Weights<'a>,
+    halves: &'a [Halves],
+    to_channel: usize,
+    packed: &'a mut [bf16],
+}
+
+impl Kernel for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let Self { weights, halves, to_channel, packed } = self;
+        for (halves, tile) in halves.iter().zip(packed.chunks_exact_mut(OPERAND)) {
+            match weights.turned {
+                true => {
+                    for (half, tile) in halves.iter().zip(tile.chunks_exact_mut(OPERAND / 2)) {
+                        match half {
+                            Some(half) => interleave::<V>(&weights, *half, to_channel, tile),
+                            None => tile.fill(bf16::ZERO),
+                        }
                     }
                 }
-            }
-            false => {
-                for column in 0..TILE {
-                    let filter = row(to + column, from);
-                    for (pair, numbers) in filter.chunks(2).enumerate() {
-                        tile[pair * 2 * TILE + 2 * column..][..2].copy_from_slice(numbers);
-                    }
-                }
+                false => turn::<V>(&weights, *halves, to_channel, tile),
             }
         }
+    }
+}
+
+/// Eight pairs of output channels by 16 input channels: rows as they lie, two by two.
+#[inline(always)]
+fn interleave<V: Vector>(
+    weights: &Weights<'_>,
+    (tap, from): (usize, usize),
+    to: usize,
+    tile: &mut [bf16],
+) {
+    for (pair, line) in tile.chunks_exact_mut(2 * TILE).enumerate() {
+        let even = weights.row(from + 2 * pair, tap, to);
+        let odd = weights.row(from + 2 * pair + 1, tap, to);
+        for lane in (0..TILE).step_by(V::LANES) {
+            // SAFETY: rows have TILE numbers and the line as many pairs; lanes divide TILE.
+            unsafe {
+                let even = V::load_bf16(even.as_ptr().add(lane).cast());
+                let odd = V::load_bf16(odd.as_ptr().add(lane).cast());
+                V::store_pairs(even, odd, line.as_mut_ptr().add(2 * lane).cast());
+            }
+        }
+    }
+}
+
+/// 16 pairs of input channels by 16 output channels: rows of pairs become columns.
+#[inline(always)]
+fn turn<V: Vector>(weights: &Weights<'_>, halves: Halves, to: usize, tile: &mut [bf16]) {
+    let mut rows = [[0u32; TILE]; TILE];
+    for (o, row) in rows.iter_mut().enumerate() {
+        for (half, pairs) in halves.iter().zip(row.chunks_exact_mut(TILE / 2)) {
+            let Some((tap, from)) = *half else { continue };
+            let numbers = weights.row(to + o, tap, from).chunks_exact(2);
+            for (pair, numbers) in pairs.iter_mut().zip(numbers) {
+                *pair = u32::from(numbers[0].to_bits()) | u32::from(numbers[1].to_bits()) << 16;
+            }
+        }
+    }
+    let mut columns = [[0u32; TILE]; TILE];
+    V::transpose(&rows, &mut columns);
+    for (pair, numbers) in columns.iter().flatten().zip(tile.chunks_exact_mut(2)) {
+        numbers[0] = bf16::from_bits(*pair as u16);
+        numbers[1] = bf16::from_bits((*pair >> 16) as u16);
     }
 }

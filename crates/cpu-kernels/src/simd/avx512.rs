@@ -36,6 +36,48 @@ unsafe fn narrow<const BF16: bool>(x: __m512) -> __m256i {
     }
 }
 
+/// Rows to columns.
+///
+/// # Safety
+/// `to` must be writable for 256 numbers.
+#[inline(always)]
+unsafe fn transpose(rows: [__m512i; 16], to: *mut u32) {
+    unsafe {
+        // Within quarters of a register: 4×4 blocks, whose rows j..j + 4 end as columns.
+        let mut blocks = rows;
+        for j in (0..16).step_by(4) {
+            let [a, b, c, d] = [rows[j], rows[j + 1], rows[j + 2], rows[j + 3]];
+            let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
+            blocks[j] = _mm512_unpacklo_epi64(ab, cd);
+            blocks[j + 1] = _mm512_unpackhi_epi64(ab, cd);
+            let (ab, cd) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
+            blocks[j + 2] = _mm512_unpacklo_epi64(ab, cd);
+            blocks[j + 3] = _mm512_unpackhi_epi64(ab, cd);
+        }
+        // Quarters to their places: row 4 q + i is quarter q of blocks i, i + 4, i + 8, i + 12.
+        for i in 0..4 {
+            let [a, b, c, d] = [blocks[i], blocks[i + 4], blocks[i + 8], blocks[i + 12]];
+            let even_low = _mm512_shuffle_i32x4::<0b10_00_10_00>(a, b);
+            let odd_low = _mm512_shuffle_i32x4::<0b11_01_11_01>(a, b);
+            let even_high = _mm512_shuffle_i32x4::<0b10_00_10_00>(c, d);
+            let odd_high = _mm512_shuffle_i32x4::<0b11_01_11_01>(c, d);
+            let row = |q: usize| to.add((4 * q + i) * 16).cast();
+            let [q0, q2] = [
+                _mm512_shuffle_i32x4::<0b10_00_10_00>(even_low, even_high),
+                _mm512_shuffle_i32x4::<0b11_01_11_01>(even_low, even_high),
+            ];
+            let [q1, q3] = [
+                _mm512_shuffle_i32x4::<0b10_00_10_00>(odd_low, odd_high),
+                _mm512_shuffle_i32x4::<0b11_01_11_01>(odd_low, odd_high),
+            ];
+            _mm512_storeu_si512(row(0), q0);
+            _mm512_storeu_si512(row(1), q1);
+            _mm512_storeu_si512(row(2), q2);
+            _mm512_storeu_si512(row(3), q3);
+        }
+    }
+}
+
 impl<const BF16: bool> Vector for Avx512<BF16> {
     const LANES: usize = 16;
     const TILE_ROWS: usize = 12;
@@ -101,6 +143,16 @@ impl<const BF16: bool> Vector for Avx512<BF16> {
         a.high_halves().mul_add(b.high_halves(), first)
     }
     #[inline(always)]
+    fn transpose(from: &[[u32; 16]; 16], to: &mut [[u32; 16]; 16]) {
+        unsafe {
+            let mut rows = [_mm512_setzero_si512(); 16];
+            for j in 0..16 {
+                rows[j] = _mm512_loadu_si512(from[j].as_ptr().cast());
+            }
+            transpose(rows, to.as_mut_ptr().cast());
+        }
+    }
+    #[inline(always)]
     unsafe fn transpose_pairs(even: [*const u16; 16], odd: [*const u16; 16], to: *mut u32) {
         unsafe {
             let mut rows = [_mm512_setzero_si512(); 16];
@@ -109,38 +161,7 @@ impl<const BF16: bool> Vector for Avx512<BF16> {
                 let high = _mm512_cvtepu16_epi32(_mm256_loadu_si256(odd[j].cast()));
                 rows[j] = _mm512_or_si512(low, _mm512_slli_epi32::<16>(high));
             }
-            // Within quarters of a register: 4×4 blocks, whose rows j..j + 4 end as columns.
-            let mut blocks = rows;
-            for j in (0..16).step_by(4) {
-                let [a, b, c, d] = [rows[j], rows[j + 1], rows[j + 2], rows[j + 3]];
-                let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
-                blocks[j] = _mm512_unpacklo_epi64(ab, cd);
-                blocks[j + 1] = _mm512_unpackhi_epi64(ab, cd);
-                let (ab, cd) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
-                blocks[j + 2] = _mm512_unpacklo_epi64(ab, cd);
-                blocks[j + 3] = _mm512_unpackhi_epi64(ab, cd);
-            }
-            // Quarters to their places: row 4 q + i is quarter q of blocks i, i + 4, i + 8, i + 12.
-            for i in 0..4 {
-                let [a, b, c, d] = [blocks[i], blocks[i + 4], blocks[i + 8], blocks[i + 12]];
-                let even_low = _mm512_shuffle_i32x4::<0b10_00_10_00>(a, b);
-                let odd_low = _mm512_shuffle_i32x4::<0b11_01_11_01>(a, b);
-                let even_high = _mm512_shuffle_i32x4::<0b10_00_10_00>(c, d);
-                let odd_high = _mm512_shuffle_i32x4::<0b11_01_11_01>(c, d);
-                let row = |q: usize| to.add((4 * q + i) * 16).cast();
-                let [q0, q2] = [
-                    _mm512_shuffle_i32x4::<0b10_00_10_00>(even_low, even_high),
-                    _mm512_shuffle_i32x4::<0b11_01_11_01>(even_low, even_high),
-                ];
-                let [q1, q3] = [
-                    _mm512_shuffle_i32x4::<0b10_00_10_00>(odd_low, odd_high),
-                    _mm512_shuffle_i32x4::<0b11_01_11_01>(odd_low, odd_high),
-                ];
-                _mm512_storeu_si512(row(0), q0);
-                _mm512_storeu_si512(row(1), q1);
-                _mm512_storeu_si512(row(2), q2);
-                _mm512_storeu_si512(row(3), q3);
-            }
+            transpose(rows, to);
         }
     }
     #[inline(always)]

@@ -95,6 +95,15 @@ pub(crate) trait Vector: Copy {
         let first = a.low_halves().mul_add(b.low_halves(), self);
         a.high_halves().mul_add(b.high_halves(), first)
     }
+    /// `to[i][j] = from[j][i]`, 16 × 16.
+    #[inline(always)]
+    fn transpose(from: &[[u32; 16]; 16], to: &mut [[u32; 16]; 16]) {
+        for i in 0..16 {
+            for j in 0..16 {
+                to[i][j] = from[j][i];
+            }
+        }
+    }
     /// From rows of pairs to columns of pairs: `to[i][j]` is the pair `(even[j][i], odd[j][i])`.
     ///
     /// # Safety
