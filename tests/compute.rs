@@ -20,7 +20,9 @@ fn every_level_there_is_can_be_forced_and_is_recorded() {
     let devices = printed(&["devices"]);
     let available = devices["available"].as_array().unwrap();
     assert!(available.contains(&devices["instructions"]) && available.contains(&"portable".into()));
-    assert!(devices["ceiling_gflops"].as_f64().unwrap() > 0.1);
+    for precision in ["f32", "bf16"] {
+        assert!(devices["ceiling_gflops"][precision].as_f64().unwrap() > 0.1);
+    }
     let folder = tempfile::tempdir().unwrap();
     for level in available.iter().map(|level| level.as_str().unwrap()) {
         let run = folder.path().join(level);

@@ -5,7 +5,7 @@ use rand::RngExt;
 use serde::Serialize;
 
 use super::{Rate, median_seconds};
-use crate::engine;
+use crate::engine::{self, Precision};
 use crate::rng::{Stream, generator};
 
 const WARM_UP: usize = 1;
@@ -40,5 +40,5 @@ pub fn knn(queries: usize, bank: usize, dim: usize, k: usize) -> KnnBench {
         std::hint::black_box(packed.nearest(&asked, k, |_, nearest| nearest.len()));
     });
     let flop = 2.0 * (queries * bank) as f64 * dim as f64;
-    KnnBench { queries, bank, dim, k, seconds, rate: Rate::of(flop, seconds) }
+    KnnBench { queries, bank, dim, k, seconds, rate: Rate::of(flop, seconds, Precision::F32) }
 }

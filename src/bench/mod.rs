@@ -17,11 +17,14 @@ pub use step::{StepBench, step};
 pub use train::{TrainBench, train};
 pub use views::{ViewsBench, views};
 
-use crate::engine;
+use crate::engine::{self, Precision};
 
-/// f32 multiply-adds in registers on all threads, in GFLOP/s.
-pub fn ceiling() -> f64 {
-    cpu_kernels::ceiling(engine::level())
+/// Multiply-adds in registers on all threads, in GFLOP/s.
+pub fn ceiling(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => cpu_kernels::ceiling(engine::level()),
+        Precision::Bf16 => cpu_kernels::ceiling_bf16(engine::level()),
+    }
 }
 
 /// A speed in GFLOP/s beside what the machine could do.
@@ -35,8 +38,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    fn of(flop: f64, seconds: f64) -> Self {
-        Self { gflops: flop / seconds / 1e9, ceiling_gflops: ceiling() }
+    fn of(flop: f64, seconds: f64, precision: Precision) -> Self {
+        Self { gflops: flop / seconds / 1e9, ceiling_gflops: ceiling(precision) }
     }
 
     /// Of the ceiling.

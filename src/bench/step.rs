@@ -53,7 +53,7 @@ pub fn step(width: usize, batch: usize, precision: Precision) -> StepBench {
         batch,
         precision,
         crops_per_second: batch as f64 / seconds,
-        rate: Rate::of(flop, seconds),
+        rate: Rate::of(flop, seconds, precision),
         peak_memory_mib: peak_memory_mib(),
     }
 }

@@ -1,7 +1,7 @@
 //! `logo-ssl devices`
 
 use clap::Args;
-use logo_ssl::engine::{self, Level};
+use logo_ssl::engine::{self, Level, Precision};
 use logo_ssl::{Result, bench};
 use serde_json::json;
 
@@ -17,14 +17,17 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let threads = arguments.threads.install()?;
     let level = engine::level();
     let available: Vec<String> = Level::available().iter().map(Level::to_string).collect();
-    let ceiling = bench::ceiling();
+    let [f32, bf16] = [Precision::F32, Precision::Bf16].map(bench::ceiling);
     if output.json {
         let cpu = json!({ "device": "cpu", "instructions": level.to_string(),
-            "available": available, "threads": threads, "ceiling_gflops": ceiling });
+            "available": available, "threads": threads,
+            "ceiling_gflops": { "f32": f32, "bf16": bf16 } });
         println!("{cpu}");
         return Ok(());
     }
-    println!("cpu  {level} instructions, {threads} threads, {ceiling:.0} GFLOP/s at most (f32)");
+    println!(
+        "cpu  {level} instructions, {threads} threads, {f32:.0} GFLOP/s at most (f32), {bf16:.0} (bf16)"
+    );
     println!("     available: {}; choose with {}", available.join(", "), engine::LEVEL_VARIABLE);
     Ok(())
 }

@@ -6,6 +6,8 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use crate::level::{Kernel, Level};
+#[cfg(target_arch = "x86_64")]
+use crate::paired::amx;
 use crate::simd::Vector;
 
 /// Multiply-adds of each chain in one timed run: long enough for sleeping threads to wake.
@@ -16,13 +18,28 @@ const CHAINS: usize = 12;
 const RUNS: usize = 7;
 
 /// f32 multiply-adds in registers on all of rayon's threads at once, in GFLOP/s (two operations
-/// each). No kernel of this level can be faster; bfloat16 too is computed in f32.
+/// each). No kernel of this level can be faster in f32.
 pub fn ceiling(level: Level) -> f64 {
+    best(|| level.run(Registers))
+}
+
+/// The same for products of bfloat16, where the level multiplies them as they are; else it widens
+/// them, and can be no faster than in f32.
+pub fn ceiling_bf16(level: Level) -> f64 {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Amx => best(|| amx::multiply_registers(&amx::Tiles::configure(), ROUNDS)),
+        Level::Avx512Bf16 => best(|| level.run(Pairs)),
+        _ => ceiling(level),
+    }
+}
+
+/// The best of a few runs of `work` on all threads, each returning its operations.
+fn best(work: impl Fn() -> usize + Sync) -> f64 {
     let threads = rayon::current_num_threads();
     let run = || {
         let start = Instant::now();
-        let flop: usize =
-            (0..threads).into_par_iter().with_max_len(1).map(|_| level.run(Registers)).sum();
+        let flop: usize = (0..threads).into_par_iter().with_max_len(1).map(|_| work()).sum();
         flop as f64 / start.elapsed().as_secs_f64() / 1e9
     };
     (0..RUNS).map(|_| run()).fold(0.0, f64::max)
@@ -50,5 +67,30 @@ impl Kernel for Registers {
             black_box(&lanes);
         }
         2 * V::LANES * CHAINS * ROUNDS
+    }
+}
+
+struct Pairs;
+
+impl Kernel for Pairs {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> usize {
+        // Two bfloat16 of about 2⁻⁶⁴ a lane.
+        let factor = V::splat(f32::from_bits(black_box(0x1f80_1f80)));
+        let mut sums = [V::splat(black_box(1.0)); CHAINS];
+        for _ in 0..ROUNDS {
+            for sum in &mut sums {
+                *sum = sum.add_products(factor, factor);
+            }
+        }
+        let mut lanes = [0.0f32; 16];
+        for sum in sums {
+            // SAFETY: no vector has more than 16 lanes.
+            unsafe { sum.store(lanes.as_mut_ptr()) };
+            black_box(&lanes);
+        }
+        4 * V::LANES * CHAINS * ROUNDS
     }
 }

@@ -24,7 +24,7 @@ mod slab;
 mod winograd;
 mod workspace;
 
-pub use ceiling::ceiling;
+pub use ceiling::{ceiling, ceiling_bf16};
 pub use conv::{Algorithm, Conv, ConvShape, InputGradient, stored_channels};
 pub use element::Element;
 pub use half::bf16;
