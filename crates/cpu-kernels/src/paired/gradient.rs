@@ -17,7 +17,7 @@ use crate::slab::Map;
 use crate::workspace::{Buffer, Workspace};
 
 /// Tiles of the weights' gradient that each share of a batch may have for itself.
-const SMALL: usize = 64 * 1024;
+const SMALL: usize = 160 * 1024;
 /// Numbers of both operands that one round gathers at most.
 const ROUND: usize = 6 * 1024 * 1024;
 
