@@ -100,6 +100,8 @@ impl Tile {
     }
 }
 
+/// Panels whose transformed gradients one task turns back.
+const PANELS_A_TASK: usize = 4;
 /// Input channels of a weights' gradient that are summed at a time, where they are many.
 const ROWS_A_PART: usize = 64;
 
@@ -431,8 +433,8 @@ impl Winograd {
     /// Weights `[out, in, 3, 3]`, transformed, as panels of B for each product.
     pub fn pack_forward(&self, level: Level, weight: &[f32], workspace: &Workspace) -> Buffer<f32> {
         let (from, to) = (self.shape.input().channels, self.shape.output().channels);
-        let at = |c: usize, o: usize, tap: usize| self.shape.weight_index(o, c, (tap / 3, tap % 3));
-        self.pack(level, from, to, weight, at, workspace)
+        let filters = Filters { weight, at: |c, o| self.shape.weight_index(o, c, (0, 0)) };
+        self.pack(level, [from, to], filters, std::convert::identity, workspace)
     }
 
     /// The same for the gradient of the input: turned by 180°, channels exchanged.
@@ -443,31 +445,28 @@ impl Winograd {
         workspace: &Workspace,
     ) -> Buffer<f32> {
         let (from, to) = (self.shape.output().channels, self.shape.input().channels);
-        let at = |o: usize, c: usize, tap: usize| {
-            let tap = 8 - tap;
-            self.shape.weight_index(o, c, (tap / 3, tap % 3))
-        };
-        self.pack(level, from, to, weight, at, workspace)
+        let filters = Filters { weight, at: |o, c| self.shape.weight_index(o, c, (0, 0)) };
+        self.pack(level, [from, to], filters, |tap| 8 - tap, workspace)
     }
 
     /// `[panels, weights, from, PANEL]`
     fn pack(
         &self,
         level: Level,
-        from: usize,
-        to: usize,
-        weight: &[f32],
-        at: impl Fn(usize, usize, usize) -> Option<usize> + Sync,
+        [from, to]: [usize; 2],
+        filters: Filters<'_, impl Fn(usize, usize) -> Option<usize> + Sync>,
+        place: impl Fn(usize) -> usize + Sync,
         workspace: &Workspace,
     ) -> Buffer<f32> {
         let mut packed = workspace.take(self.weights() * from * to);
         let panel_len = self.weights() * from * PANEL;
         packed.par_chunks_mut(panel_len).enumerate().for_each(|(panel, b)| {
+            let mut kernels = [[0.0; PANEL]; 9];
             for f in 0..from {
-                let mut kernels = [[0.0; PANEL]; 9];
-                for (tap, lanes) in kernels.iter_mut().enumerate() {
-                    for (lane, value) in lanes.iter_mut().enumerate() {
-                        *value = at(f, panel * PANEL + lane, tap).map_or(0.0, |at| weight[at]);
+                for lane in 0..PANEL {
+                    let filter = filters.get(f, panel * PANEL + lane);
+                    for (tap, value) in filter.into_iter().enumerate() {
+                        kernels[place(tap)][lane] = value;
                     }
                 }
                 let to = Strided { data: &mut *b, start: f * PANEL, step: from * PANEL };
@@ -706,17 +705,20 @@ impl Winograd {
         let (shape, stored) = (&self.shape, self.shape.output().channels);
         let mut weight = vec![0.0; shape.weight_len()];
         let filter = shape.in_channels * 9;
-        // Sixteen filters a task, as many as a panel has columns.
-        weight.par_chunks_mut(PANEL * filter).enumerate().for_each(|(panel, filters)| {
+        // A few panels a task, whose lines lie one behind the other in the accumulator.
+        let filters = PANELS_A_TASK * PANEL;
+        weight.par_chunks_mut(filters * filter).enumerate().for_each(|(task, weight)| {
+            let mut kernels = [[0.0; PANEL]; 9];
             for c in 0..shape.in_channels {
-                let mut kernels = [[0.0; PANEL]; 9];
-                let step = shape.input().channels * stored;
-                let start = c * stored + panel * PANEL;
-                let gradients = WeightGradients { from: accumulator, start, step };
-                self.run(level, (gradients, &mut kernels));
-                for (o, filter) in filters.chunks_mut(filter).enumerate() {
-                    for (tap, value) in filter[c * 9..][..9].iter_mut().enumerate() {
-                        *value = kernels[tap][o];
+                for (panel, weight) in weight.chunks_mut(PANEL * filter).enumerate() {
+                    let step = shape.input().channels * stored;
+                    let start = c * stored + task * filters + panel * PANEL;
+                    let gradients = WeightGradients { from: accumulator, start, step };
+                    self.run(level, (gradients, &mut kernels));
+                    for (o, filter) in weight.chunks_mut(filter).enumerate() {
+                        for (tap, value) in filter[c * 9..][..9].iter_mut().enumerate() {
+                            *value = kernels[tap][o];
+                        }
                     }
                 }
             }
@@ -731,6 +733,23 @@ fn group_size(tile: Tile, shape: &ConvShape) -> usize {
     let a_tile = tile.multiplications() * (shape.input().channels + shape.output().channels);
     let fitting = 64 * 1024 / a_tile;
     (fitting / 12 * 12).clamp(32, 96)
+}
+
+/// The nine numbers of 3×3 filters, and where those start that connect two channels, from and to.
+struct Filters<'a, F> {
+    weight: &'a [f32],
+    at: F,
+}
+
+impl<F: Fn(usize, usize) -> Option<usize>> Filters<'_, F> {
+    /// Zero for padding channels.
+    fn get(&self, from: usize, to: usize) -> [f32; 9] {
+        let mut filter = [0.0; 9];
+        if let Some(at) = (self.at)(from, to) {
+            filter.copy_from_slice(&self.weight[at..at + 9]);
+        }
+        filter
+    }
 }
 
 /// One direction's operands.
