@@ -228,8 +228,7 @@ impl<E: Element> Kernel for Finish<'_, E> {
                     let mut squares = [V::load(q0.as_ptr()), V::load(q1.as_ptr())];
                     for (pixel, at) in (start + channel..end).step_by(channels).enumerate() {
                         let to = out.as_mut_ptr().add(at);
-                        E::store(to, V::load(y.as_ptr().add(at)));
-                        let difference = E::load::<V>(to).sub(first);
+                        let difference = E::put(to, V::load(y.as_ptr().add(at))).sub(first);
                         sums[pixel % 2] = sums[pixel % 2].add(difference);
                         squares[pixel % 2] = difference.mul_add(difference, squares[pixel % 2]);
                     }
@@ -239,6 +238,7 @@ impl<E: Element> Kernel for Finish<'_, E> {
                 }
             }
         }
+        V::fence();
         let mut moments =
             Moments { count, mean: vec![0.0; channels], deviation: vec![0.0; channels] };
         for channel in 0..channels {
@@ -516,6 +516,7 @@ impl<E: Element> Kernel for Join<'_, E> {
                 unsafe { self.block::<V>(start..end, channel) };
             }
         }
+        V::fence();
     }
 }
 
@@ -547,7 +548,7 @@ impl<E: Element> Join<'_, E> {
                         y.add(x.sub(mean).mul_add(scale, shift))
                     }
                 };
-                E::store(self.out.as_mut_ptr().add(at), sum.max(V::splat(0.0)));
+                E::put(self.out.as_mut_ptr().add(at), sum.max(V::splat(0.0)));
                 at += self.norm.mean.len();
             }
         }
