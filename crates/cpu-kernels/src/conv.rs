@@ -291,24 +291,23 @@ impl Conv {
             return m.backward(input, gradient, weight, wanted, weight_gradient, workspace);
         }
         let packed = wanted.is_some().then(|| self.pack_backward(weight, workspace));
-        let mut accumulator = workspace.zeroed(match &self.method {
-            Method::Direct(m) => m.accumulator_len(),
-            Method::Winograd(m) => m.accumulator_len(),
-        });
-        let together = self.images * (2 * rayon::current_num_threads()).max(4);
-        let mut sums = vec![];
-        for first in (0..batch).step_by(together) {
-            let images = first..batch.min(first + together);
-            let task = Backward { conv: self, input, gradient, packed: packed.as_ref(), workspace };
-            let (operands, part) = task.slabs(images, wanted.as_mut());
-            sums.extend(part);
-            self.accumulate(&operands, &mut accumulator);
-        }
+        let task = Backward { conv: self, input, gradient, packed: packed.as_ref(), workspace };
+        let (accumulator, sums) = match self.accumulator_len() <= OWN_ACCUMULATOR {
+            true => task.apart(batch, wanted.as_mut()),
+            false => task.together(batch, wanted.as_mut()),
+        };
         match &self.method {
             Method::Direct(m) => m.finish_weights(&accumulator, weight_gradient),
             Method::Winograd(m) => m.finish_weights(self.level, &accumulator, weight_gradient),
         }
         wanted.map(|_| GradientSums::combine(sums))
+    }
+
+    fn accumulator_len(&self) -> usize {
+        match &self.method {
+            Method::Direct(m) => m.accumulator_len(),
+            Method::Winograd(m) => m.accumulator_len(),
+        }
     }
 
     fn pack_backward(&self, weight: &[f32], workspace: &Workspace) -> Vec<Buffer<f32>> {
@@ -318,17 +317,37 @@ impl Conv {
         }
     }
 
-    fn accumulate(&self, operands: &Operands, accumulator: &mut [f32]) {
+    fn accumulate(&self, operands: &Operands, accumulator: &mut [f32], onto: bool) {
         match (&self.method, operands) {
             (Method::Direct(m), Operands::Slabs(slabs)) => {
-                m.accumulate(self.level, slabs, accumulator);
+                m.accumulate(self.level, slabs, accumulator, onto);
             }
             (Method::Winograd(m), Operands::Transformed(slabs)) => {
-                m.accumulate(self.level, slabs, accumulator);
+                m.accumulate(self.level, slabs, accumulator, onto);
             }
             _ => unreachable!("operands are made by the same method"),
         }
     }
+}
+
+/// Numbers of a weights' gradient so small that every task sums one of its own, from operands that
+/// are still in its second-level cache.
+const OWN_ACCUMULATOR: usize = 80 * 1024;
+/// Slabs that pay for a task's own accumulator.
+const SLABS_A_TASK: usize = 4;
+/// Accumulators at most, however large the batch.
+const ACCUMULATORS: usize = 64;
+
+/// The sum of equally long parts, in their order.
+fn add_up(mut parts: Vec<Buffer<f32>>) -> Buffer<f32> {
+    const TASK: usize = 4096;
+    let mut sum = parts.remove(0);
+    sum.par_chunks_mut(TASK).enumerate().for_each(|(task, sum)| {
+        for part in &parts {
+            sum.iter_mut().zip(&part[task * TASK..]).for_each(|(sum, part)| *sum += part);
+        }
+    });
+    sum
 }
 
 /// What the weights' gradient is summed from.
@@ -352,6 +371,86 @@ struct Backward<'a, E> {
 }
 
 impl<E: Element> Backward<'_, E> {
+    /// The weights' gradient and the sums of each slab, every task by itself.
+    fn apart(
+        &self,
+        batch: usize,
+        wanted: Option<&mut InputGradient<'_, E>>,
+    ) -> (Buffer<f32>, Vec<GradientSums>) {
+        let slabs = batch.div_ceil(self.conv.images);
+        let step = self.conv.images * slabs.div_ceil(ACCUMULATORS).max(SLABS_A_TASK);
+        let span = |at: usize| at * step..batch.min((at + 1) * step);
+        let results: Vec<(Buffer<f32>, Vec<GradientSums>)> = match wanted {
+            None => {
+                let tasks = (0..batch.div_ceil(step).max(1)).into_par_iter();
+                tasks.map(|at| self.accumulated(span(at), None)).collect()
+            }
+            Some(InputGradient { arrival, to }) => {
+                let tasks = to.par_chunks_mut(step * self.conv.shape.input_len()).enumerate();
+                let arrival = *arrival;
+                tasks.map(|(at, to)| self.accumulated(span(at), Some((arrival, to)))).collect()
+            }
+        };
+        let (parts, sums): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+        (add_up(parts), sums.into_iter().flatten().collect())
+    }
+
+    /// One task's share of [`Backward::apart`].
+    fn accumulated(
+        &self,
+        images: std::ops::Range<usize>,
+        mut wanted: Option<(Arrival<'_, E>, &mut [E])>,
+    ) -> (Buffer<f32>, Vec<GradientSums>) {
+        let Backward { conv, workspace, .. } = self;
+        let mut accumulator = workspace.take(conv.accumulator_len());
+        if images.is_empty() {
+            accumulator.fill(0.0);
+        }
+        let mut sums = vec![];
+        let len = conv.shape.input_len();
+        for first in images.clone().step_by(conv.images) {
+            let count = conv.images.min(images.end - first);
+            let wanted = wanted.as_mut().map(|(arrival, to)| {
+                (*arrival, &mut to[(first - images.start) * len..][..count * len])
+            });
+            let (x, dy, part) = self.filled((first, count), wanted);
+            sums.extend(part);
+            let onto = first > images.start;
+            match &conv.method {
+                Method::Direct(m) => {
+                    m.accumulate_slab(conv.level, &(count, x, dy), &mut accumulator, onto);
+                }
+                Method::Winograd(m) => {
+                    let slab = (count, &x[..], &dy[..]);
+                    m.accumulate_slab(conv.level, slab, &mut accumulator, onto, workspace);
+                }
+            }
+        }
+        (accumulator, sums)
+    }
+
+    /// The same where the weights' gradient is large: round by round, first the slabs, then the
+    /// parts of the gradient.
+    fn together(
+        &self,
+        batch: usize,
+        mut wanted: Option<&mut InputGradient<'_, E>>,
+    ) -> (Buffer<f32>, Vec<GradientSums>) {
+        let mut accumulator = self.workspace.take(self.conv.accumulator_len());
+        if batch == 0 {
+            accumulator.fill(0.0);
+        }
+        let round = self.conv.images * (2 * rayon::current_num_threads()).max(4);
+        let mut sums = vec![];
+        for first in (0..batch).step_by(round) {
+            let images = first..batch.min(first + round);
+            let (operands, part) = self.slabs(images, wanted.as_deref_mut());
+            sums.extend(part);
+            self.conv.accumulate(&operands, &mut accumulator, first > 0);
+        }
+        (accumulator, sums)
+    }
+
     /// The slabs of `images`: their gradients of the input, and what the weights' gradient needs.
     fn slabs(
         &self,
@@ -386,12 +485,7 @@ impl<E: Element> Backward<'_, E> {
         wanted: Option<(Arrival<'_, E>, &mut [E])>,
     ) -> (Operand, Option<GradientSums>) {
         let Backward { conv, workspace, .. } = self;
-        let [x_frame, dy_frame] = conv.frames();
-        let mut dy = workspace.take(images * dy_frame.len());
-        fill_gradient(conv.level, dy_frame, first, self.gradient, &mut dy);
-        let sums = wanted.map(|(arrival, to)| self.input_gradient(first, &dy, arrival, to));
-        let mut x = workspace.take(images * x_frame.len());
-        fill(conv.level, x_frame, first, self.input, &mut x);
+        let (x, dy, sums) = self.filled((first, images), wanted);
         let operand = match &conv.method {
             Method::Direct(_) => Operand::Slab((images, x, dy)),
             Method::Winograd(m) => {
@@ -399,6 +493,22 @@ impl<E: Element> Backward<'_, E> {
             }
         };
         (operand, sums)
+    }
+
+    /// The framed operands of a slab, and its gradient of the input.
+    fn filled(
+        &self,
+        (first, images): (usize, usize),
+        wanted: Option<(Arrival<'_, E>, &mut [E])>,
+    ) -> (Buffer<f32>, Buffer<f32>, Option<GradientSums>) {
+        let Backward { conv, workspace, .. } = self;
+        let [x_frame, dy_frame] = conv.frames();
+        let mut dy = workspace.take(images * dy_frame.len());
+        fill_gradient(conv.level, dy_frame, first, self.gradient, &mut dy);
+        let sums = wanted.map(|(arrival, to)| self.input_gradient(first, &dy, arrival, to));
+        let mut x = workspace.take(images * x_frame.len());
+        fill(conv.level, x_frame, first, self.input, &mut x);
+        (x, dy, sums)
     }
 
     fn input_gradient(

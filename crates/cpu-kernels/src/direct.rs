@@ -13,6 +13,9 @@ const DEPTH_BLOCK: usize = 384;
 /// Pixels over which a weight gradient's tile is summed before the next.
 const PIXEL_BLOCK: usize = 192;
 
+/// Images and their framed inputs and gradients of outputs.
+pub(crate) type Slab = (usize, Buffer<f32>, Buffer<f32>);
+
 /// The tables of one convolution, for slabs of up to a given number of images.
 #[derive(Debug)]
 pub(crate) struct Direct {
@@ -108,29 +111,38 @@ impl Direct {
 
     /// Adds slabs' share to the gradient of the weights. Tasks own their part of the accumulator and
     /// take the slabs in order, so the sums do not depend on who does them.
-    pub fn accumulate(
-        &self,
-        level: Level,
-        slabs: &[(usize, Buffer<f32>, Buffer<f32>)],
-        accumulator: &mut [f32],
-    ) {
-        let (input, output) = (self.shape.input(), self.shape.output());
-        let line = self.shape.kernel * input.channels;
-        let rows_a_task = rows_a_task(line);
-        let tasks = accumulator.par_chunks_mut(rows_a_task * output.channels);
-        // A task's rows are within one line of the kernel: rows_a_task divides its length.
-        tasks.enumerate().for_each(|(task, c)| {
-            let (kernel_row, row) = (task * rows_a_task / line, task * rows_a_task % line);
-            for (images, x, dy) in slabs {
-                let stretches = self.stretches(*images);
-                for block in pixel_blocks(&stretches) {
-                    let a_offset = self.x.of_frame(0, kernel_row, 0) + row;
-                    let (rows, columns) = (c.len() / output.channels, output.channels);
-                    Outer { stretches: block, a: x, a_offset, rows, d: dy, columns, c: &mut *c }
-                        .run(level);
-                }
+    /// `onto` says whether the accumulator holds a sum already.
+    pub fn accumulate(&self, level: Level, slabs: &[Slab], accumulator: &mut [f32], onto: bool) {
+        let tasks = accumulator.par_chunks_mut(self.part_len()).enumerate();
+        tasks.for_each(|(part, c)| {
+            for (at, slab) in slabs.iter().enumerate() {
+                self.add(level, slab, part, c, onto || at > 0);
             }
         });
+    }
+
+    /// The same for one slab, by the calling thread alone.
+    pub fn accumulate_slab(&self, level: Level, slab: &Slab, accumulator: &mut [f32], onto: bool) {
+        let parts = accumulator.chunks_mut(self.part_len()).enumerate();
+        parts.for_each(|(part, c)| self.add(level, slab, part, c, onto));
+    }
+
+    /// Numbers of a part of the accumulator that is summed at a time.
+    fn part_len(&self) -> usize {
+        rows_a_part(self.shape.kernel * self.shape.input().channels) * self.shape.output().channels
+    }
+
+    /// Adds a slab's share to one part of the accumulator, `c`.
+    fn add(&self, level: Level, (images, x, dy): &Slab, part: usize, c: &mut [f32], onto: bool) {
+        let (columns, line) =
+            (self.shape.output().channels, self.shape.kernel * self.shape.input().channels);
+        // A part's rows are within one line of the kernel: rows_a_part divides its length.
+        let (rows, first) = (c.len() / columns, part * rows_a_part(line));
+        let a_offset = self.x.of_frame(0, first / line, 0) + first % line;
+        for (at, block) in pixel_blocks(&self.stretches(*images)).enumerate() {
+            let (stretches, c, accumulate) = (block, &mut *c, onto || at > 0);
+            Outer { stretches, a: x, a_offset, rows, d: dy, columns, c, accumulate }.run(level);
+        }
     }
 
     /// Output pixels line by line: where the patch's corner lies in x, and the pixel in dy.
@@ -163,7 +175,7 @@ impl Direct {
 }
 
 /// About an eighth of a line, whole register tiles where the line has them.
-fn rows_a_task(line: usize) -> usize {
+fn rows_a_part(line: usize) -> usize {
     let divisors = (1..=line).filter(|d| line.is_multiple_of(*d));
     divisors.filter(|d| *d <= 48.min(line)).max().unwrap_or(line)
 }

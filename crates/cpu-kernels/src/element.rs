@@ -34,6 +34,19 @@ pub(crate) trait Access: Sized {
     /// # Safety
     /// They must be writable.
     unsafe fn store<V: Vector>(to: *mut Self, vector: V);
+    /// Writes `V::LANES` numbers that nobody reads soon, and returns what they are now.
+    /// [`Vector::fence`] must follow the last of them.
+    ///
+    /// # Safety
+    /// They must be writable.
+    #[inline(always)]
+    unsafe fn put<V: Vector>(to: *mut Self, vector: V) -> V {
+        // SAFETY: the caller's promise is the same.
+        unsafe {
+            Self::store(to, vector);
+            Self::load(to)
+        }
+    }
 }
 
 impl Element for f32 {
@@ -57,6 +70,12 @@ impl Access for f32 {
     unsafe fn store<V: Vector>(to: *mut Self, vector: V) {
         // SAFETY: the caller's promise is the same.
         unsafe { vector.store(to) }
+    }
+    #[inline(always)]
+    unsafe fn put<V: Vector>(to: *mut Self, vector: V) -> V {
+        // SAFETY: the caller's promise is the same.
+        unsafe { vector.stream(to) };
+        vector
     }
 }
 

@@ -266,7 +266,8 @@ pub(crate) struct Stretch {
     pub count: usize,
 }
 
-/// C[i][column] += Σ over pixels of A[pixel][i] D[pixel][column], for `rows` values of i.
+/// C[i][column] = Σ over pixels of A[pixel][i] D[pixel][column] for `rows` values of i, or += with
+/// `accumulate`.
 pub(crate) struct Outer<'a> {
     pub stretches: &'a [Stretch],
     /// A and where in each pixel the first of the `rows` numbers lies.
@@ -278,6 +279,7 @@ pub(crate) struct Outer<'a> {
     pub columns: usize,
     /// `[rows, columns]`
     pub c: &'a mut [f32],
+    pub accumulate: bool,
 }
 
 impl Outer<'_> {
@@ -375,9 +377,11 @@ unsafe fn outer_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(
     unsafe {
         let c = product.c.as_mut_ptr().add(row * product.columns + column);
         let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
-        for i in 0..ROWS {
-            for j in 0..VECTORS {
-                sums[i][j] = V::load(c.add(i * product.columns + j * V::LANES));
+        if product.accumulate {
+            for i in 0..ROWS {
+                for j in 0..VECTORS {
+                    sums[i][j] = V::load(c.add(i * product.columns + j * V::LANES));
+                }
             }
         }
         for s in product.stretches {

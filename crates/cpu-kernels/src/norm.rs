@@ -209,41 +209,55 @@ impl<E: Element> Kernel for Finish<'_, E> {
 
     #[inline(always)]
     fn run<V: Vector>(self) -> Moments {
-        let count = self.y.len() / self.channels;
-        let mut moments =
-            Moments { count, mean: vec![0.0; self.channels], deviation: vec![0.0; self.channels] };
-        let mut channel = 0;
-        while channel < self.channels {
-            let mut lanes = [[0.0f32; 16]; 3];
-            // SAFETY: `at` runs over whole vectors of whole pixels in both slices; 16 lanes are
-            // the widest vector.
-            unsafe {
-                // Deviations from the first pixel, so that a large mean costs no digits; two
-                // chains of sums, so that additions overlap and errors stay small.
-                let first: V = V::load(self.y.as_ptr().add(channel));
-                let zero = V::splat(0.0);
-                let (mut sums, mut squares) = ([zero; 2], [zero; 2]);
-                for pixel in 0..count {
-                    let at = pixel * self.channels + channel;
-                    let to = self.out.as_mut_ptr().add(at);
-                    E::store(to, V::load(self.y.as_ptr().add(at)));
-                    let difference = E::load::<V>(to).sub(first);
-                    sums[pixel % 2] = sums[pixel % 2].add(difference);
-                    squares[pixel % 2] = difference.mul_add(difference, squares[pixel % 2]);
+        let Finish { channels, y, out } = self;
+        let count = y.len() / channels;
+        let mut totals = vec![[[0.0; 16]; 4]; channels / V::LANES];
+        let block = block(channels);
+        for start in (0..y.len()).step_by(block) {
+            let end = y.len().min(start + block);
+            for (at, totals) in totals.iter_mut().enumerate() {
+                let channel = at * V::LANES;
+                // SAFETY: the block is of whole pixels within both slices, which are equally long;
+                // 16 lanes are the widest vector.
+                unsafe {
+                    // Deviations from the first pixel, so that a large mean costs no digits; two
+                    // chains of sums, so that additions overlap and errors stay small.
+                    let first: V = V::load(y.as_ptr().add(channel));
+                    let [s0, s1, q0, q1] = totals;
+                    let mut sums = [V::load(s0.as_ptr()), V::load(s1.as_ptr())];
+                    let mut squares = [V::load(q0.as_ptr()), V::load(q1.as_ptr())];
+                    for (pixel, at) in (start + channel..end).step_by(channels).enumerate() {
+                        let to = out.as_mut_ptr().add(at);
+                        let difference = E::put(to, V::load(y.as_ptr().add(at))).sub(first);
+                        sums[pixel % 2] = sums[pixel % 2].add(difference);
+                        squares[pixel % 2] = difference.mul_add(difference, squares[pixel % 2]);
+                    }
+                    for (total, sum) in totals.iter_mut().zip(sums.into_iter().chain(squares)) {
+                        sum.store(total.as_mut_ptr());
+                    }
                 }
-                first.store(lanes[0].as_mut_ptr());
-                sums[0].add(sums[1]).store(lanes[1].as_mut_ptr());
-                squares[0].add(squares[1]).store(lanes[2].as_mut_ptr());
             }
-            for lane in 0..V::LANES {
-                let [first, sum, square] = lanes.map(|l| f64::from(l[lane]));
-                moments.mean[channel + lane] = first + sum / count as f64;
-                moments.deviation[channel + lane] = (square - sum * sum / count as f64).max(0.0);
-            }
-            channel += V::LANES;
+        }
+        V::fence();
+        let mut moments =
+            Moments { count, mean: vec![0.0; channels], deviation: vec![0.0; channels] };
+        for channel in 0..channels {
+            let lane = channel % V::LANES;
+            let [s0, s1, q0, q1] = totals[channel / V::LANES].map(|lanes| lanes[lane]);
+            let (first, sum) = (f64::from(y[channel]), f64::from(s0 + s1));
+            moments.mean[channel] = first + sum / count as f64;
+            let deviation = f64::from(q0 + q1) - sum * sum / count as f64;
+            moments.deviation[channel] = deviation.max(0.0);
         }
         moments
     }
+}
+
+/// Numbers of whole pixels, a few kilobytes: passes over activations go through them vector by
+/// vector of channels, with what belongs to those channels in registers, while the block stays in the
+/// first-level cache.
+pub(crate) fn block(channels: usize) -> usize {
+    (2048 / channels).max(8) * channels
 }
 
 /// What a gradient passes on its way to the normalisations before it.
@@ -353,69 +367,90 @@ impl<E: Element> Kernel for Arrive<'_, E> {
     type Output = GradientSums;
 
     #[inline(always)]
-    fn run<V: Vector>(self) -> GradientSums {
-        let Arrive { channels, g, arrival, out } = self;
-        let [first, second] = arrival.norms;
-        let empty = || vec![0.0; channels];
-        let mut sums = GradientSums { sum: empty(), dots: [empty(), empty()] };
-        let mut channel = 0;
-        while channel < channels {
-            let mut lanes = [[0.0f32; 16]; 3];
-            // SAFETY: `arrive` has checked that all slices are as long as `g`, which `at` runs
-            // through by whole vectors of whole pixels.
-            unsafe {
-                let zero = V::splat(0.0);
-                let mut totals = [zero; 3];
-                let gate_norm: [V; 3] = match arrival.gate {
-                    Gate::Open | Gate::Output(_) => [zero; 3],
-                    Gate::Input(_, norm) => norm.load(channel),
-                };
-                let mut means = [zero; 2];
-                for (mean, norm) in means.iter_mut().zip(arrival.norms) {
-                    if let Some((_, norm)) = norm {
-                        *mean = V::load(norm.mean.as_ptr().add(channel));
-                    }
-                }
-                let mut at = channel;
-                while at < g.len() {
-                    let mut value: V = V::load(g.as_ptr().add(at));
-                    if let Some(residual) = arrival.residual {
-                        value = value.add(E::load(residual.as_ptr().add(at)));
-                    }
-                    let gate = match arrival.gate {
-                        Gate::Open => V::splat(1.0),
-                        Gate::Output(x) => E::load::<V>(x.as_ptr().add(at)),
-                        Gate::Input(y, _) => {
-                            let [mean, scale, shift] = gate_norm;
-                            E::load::<V>(y.as_ptr().add(at)).sub(mean).mul_add(scale, shift)
-                        }
-                    };
-                    let to = out.as_mut_ptr().add(at);
-                    E::store(to, value.where_positive(gate));
-                    let value: V = E::load(to);
-                    totals[0] = totals[0].add(value);
-                    if let Some((y, _)) = first {
-                        let y: V = E::load(y.as_ptr().add(at));
-                        totals[1] = y.sub(means[0]).mul_add(value, totals[1]);
-                    }
-                    if let Some((y, _)) = second {
-                        let y: V = E::load(y.as_ptr().add(at));
-                        totals[2] = y.sub(means[1]).mul_add(value, totals[2]);
-                    }
-                    at += channels;
-                }
-                for (lanes, total) in lanes.iter_mut().zip(totals) {
-                    total.store(lanes.as_mut_ptr());
-                }
+    fn run<V: Vector>(mut self) -> GradientSums {
+        let (channels, len) = (self.channels, self.g.len());
+        let mut totals = vec![[[0.0; 16]; 3]; channels / V::LANES];
+        let block = block(channels);
+        for start in (0..len).step_by(block) {
+            let end = len.min(start + block);
+            for (at, totals) in totals.iter_mut().enumerate() {
+                // SAFETY: `arrive` has checked that all slices are as long as `g`; the block is of
+                // whole pixels within it.
+                unsafe { self.block::<V>(start..end, at * V::LANES, totals) };
             }
-            for lane in 0..V::LANES {
-                sums.sum[channel + lane] = f64::from(lanes[0][lane]);
-                sums.dots[0][channel + lane] = f64::from(lanes[1][lane]);
-                sums.dots[1][channel + lane] = f64::from(lanes[2][lane]);
-            }
-            channel += V::LANES;
         }
-        sums
+        let total = |which: usize| {
+            let of_channel = |c: usize| f64::from(totals[c / V::LANES][which][c % V::LANES]);
+            (0..channels).map(of_channel).collect()
+        };
+        GradientSums { sum: total(0), dots: [total(1), total(2)] }
+    }
+}
+
+impl<E: Element> Arrive<'_, E> {
+    /// One vector of channels of the pixels in `span`.
+    ///
+    /// # Safety
+    /// All slices must be as long as `g`, `span` of whole pixels within them, and `V::LANES` channels
+    /// from `channel` on exist.
+    #[inline(always)]
+    unsafe fn block<V: Vector>(
+        &mut self,
+        span: std::ops::Range<usize>,
+        channel: usize,
+        lanes: &mut [[f32; 16]; 3],
+    ) {
+        let arrival = self.arrival;
+        let [first, second] = arrival.norms;
+        // SAFETY: the caller's promise; 16 lanes are the widest vector.
+        unsafe {
+            let zero = V::splat(0.0);
+            let mut totals = [zero; 3];
+            for (total, lanes) in totals.iter_mut().zip(&*lanes) {
+                *total = V::load(lanes.as_ptr());
+            }
+            let gate_norm: [V; 3] = match arrival.gate {
+                Gate::Open | Gate::Output(_) => [zero; 3],
+                Gate::Input(_, norm) => norm.load(channel),
+            };
+            let mut means = [zero; 2];
+            for (mean, norm) in means.iter_mut().zip(arrival.norms) {
+                if let Some((_, norm)) = norm {
+                    *mean = V::load(norm.mean.as_ptr().add(channel));
+                }
+            }
+            let mut at = span.start + channel;
+            while at < span.end {
+                let mut value: V = V::load(self.g.as_ptr().add(at));
+                if let Some(residual) = arrival.residual {
+                    value = value.add(E::load(residual.as_ptr().add(at)));
+                }
+                let gate = match arrival.gate {
+                    Gate::Open => V::splat(1.0),
+                    Gate::Output(x) => E::load::<V>(x.as_ptr().add(at)),
+                    Gate::Input(y, _) => {
+                        let [mean, scale, shift] = gate_norm;
+                        E::load::<V>(y.as_ptr().add(at)).sub(mean).mul_add(scale, shift)
+                    }
+                };
+                let to = self.out.as_mut_ptr().add(at);
+                E::store(to, value.where_positive(gate));
+                let value: V = E::load(to);
+                totals[0] = totals[0].add(value);
+                if let Some((y, _)) = first {
+                    let y: V = E::load(y.as_ptr().add(at));
+                    totals[1] = y.sub(means[0]).mul_add(value, totals[1]);
+                }
+                if let Some((y, _)) = second {
+                    let y: V = E::load(y.as_ptr().add(at));
+                    totals[2] = y.sub(means[1]).mul_add(value, totals[2]);
+                }
+                at += self.channels;
+            }
+            for (lanes, total) in lanes.iter_mut().zip(totals) {
+                total.store(lanes.as_mut_ptr());
+            }
+        }
     }
 }
 
@@ -478,35 +513,51 @@ impl<E: Element> Kernel for Join<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: Vector>(self) {
-        let channels = self.norm.mean.len();
-        let mut channel = 0;
-        while channel < channels {
-            // SAFETY: `join` has checked that all slices are equally long and of these channels.
-            unsafe {
-                let [mean, scale, shift] = self.norm.load::<V>(channel);
-                let other = match self.shortcut {
-                    Shortcut::Projection(_, norm) => norm.load::<V>(channel),
-                    _ => [V::splat(0.0); 3],
-                };
-                let mut at = channel;
-                while at < self.y.len() {
-                    let y: V = E::load(self.y.as_ptr().add(at));
-                    let y = y.sub(mean).mul_add(scale, shift);
-                    let sum = match self.shortcut {
-                        Shortcut::None => y,
-                        Shortcut::Identity(x) => y.add(E::load(x.as_ptr().add(at))),
-                        Shortcut::Projection(x, _) => {
-                            let [mean, scale, shift] = other;
-                            let x: V = E::load(x.as_ptr().add(at));
-                            y.add(x.sub(mean).mul_add(scale, shift))
-                        }
-                    };
-                    E::store(self.out.as_mut_ptr().add(at), sum.max(V::splat(0.0)));
-                    at += channels;
-                }
+    fn run<V: Vector>(mut self) {
+        let (channels, len) = (self.norm.mean.len(), self.y.len());
+        let block = block(channels);
+        for start in (0..len).step_by(block) {
+            let end = len.min(start + block);
+            for channel in (0..channels).step_by(V::LANES) {
+                // SAFETY: `join` has checked that all slices are equally long and of these channels.
+                unsafe { self.block::<V>(start..end, channel) };
             }
-            channel += V::LANES;
+        }
+        V::fence();
+    }
+}
+
+impl<E: Element> Join<'_, E> {
+    /// One vector of channels of the pixels in `span`.
+    ///
+    /// # Safety
+    /// All slices must be as long as `y`, `span` of whole pixels within them, and `V::LANES` channels
+    /// from `channel` on exist.
+    #[inline(always)]
+    unsafe fn block<V: Vector>(&mut self, span: std::ops::Range<usize>, channel: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [mean, scale, shift] = self.norm.load::<V>(channel);
+            let other = match self.shortcut {
+                Shortcut::Projection(_, norm) => norm.load::<V>(channel),
+                _ => [V::splat(0.0); 3],
+            };
+            let mut at = span.start + channel;
+            while at < span.end {
+                let y: V = E::load(self.y.as_ptr().add(at));
+                let y = y.sub(mean).mul_add(scale, shift);
+                let sum = match self.shortcut {
+                    Shortcut::None => y,
+                    Shortcut::Identity(x) => y.add(E::load(x.as_ptr().add(at))),
+                    Shortcut::Projection(x, _) => {
+                        let [mean, scale, shift] = other;
+                        let x: V = E::load(x.as_ptr().add(at));
+                        y.add(x.sub(mean).mul_add(scale, shift))
+                    }
+                };
+                E::put(self.out.as_mut_ptr().add(at), sum.max(V::splat(0.0)));
+                at += self.norm.mean.len();
+            }
         }
     }
 }

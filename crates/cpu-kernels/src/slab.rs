@@ -4,7 +4,7 @@
 
 use crate::element::Element;
 use crate::level::{Kernel, Level};
-use crate::norm::{GradientOf, Normalisation};
+use crate::norm::{GradientOf, Normalisation, block};
 use crate::simd::Vector;
 
 /// One image's feature map, `[height, width, channels]`, with the channels as stored.
@@ -266,17 +266,19 @@ impl<S: Source> Kernel for Fill<'_, S> {
 /// The source must have `to.len()` numbers from `from` on, and `to` whole pixels.
 #[inline(always)]
 unsafe fn fill_row<V: Vector, S: Source>(source: &S, from: usize, channels: usize, to: &mut [f32]) {
-    let mut channel = 0;
-    while channel < channels {
-        // SAFETY: `channel` and `at` run over whole vectors of whole pixels.
-        unsafe {
-            let per_channel = source.per_channel::<V>(channel);
-            let mut at = channel;
-            while at < to.len() {
-                source.read::<V>(from + at, per_channel).store(to.as_mut_ptr().add(at));
-                at += channels;
+    let block = block(channels);
+    for start in (0..to.len()).step_by(block) {
+        let end = to.len().min(start + block);
+        for channel in (0..channels).step_by(V::LANES) {
+            // SAFETY: `channel` and `at` run over whole vectors of whole pixels.
+            unsafe {
+                let per_channel = source.per_channel::<V>(channel);
+                let mut at = start + channel;
+                while at < end {
+                    source.read::<V>(from + at, per_channel).store(to.as_mut_ptr().add(at));
+                    at += channels;
+                }
             }
         }
-        channel += V::LANES;
     }
 }

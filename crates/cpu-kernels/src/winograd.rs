@@ -100,6 +100,11 @@ impl Tile {
     }
 }
 
+/// Panels whose transformed gradients one task turns back.
+const PANELS_A_TASK: usize = 4;
+/// Input channels of a weights' gradient that are summed at a time, where they are many.
+const ROWS_A_PART: usize = 64;
+
 /// The widest tile's inputs; smaller ones leave the rest of their arrays unused.
 const SIDE: usize = 9;
 
@@ -382,6 +387,18 @@ pub(crate) struct Transformed {
     dy: Buffer<f32>,
 }
 
+impl Transformed {
+    /// From one tile's channels to the next's; no power of two, like products' distances.
+    fn tile_step(frame: Frame) -> usize {
+        frame.map.channels + PANEL
+    }
+
+    /// From one product's tiles to the next's.
+    fn step(tiles: usize, frame: Frame) -> usize {
+        tiles * Self::tile_step(frame) + PANEL
+    }
+}
+
 impl Winograd {
     pub fn new(shape: ConvShape, tile: Tile, images: usize) -> Self {
         let (input, output) = (shape.input(), shape.output());
@@ -416,8 +433,8 @@ impl Winograd {
     /// Weights `[out, in, 3, 3]`, transformed, as panels of B for each product.
     pub fn pack_forward(&self, level: Level, weight: &[f32], workspace: &Workspace) -> Buffer<f32> {
         let (from, to) = (self.shape.input().channels, self.shape.output().channels);
-        let at = |c: usize, o: usize, tap: usize| self.shape.weight_index(o, c, (tap / 3, tap % 3));
-        self.pack(level, from, to, weight, at, workspace)
+        let filters = Filters { weight, at: |c, o| self.shape.weight_index(o, c, (0, 0)) };
+        self.pack(level, [from, to], filters, std::convert::identity, workspace)
     }
 
     /// The same for the gradient of the input: turned by 180°, channels exchanged.
@@ -428,31 +445,28 @@ impl Winograd {
         workspace: &Workspace,
     ) -> Buffer<f32> {
         let (from, to) = (self.shape.output().channels, self.shape.input().channels);
-        let at = |o: usize, c: usize, tap: usize| {
-            let tap = 8 - tap;
-            self.shape.weight_index(o, c, (tap / 3, tap % 3))
-        };
-        self.pack(level, from, to, weight, at, workspace)
+        let filters = Filters { weight, at: |o, c| self.shape.weight_index(o, c, (0, 0)) };
+        self.pack(level, [from, to], filters, |tap| 8 - tap, workspace)
     }
 
     /// `[panels, weights, from, PANEL]`
     fn pack(
         &self,
         level: Level,
-        from: usize,
-        to: usize,
-        weight: &[f32],
-        at: impl Fn(usize, usize, usize) -> Option<usize> + Sync,
+        [from, to]: [usize; 2],
+        filters: Filters<'_, impl Fn(usize, usize) -> Option<usize> + Sync>,
+        place: impl Fn(usize) -> usize + Sync,
         workspace: &Workspace,
     ) -> Buffer<f32> {
         let mut packed = workspace.take(self.weights() * from * to);
         let panel_len = self.weights() * from * PANEL;
         packed.par_chunks_mut(panel_len).enumerate().for_each(|(panel, b)| {
+            let mut kernels = [[0.0; PANEL]; 9];
             for f in 0..from {
-                let mut kernels = [[0.0; PANEL]; 9];
-                for (tap, lanes) in kernels.iter_mut().enumerate() {
-                    for (lane, value) in lanes.iter_mut().enumerate() {
-                        *value = at(f, panel * PANEL + lane, tap).map_or(0.0, |at| weight[at]);
+                for lane in 0..PANEL {
+                    let filter = filters.get(f, panel * PANEL + lane);
+                    for (tap, value) in filter.into_iter().enumerate() {
+                        kernels[place(tap)][lane] = value;
                     }
                 }
                 let to = Strided { data: &mut *b, start: f * PANEL, step: from * PANEL };
@@ -564,29 +578,38 @@ impl Winograd {
         workspace: &Workspace,
     ) -> Transformed {
         let corners = &self.tiles[..images * self.tiles_an_image];
-        let (tiles, products) = (corners.len(), self.tile.multiplications());
-        let tile_steps = [self.x, self.dy].map(|frame| frame.map.channels + PANEL);
-        let steps = tile_steps.map(|step| tiles * step + PANEL);
-        let [mut to_x, mut to_dy] = steps.map(|step| workspace.take(products * step));
-        let scatter = Scatter {
-            slab: x,
-            frame: self.x,
+        let mut operands = self.operands(corners.len(), workspace);
+        self.transform_tiles(level, corners, (x, dy), &mut operands);
+        operands
+    }
+
+    /// Room for the operands of so many tiles.
+    fn operands(&self, tiles: usize, workspace: &Workspace) -> Transformed {
+        let [x, dy] = [self.x, self.dy].map(|frame| {
+            workspace.take(self.tile.multiplications() * Transformed::step(tiles, frame))
+        });
+        Transformed { tiles, x, dy }
+    }
+
+    fn transform_tiles(
+        &self,
+        level: Level,
+        corners: &[Corner],
+        (x, dy): (&[f32], &[f32]),
+        operands: &mut Transformed,
+    ) {
+        let Transformed { tiles, x: to_x, dy: to_dy } = operands;
+        *tiles = corners.len();
+        let scatter = |slab, frame, to| Scatter {
+            slab,
+            frame,
             corners,
-            to: &mut to_x,
-            step: steps[0],
-            tile_step: tile_steps[0],
+            to,
+            step: Transformed::step(corners.len(), frame),
+            tile_step: Transformed::tile_step(frame),
         };
-        self.run(level, Inputs(scatter));
-        let scatter = Scatter {
-            slab: dy,
-            frame: self.dy,
-            corners,
-            to: &mut to_dy,
-            step: steps[1],
-            tile_step: tile_steps[1],
-        };
-        self.run(level, Gradients(scatter));
-        Transformed { tiles, x: to_x, dy: to_dy }
+        self.run(level, Inputs(scatter(x, self.x, to_x)));
+        self.run(level, Gradients(scatter(dy, self.dy, to_dy)));
     }
 
     /// Numbers of the accumulator of the weights' gradient: `[weights, in, out]`.
@@ -596,53 +619,105 @@ impl Winograd {
 
     /// Adds slabs' share to the transformed gradient of the weights. Tasks own their part of the
     /// accumulator and take the slabs in order, so the sums do not depend on who does them.
-    pub fn accumulate(&self, level: Level, slabs: &[Transformed], accumulator: &mut [f32]) {
-        let (from, to) = (self.shape.input().channels, self.shape.output().channels);
-        let rows_a_task = from.min(48 * PANEL);
-        accumulator.par_chunks_mut(rows_a_task * to).enumerate().for_each(|(task, c)| {
-            let (weights, row) = (task * rows_a_task / from, task * rows_a_task % from);
-            let met = self.tile.forward().products().filter(|&(_, met)| met == weights);
-            let products: Vec<usize> = met.map(|(product, _)| product).collect();
-            for slab in slabs {
-                let (a_step, d_step) = (from + PANEL, to + PANEL);
-                let (a_len, d_len) = (slab.tiles * a_step + PANEL, slab.tiles * d_step + PANEL);
-                let count = slab.tiles;
-                let stretch = |&product: &usize| Stretch {
-                    a: product * a_len,
-                    d: product * d_len,
-                    a_step,
-                    d_step,
-                    count,
-                };
-                Outer {
-                    stretches: &products.iter().map(stretch).collect::<Vec<_>>(),
-                    a: &slab.x,
-                    a_offset: row,
-                    rows: c.len() / to,
-                    d: &slab.dy,
-                    columns: to,
-                    c: &mut *c,
-                }
-                .run(level);
+    /// `onto` says whether the accumulator holds a sum already.
+    pub fn accumulate(
+        &self,
+        level: Level,
+        slabs: &[Transformed],
+        accumulator: &mut [f32],
+        onto: bool,
+    ) {
+        let tasks = accumulator.par_chunks_mut(self.part_len()).enumerate();
+        tasks.for_each(|(part, c)| {
+            for (at, slab) in slabs.iter().enumerate() {
+                self.add(level, slab, part, c, onto || at > 0);
             }
         });
+    }
+
+    /// The same for one slab of (images, x, dy), by the calling thread alone: its tiles are
+    /// transformed and multiplied group by group.
+    pub fn accumulate_slab(
+        &self,
+        level: Level,
+        (images, x, dy): (usize, &[f32], &[f32]),
+        accumulator: &mut [f32],
+        onto: bool,
+        workspace: &Workspace,
+    ) {
+        let mut operands = self.operands(self.group, workspace);
+        let groups = self.tiles[..images * self.tiles_an_image].chunks(self.group);
+        for (at, corners) in groups.enumerate() {
+            self.transform_tiles(level, corners, (x, dy), &mut operands);
+            let parts = accumulator.chunks_mut(self.part_len()).enumerate();
+            parts.for_each(|(part, c)| self.add(level, &operands, part, c, onto || at > 0));
+        }
+    }
+
+    /// Numbers of a part of the accumulator that is summed at a time: input channels of one matrix
+    /// that stay in the second-level cache over all slabs.
+    fn part_len(&self) -> usize {
+        self.rows_a_part() * self.shape.output().channels
+    }
+
+    fn rows_a_part(&self) -> usize {
+        let from = self.shape.input().channels;
+        if from.is_multiple_of(ROWS_A_PART) { ROWS_A_PART } else { from }
+    }
+
+    /// Adds tiles' share to one part of the accumulator, `c`.
+    fn add(
+        &self,
+        level: Level,
+        operands: &Transformed,
+        part: usize,
+        c: &mut [f32],
+        accumulate: bool,
+    ) {
+        let Transformed { tiles, x, dy } = operands;
+        let (from, first) = (self.shape.input().channels, part * self.rows_a_part());
+        let (weights, a_offset) = (first / from, first % from);
+        let [a_len, d_len] = [self.x, self.dy].map(|frame| Transformed::step(*tiles, frame));
+        let met = self.tile.forward().products().filter(|&(_, met)| met == weights);
+        let stretches = met.map(|(product, _)| Stretch {
+            a: product * a_len,
+            d: product * d_len,
+            a_step: Transformed::tile_step(self.x),
+            d_step: Transformed::tile_step(self.dy),
+            count: *tiles,
+        });
+        let columns = self.shape.output().channels;
+        Outer {
+            stretches: &stretches.collect::<Vec<_>>(),
+            a: x,
+            a_offset,
+            rows: c.len() / columns,
+            d: dy,
+            columns,
+            c,
+            accumulate,
+        }
+        .run(level);
     }
 
     /// The accumulator as `[out, in, 3, 3]`.
     pub fn finish_weights(&self, level: Level, accumulator: &[f32], weight: &mut [f32]) {
         let (shape, stored) = (&self.shape, self.shape.output().channels);
         let filter = shape.in_channels * 9;
-        // Sixteen filters a task, as many as a panel has columns.
-        weight.par_chunks_mut(PANEL * filter).enumerate().for_each(|(panel, filters)| {
+        // A few panels a task, whose lines lie one behind the other in the accumulator.
+        let filters = PANELS_A_TASK * PANEL;
+        weight.par_chunks_mut(filters * filter).enumerate().for_each(|(task, weight)| {
+            let mut kernels = [[0.0; PANEL]; 9];
             for c in 0..shape.in_channels {
-                let mut kernels = [[0.0; PANEL]; 9];
-                let step = shape.input().channels * stored;
-                let start = c * stored + panel * PANEL;
-                let gradients = WeightGradients { from: accumulator, start, step };
-                self.run(level, (gradients, &mut kernels));
-                for (o, filter) in filters.chunks_mut(filter).enumerate() {
-                    for (tap, value) in filter[c * 9..][..9].iter_mut().enumerate() {
-                        *value = kernels[tap][o];
+                for (panel, weight) in weight.chunks_mut(PANEL * filter).enumerate() {
+                    let step = shape.input().channels * stored;
+                    let start = c * stored + task * filters + panel * PANEL;
+                    let gradients = WeightGradients { from: accumulator, start, step };
+                    self.run(level, (gradients, &mut kernels));
+                    for (o, filter) in weight.chunks_mut(filter).enumerate() {
+                        for (tap, value) in filter[c * 9..][..9].iter_mut().enumerate() {
+                            *value = kernels[tap][o];
+                        }
                     }
                 }
             }
@@ -656,6 +731,23 @@ fn group_size(tile: Tile, shape: &ConvShape) -> usize {
     let a_tile = tile.multiplications() * (shape.input().channels + shape.output().channels);
     let fitting = 64 * 1024 / a_tile;
     (fitting / 12 * 12).clamp(32, 96)
+}
+
+/// The nine numbers of 3×3 filters, and where those start that connect two channels, from and to.
+struct Filters<'a, F> {
+    weight: &'a [f32],
+    at: F,
+}
+
+impl<F: Fn(usize, usize) -> Option<usize>> Filters<'_, F> {
+    /// Zero for padding channels.
+    fn get(&self, from: usize, to: usize) -> [f32; 9] {
+        let mut filter = [0.0; 9];
+        if let Some(at) = (self.at)(from, to) {
+            filter.copy_from_slice(&self.weight[at..at + 9]);
+        }
+        filter
+    }
 }
 
 /// One direction's operands.

@@ -95,6 +95,18 @@ impl<const BF16: bool> Vector for Avx512<BF16> {
         unsafe { _mm512_storeu_ps(to, self.0) }
     }
     #[inline(always)]
+    unsafe fn stream(self, to: *mut f32) {
+        // The instruction takes whole lines only.
+        match to.addr().is_multiple_of(64) {
+            true => unsafe { _mm512_stream_ps(to, self.0) },
+            false => unsafe { self.store(to) },
+        }
+    }
+    #[inline(always)]
+    fn fence() {
+        unsafe { _mm_sfence() }
+    }
+    #[inline(always)]
     unsafe fn load_bf16(from: *const u16) -> Self {
         unsafe {
             let halves = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));

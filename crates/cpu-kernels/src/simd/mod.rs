@@ -40,6 +40,19 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// `to` must be writable for `LANES` numbers; any alignment will do.
     unsafe fn store(self, to: *mut f32);
+    /// The same for numbers that nobody reads soon: past the caches, where there is such an
+    /// instruction, which spares reading the lines first.
+    ///
+    /// # Safety
+    /// As for [`Vector::store`].
+    #[inline(always)]
+    unsafe fn stream(self, to: *mut f32) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.store(to) }
+    }
+    /// Orders what [`Vector::stream`] has written before what follows.
+    #[inline(always)]
+    fn fence() {}
     /// Reads `LANES` bfloat16, which are f32 without their low halves.
     ///
     /// # Safety
