@@ -101,7 +101,15 @@ fn forward<E: Element>(
 ) -> Outcome<E> {
     let parameters = numbers(parameters);
     assert_eq!(parameters.len(), plan.parameters(), "parameters of another network");
-    Forward { engine: shared(), plan, parameters, statistics }.run(images(x))
+    let pass = Forward { engine: shared(), plan, parameters, statistics };
+    let images = images(x);
+    on_the_pool(|| pass.run(images))
+}
+
+/// Runs a pass on one of the pool's own threads. From any other, each of its some hundred parallel
+/// sections would put that thread to sleep and wake it again.
+fn on_the_pool<T: Send>(pass: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| pass())
 }
 
 fn train(x: &CpuTensor, parameters: &CpuTensor, plan: &Plan) -> (CpuTensor, CpuTensor, AnyTape) {
@@ -169,7 +177,8 @@ impl State {
             tape,
             images: images(&self.images),
         };
-        backward.run(numbers(features))
+        let features = numbers(features);
+        on_the_pool(|| backward.run(features))
     }
 }
 
