@@ -97,38 +97,38 @@ impl Kernel for Rows<'_> {
         // SAFETY: `Rows::run` has checked that all rows, segments and panels lie within A, B and C.
         unsafe {
             match V::LANES {
-                16 => rows_of_tiles::<V, 12, 2, 1>(&mut self),
-                8 if V::TILE_ROWS == 6 => rows_of_tiles::<V, 6, 2, 2>(&mut self),
-                8 => rows_of_tiles::<V, 2, 2, 2>(&mut self),
-                _ => rows_of_tiles::<V, 6, 4, 4>(&mut self),
-            }
+                16 => {
+                    // A pointer for each row: twelve are more than the general registers hold.
+                    let rest = columns_of_tiles::<V, 6, 4>(&mut self, 0);
+                    let rest = columns_of_tiles::<V, 12, 2>(&mut self, rest);
+                    columns_of_tiles::<V, 12, 1>(&mut self, rest)
+                }
+                8 if V::TILE_ROWS == 6 => columns_of_tiles::<V, 6, 2>(&mut self, 0),
+                8 => columns_of_tiles::<V, 2, 2>(&mut self, 0),
+                _ => columns_of_tiles::<V, 6, 4>(&mut self, 0),
+            };
         }
     }
 }
 
-/// All tiles of a product: tiles of `ROWS` × `VECTORS`, and of one panel's `SINGLE` vectors for an odd
-/// last panel.
+/// All tiles of `ROWS` × `VECTORS` from panel `first` on, and where the panels begin that do not fill
+/// one.
 ///
 /// # Safety
 /// As [`Rows::run`] checks.
 #[inline(always)]
-unsafe fn rows_of_tiles<V: Vector, const ROWS: usize, const VECTORS: usize, const SINGLE: usize>(
+unsafe fn columns_of_tiles<V: Vector, const ROWS: usize, const VECTORS: usize>(
     product: &mut Rows<'_>,
-) {
+    first: usize,
+) -> usize {
+    let mut panel = first;
     let wide = VECTORS * V::LANES / PANEL;
-    let mut panel = 0;
-    while panel < product.panels {
+    while panel + wide <= product.panels {
         // SAFETY: the panels named exist; the rest is the caller's promise.
-        unsafe {
-            if wide > 1 && panel + wide <= product.panels {
-                column_of_tiles::<V, ROWS, VECTORS>(product, panel);
-                panel += wide;
-            } else {
-                column_of_tiles::<V, ROWS, SINGLE>(product, panel);
-                panel += 1;
-            }
-        }
+        unsafe { column_of_tiles::<V, ROWS, VECTORS>(product, panel) };
+        panel += wide;
     }
+    panel
 }
 
 /// The tiles under one group of panels, from the first row to the last.
@@ -305,35 +305,36 @@ impl Kernel for Outer<'_> {
         // SAFETY: `Outer::run` has checked that all stretches lie within A and D, and C's size.
         unsafe {
             match V::LANES {
-                16 => outer_tiles::<V, 12, 2, 1>(&mut self),
-                8 if V::TILE_ROWS == 6 => outer_tiles::<V, 6, 2, 2>(&mut self),
-                8 => outer_tiles::<V, 2, 2, 2>(&mut self),
-                _ => outer_tiles::<V, 6, 4, 4>(&mut self),
-            }
+                16 => {
+                    let rest = outer_columns::<V, 6, 4>(&mut self, 0);
+                    let rest = outer_columns::<V, 12, 2>(&mut self, rest);
+                    outer_columns::<V, 12, 1>(&mut self, rest)
+                }
+                8 if V::TILE_ROWS == 6 => outer_columns::<V, 6, 2>(&mut self, 0),
+                8 => outer_columns::<V, 2, 2>(&mut self, 0),
+                _ => outer_columns::<V, 6, 4>(&mut self, 0),
+            };
         }
     }
 }
 
+/// All tiles of `ROWS` × `VECTORS` from column `first` on, and where the columns begin that do not fill
+/// one.
+///
 /// # Safety
 /// As [`Outer::run`] checks.
 #[inline(always)]
-unsafe fn outer_tiles<V: Vector, const ROWS: usize, const VECTORS: usize, const SINGLE: usize>(
+unsafe fn outer_columns<V: Vector, const ROWS: usize, const VECTORS: usize>(
     product: &mut Outer<'_>,
-) {
-    let wide = VECTORS * V::LANES;
-    let mut column = 0;
-    while column < product.columns {
+    first: usize,
+) -> usize {
+    let mut column = first;
+    while column + VECTORS * V::LANES <= product.columns {
         // SAFETY: the columns named exist; the rest is the caller's promise.
-        unsafe {
-            if column + wide <= product.columns {
-                outer_column::<V, ROWS, VECTORS>(product, column);
-                column += wide;
-            } else {
-                outer_column::<V, ROWS, SINGLE>(product, column);
-                column += SINGLE * V::LANES;
-            }
-        }
+        unsafe { outer_column::<V, ROWS, VECTORS>(product, column) };
+        column += VECTORS * V::LANES;
     }
+    column
 }
 
 /// # Safety
