@@ -110,7 +110,8 @@ impl Algorithm {
             _ if shape.images => Algorithm::Direct,
             (3, 1, 0..=2) => Algorithm::Winograd2,
             (3, 1, _) => Algorithm::Winograd4,
-            (3, 2, 4..) if shape.in_channels >= 64 => Algorithm::Winograd4Strided,
+            (3, 2, 4..) if shape.in_channels >= 128 => Algorithm::Winograd4Strided,
+            (3, 2, 8..) if shape.in_channels >= 64 => Algorithm::Winograd4Strided,
             _ => Algorithm::Direct,
         }
     }
