@@ -21,6 +21,7 @@ mod paired;
 mod pool;
 mod simd;
 mod slab;
+mod widened;
 mod winograd;
 mod workspace;
 

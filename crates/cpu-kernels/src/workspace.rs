@@ -4,6 +4,8 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rayon::prelude::*;
+
 use crate::element::Element;
 
 /// Buffers start at a cache line, so that no vector straddles two.
@@ -94,6 +96,21 @@ impl<T> Drop for Buffer<T> {
         let lines = std::mem::take(&mut self.lines);
         self.pool.free.lock().unwrap_or_else(PoisonError::into_inner).push(lines);
     }
+}
+
+/// The sum of equally long parts, in their order.
+///
+/// # Panics
+/// If there are none.
+pub(crate) fn sum_of(mut parts: Vec<Buffer<f32>>) -> Buffer<f32> {
+    const TASK: usize = 4096;
+    let mut sum = parts.remove(0);
+    sum.par_chunks_mut(TASK).enumerate().for_each(|(task, sum)| {
+        for part in &parts {
+            sum.iter_mut().zip(&part[task * TASK..]).for_each(|(sum, part)| *sum += part);
+        }
+    });
+    sum
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use crate::level::{Kernel, Level};
 use crate::norm::{Arrival, GradientSums, Moments};
 use crate::simd::Vector;
 use crate::slab::{Input, Map, Normalised, OutputGradient, Plain, Through};
-use crate::workspace::{Buffer, Workspace};
+use crate::workspace::{Buffer, Workspace, sum_of};
 
 /// The tables of one convolution.
 #[derive(Debug)]
@@ -521,19 +521,4 @@ const SHARES: usize = 16;
 fn combine(sums: impl IntoIterator<Item = Option<GradientSums>>) -> Option<GradientSums> {
     let sums: Option<Vec<GradientSums>> = sums.into_iter().collect();
     sums.map(GradientSums::combine)
-}
-
-/// Part by part, in their order.
-fn sum_of(parts: Vec<Buffer<f32>>) -> Buffer<f32> {
-    const TASK: usize = 1 << 12;
-    let mut parts = parts.into_iter();
-    let mut sum = parts.next().expect("a batch has at least one slab");
-    let rest: Vec<Buffer<f32>> = parts.collect();
-    sum.par_chunks_mut(TASK).enumerate().for_each(|(task, sum)| {
-        for part in &rest {
-            let part = &part[task * TASK..];
-            sum.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
-        }
-    });
-    sum
 }
