@@ -46,7 +46,8 @@ def peer(script, *arguments):
 
 
 def cases(data_dir):
-    for width, batch in [(64, 64), (16, 256)]:
+    # The last for its memory: 256 images of four crops at once.
+    for width, batch in [(64, 64), (16, 256), (64, 1024)]:
         name = f"width {width}, batch {batch}"
         for precision, mode in [("f32", "f32"), ("bf16", "f32"), ("bf16", "bf16-compile")]:
             yield (
