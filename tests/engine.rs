@@ -112,8 +112,9 @@ fn features_statistics_and_gradients_are_those_of_the_composed_network() {
 
 /// Single kernels are held to 1e-2 in the kernels' own tests. Over a network the rounding adds up and
 /// opens and shuts ReLUs; on such shapes with random directions PyTorch's bf16 autocast moves features
-/// by 1-2 % and gradients by 31-43 %. The least of that is the bound here: where the processor
-/// multiplies bf16, weights too are rounded.
+/// by 1-2 % and gradients by 31-43 %. Where the processor multiplies bf16, weights too are rounded here:
+/// features are held to 3 % in the median of several draws, and to 5 % in each; gradients to PyTorch's
+/// least, in the median.
 #[test]
 fn bf16_stays_near_f32() {
     for shape in SHAPES {
@@ -123,7 +124,8 @@ fn bf16_stays_near_f32() {
         });
         let [features, state, gradients] = found;
         assert!(features[0] > 1e-4, "bf16 rounds nothing in {shape:?}: {features:?}");
-        assert!(features[1] < 3e-2, "features of {shape:?}: {features:?}");
+        assert!(features[0] < 3e-2, "features of {shape:?}: {features:?}");
+        assert!(features[1] < 5e-2, "features of {shape:?}: {features:?}");
         assert!(state[1] < 1e-2, "weights and statistics of {shape:?}: {state:?}");
         assert!(gradients[0] < 0.31, "gradients of {shape:?}: {gradients:?}");
     }
