@@ -22,15 +22,15 @@ pub use operation::{backbone_eval, backbone_train, runs_on};
 pub use plan::{BlockPlan, Plan, UnitPlan, UnitShape};
 pub use update::{MomentumStep, squared_norm};
 
-/// What activations and their gradients are stored as between the layers. Weights, statistics and
-/// all arithmetic are in f32.
+/// What activations and their gradients are stored as between the layers. Master weights, sums and
+/// statistics are in f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Single precision.
     #[default]
     F32,
-    /// bfloat16: half the memory, half the traffic.
+    /// bfloat16: half the memory, half the traffic; multiplied as it is where the processor can.
     Bf16,
 }
 

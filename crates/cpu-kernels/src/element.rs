@@ -10,7 +10,7 @@ mod sealed {
     impl Sealed for half::bf16 {}
 }
 
-/// The storage type of activations and their gradients. Arithmetic is always in f32.
+/// The storage type of activations and their gradients. Sums are always in f32.
 #[allow(private_bounds, reason = "sealed: the kernels know these two types only")]
 pub trait Element: sealed::Sealed + Access + Copy + Default + Send + Sync + 'static {
     /// Whether this is bfloat16.

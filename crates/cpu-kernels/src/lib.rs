@@ -1,7 +1,8 @@
 //! The CPU kernels of logo-ssl: what a residual network needs to train, forward and back.
 //!
 //! Activations are stored channels last, `[batch, height, width, channels]`, with the channels padded
-//! to [`stored_channels`], in f32 or bfloat16; arithmetic is in f32. A convolution takes a few images
+//! to [`stored_channels`], in f32 or bfloat16. Arithmetic is in f32, but that bfloat16 is multiplied as it
+//! is where the [`Level`] can, and summed in f32. A convolution takes a few images
 //! at a time from there into a *slab* near the processor, applies on the way what lies between it and
 //! its predecessor, multiplies, and stores with the statistics that follow. Every kernel is written
 //! once over a vector type and compiled for each [`Level`] of instructions, chosen at run time.
