@@ -278,10 +278,11 @@ impl Unfold {
                 to.zip(line).for_each(|(to, x)| *to = bf16::from_f32(*x));
             }
         }
+        // With the usual sizes known to the compiler a line's copy is a few moves instead of a call.
         match self.kernel {
-            3 => self.patches::<{ 3 * COLOURS }>(framed, patches),
-            7 => self.patches::<{ 7 * COLOURS }>(framed, patches),
-            _ => self.patches_of_any_size(framed, patches),
+            3 => self.patches(3 * COLOURS, framed, patches),
+            7 => self.patches(7 * COLOURS, framed, patches),
+            other => self.patches(other * COLOURS, framed, patches),
         }
     }
 
@@ -295,29 +296,18 @@ impl Unfold {
         self.frame().iter().product::<usize>() * COLOURS
     }
 
-    fn patches<const LINE: usize>(&self, framed: &[bf16], patches: &mut [bf16]) {
+    /// `taps_line` is the length of one line of the kernel's taps.
+    #[inline(always)]
+    fn patches(&self, taps_line: usize, framed: &[bf16], patches: &mut [bf16]) {
         let line = self.frame()[1] * COLOURS;
         for (pixel, patch) in patches.chunks_exact_mut(self.stored).enumerate() {
             let (row, column) = (pixel / self.output[1], pixel % self.output[1]);
             let start = row * self.stride * line + column * self.stride * COLOURS;
-            let (taps, padding) = patch.split_at_mut(self.kernel * LINE);
-            for (r, to) in taps.chunks_exact_mut(LINE).enumerate() {
-                let from = &framed[start + r * line..][..LINE];
-                to.copy_from_slice(from);
-            }
-            padding.fill(bf16::ZERO);
-        }
-    }
-
-    fn patches_of_any_size(&self, framed: &[bf16], patches: &mut [bf16]) {
-        let (line, taps_line) = (self.frame()[1] * COLOURS, self.kernel * COLOURS);
-        for (pixel, patch) in patches.chunks_exact_mut(self.stored).enumerate() {
-            let (row, column) = (pixel / self.output[1], pixel % self.output[1]);
-            let start = row * self.stride * line + column * self.stride * COLOURS;
-            patch.fill(bf16::ZERO);
-            for (r, to) in patch.chunks_mut(taps_line).take(self.kernel).enumerate() {
+            let (taps, padding) = patch.split_at_mut(self.kernel * taps_line);
+            for (r, to) in taps.chunks_exact_mut(taps_line).enumerate() {
                 to.copy_from_slice(&framed[start + r * line..][..taps_line]);
             }
+            padding.fill(bf16::ZERO);
         }
     }
 }

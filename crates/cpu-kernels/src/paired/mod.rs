@@ -97,7 +97,8 @@ impl Paired {
             .map(|(slab, y)| {
                 let images = y.len() / len;
                 let mut x = workspace.take(self.x.len());
-                self.fill(input, (slab * self.images, images), self.x, &mut x, workspace);
+                let planes = (self.x, Cell::Channels);
+                self.fill(input, (slab * self.images, images), planes, &mut x, workspace);
                 let sums = self.forward.sums();
                 let mut c = workspace.take(sums.len());
                 let groups = images.div_ceil(sums.together);
@@ -159,20 +160,8 @@ impl Paired {
         Weights { numbers, input: self.input.channels, taps: self.gradient.taps(), turned }
     }
 
-    /// The images (first, count) of the input, in the form of `planes`.
+    /// The images (first, count) of the input, in the form of the planes and their cells.
     fn fill<E: Element>(
-        &self,
-        input: Input<'_, E>,
-        images: (usize, usize),
-        planes: Planes,
-        slab: &mut [bf16],
-        workspace: &Workspace,
-    ) {
-        let cell = Cell::Channels;
-        self.fill_cells(input, images, (planes, cell), slab, workspace);
-    }
-
-    fn fill_cells<E: Element>(
         &self,
         input: Input<'_, E>,
         (first, images): (usize, usize),
@@ -487,7 +476,7 @@ impl<E: Element> Backward<'_, E> {
         let sums = part.map(|(arrival, to)| self.input_gradient(&slab, images, arrival, to));
         conv.gradient.transpose(conv.level, images, &slab, dy);
         let pairs = (conv.gradient.x(), Cell::Pairs);
-        conv.fill_cells(self.input, span, pairs, x, workspace);
+        conv.fill(self.input, span, pairs, x, workspace);
         sums
     }
 
