@@ -188,6 +188,22 @@ pub struct FrameworkConfig {
     pub logo: bool,
     /// τ of InfoNCE; SimSiam does not use it.
     pub temperature: f64,
+    /// How the terms over pairs of views are put together.
+    #[serde(default)]
+    pub terms: Terms,
+}
+
+/// How LoGo's terms over pairs of views become one loss: L_gg is two of them, one for each
+/// direction, L_lg four.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Terms {
+    /// Equation 9 as written: L_gg, itself the mean of its two directions, plus the four of L_lg.
+    #[default]
+    Sum,
+    /// All six over 6, as the authors' code: the loss keeps its size when LoGo is switched on, and
+    /// a plain framework's learning rate its meaning.
+    Mean,
 }
 
 /// The frameworks this version has.
@@ -206,12 +222,45 @@ pub enum FrameworkName {
 pub struct AffinityConfig {
     /// λ of equation 9.
     pub lambda: f64,
+    /// What f_d is.
+    #[serde(default)]
+    pub form: AffinityForm,
+    /// What f_d's own update maximises.
+    #[serde(default)]
+    pub objective: AffinityObjective,
     /// Hidden layers.
     pub depth: usize,
     /// Units of each.
     pub width: usize,
     /// Learning rate of f_d's own SGD, under the encoder's schedule, momentum and weight decay.
     pub lr: f64,
+}
+
+/// The affinity of two embeddings a and b: the higher, the more similar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AffinityForm {
+    /// softplus of an MLP over both, to one number.
+    #[default]
+    Mlp,
+    /// The cosine of b with what an MLP over both makes of them; the second form in the authors'
+    /// code.
+    CosineMlp,
+    /// The plain cosine of a and b: nothing is learned. The paper's ablation.
+    Cosine,
+}
+
+/// What f_d's update maximises over pairs of local views.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AffinityObjective {
+    /// Equation 6: the difference of the mean affinities. Unbounded for an MLP: f_d can always
+    /// raise it by growing.
+    #[default]
+    Difference,
+    /// -softplus(-f) over pairs of one image, -softplus(f) over pairs of two, with f before its own
+    /// softplus: at most 0. The authors' code.
+    Softplus,
 }
 
 /// SGD with momentum and weight decay, under linear warm-up and cosine decay to 0.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use crate::config::{Config, CropConfig, FrameworkName};
+use crate::config::{AffinityForm, AffinityObjective, Config, CropConfig, FrameworkName};
 use crate::engine::Level;
 use crate::error::suggest;
 use crate::{Error, Result};
@@ -224,6 +224,13 @@ fn validate_model(config: &Config) -> Check {
     ensure(!simsiam || model.predictor.hidden > 0, || {
         "framework.name = \"simsiam\" needs a predictor: model.predictor.hidden = 0 contradicts it \
          (SimSiam collapses without one); set it to a quarter of model.projector.dim"
+            .to_owned()
+    })?;
+    let affinity = &config.affinity;
+    let bounded = affinity.objective == AffinityObjective::Softplus;
+    ensure(!bounded || affinity.form == AffinityForm::Mlp, || {
+        "affinity.objective = \"softplus\" contradicts affinity.form: a cosine is bounded already and has no \
+         softplus to take off; set affinity.objective = \"difference\" or affinity.form = \"mlp\""
             .to_owned()
     })?;
     in_range("affinity.depth", config.affinity.depth, 1, 64)?;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use logo_ssl::config::{Backbone, Config};
+use logo_ssl::config::{AffinityConfig, AffinityForm, AffinityObjective, Backbone, Config};
 use logo_ssl::framework::logo;
 use logo_ssl::interop::tensors;
 use logo_ssl::model::params::{self, State};
@@ -152,9 +152,9 @@ fn equations_3_and_4_global_global_and_local_global() {
     check("lg", objective::local_global(&local, &global, simsiam), &[2, 3]);
 }
 
-fn affinity(f: &Fixture, prefix: &str, [dim, width, depth]: [usize; 3]) -> Affinity {
-    let fresh = Affinity::new(dim, width, depth, &mut Initializer::new(0, &device()));
-    params::load(fresh, "", &f.section(prefix)).unwrap()
+fn affinity(f: &Fixture, settings: &AffinityConfig, dim: usize) -> Affinity {
+    let fresh = Affinity::new(dim, settings, &mut Initializer::new(0, &device()));
+    params::load(fresh, "", &f.section("init.")).unwrap()
 }
 
 fn assert_state(what: &str, actual: &State, expected: &State) {
@@ -166,15 +166,17 @@ fn assert_state(what: &str, actual: &State, expected: &State) {
     }
 }
 
-#[test]
-fn equations_5_and_6_affinity() {
-    let f = Fixture::read("golden_affinity.safetensors");
-    let mut fd = affinity(&f, "init.", [12, 8, 3]);
+/// Two updates of f_d by Ω, then L_ll and its gradients, as the fixture `name` has them.
+fn assert_affinity(name: &str, form: AffinityForm, omega: AffinityObjective) {
+    let f = Fixture::read(&format!("golden_{name}.safetensors"));
+    let preset = Layers::preset("cifar10").unwrap().build().unwrap().affinity;
+    let settings = AffinityConfig { form, objective: omega, width: 8, depth: 3, ..preset };
+    let mut fd = affinity(&f, &settings, 12);
     let mut optimizer = Sgd::new(0.9, 1e-4);
     let local = [embedding(&f, "zl1", "zl1"), embedding(&f, "zl2", "zl2")];
     for step in ["step1", "step2"] {
         let affinities = logo::affinities(&fd, &local, &f.indices("negatives"));
-        let loss = -affinities.omega();
+        let loss = -affinities.omega(omega);
         assert_close(step, &numbers(loss.clone()), &f.values(&format!("{step}.loss")));
         let gradients = params::gradients(&fd, "", &loss.backward());
         assert_gradients(step, &gradients, &f.section(&format!("{step}.grad.")));
@@ -189,8 +191,23 @@ fn equations_5_and_6_affinity() {
     assert_close("dzl2", &numbers(zl2.grad(&gradients).unwrap()), &f.values("ll.grad.zl2"));
 }
 
+#[test]
+fn equations_5_and_6_affinity() {
+    assert_affinity("affinity", AffinityForm::Mlp, AffinityObjective::Difference);
+}
+
+#[test]
+fn equation_6_bounded_by_softplus() {
+    assert_affinity("affinity_softplus", AffinityForm::Mlp, AffinityObjective::Softplus);
+}
+
+#[test]
+fn equation_6_over_cosines() {
+    assert_affinity("affinity_cosine", AffinityForm::CosineMlp, AffinityObjective::Difference);
+}
+
 /// The small network of `golden_step.safetensors`, with the fixture's initial weights.
-fn learner(f: &Fixture, logo: bool) -> Learner {
+fn learner(f: &Fixture, further: &[&str]) -> Learner {
     let settings = [
         "model.backbone=resnet10",
         "model.width=4",
@@ -204,8 +221,9 @@ fn learner(f: &Fixture, logo: bool) -> Learner {
         "optimizer.momentum=0.9",
         "optimizer.weight_decay=0.0005",
     ];
-    let layers = Layers::preset("cifar10").unwrap().set(&format!("framework.logo={logo}")).unwrap();
-    let layers = settings.iter().fold(layers, |layers, setting| layers.set(setting).unwrap());
+    let settings = settings.iter().chain(further);
+    let layers = settings
+        .fold(Layers::preset("cifar10").unwrap(), |layers, setting| layers.set(setting).unwrap());
     let config: Config = layers.build().unwrap();
     assert_eq!(config.model.backbone, Backbone::Resnet10);
     let mut learner = Learner::new(&config, &device());
@@ -234,7 +252,7 @@ fn named(learner: &Learner) -> State {
 #[test]
 fn equation_9_two_full_updates() {
     let f = Fixture::read("golden_step.safetensors");
-    let mut learner = learner(&f, true);
+    let mut learner = learner(&f, &[]);
     for (step, suffix) in [("step1", ""), ("step2", "2")] {
         let update = learner.update(views(&f, suffix), Rates { encoder: 0.05, affinity: 0.02 });
         let health = &update.health;
@@ -261,8 +279,20 @@ fn equation_9_two_full_updates() {
 #[test]
 fn plain_simsiam_update() {
     let f = Fixture::read("golden_step.safetensors");
-    let mut learner = learner(&f, false);
+    let mut learner = learner(&f, &["framework.logo=false"]);
     let update = learner.update(views(&f, ""), Rates { encoder: 0.05, affinity: 0.02 });
     assert_close("loss", &[update.health.loss as f32], &f.values("plain.loss"));
     assert_gradients("plain", &update.gradients, &f.section("plain.grad."));
+}
+
+#[test]
+fn mean_of_the_six_terms_update() {
+    let f = Fixture::read("golden_step.safetensors");
+    let mean = Fixture::read("golden_mean.safetensors");
+    let mut learner = learner(&f, &["framework.terms=mean", "affinity.lambda=0.0"]);
+    let update = learner.update(views(&f, ""), Rates { encoder: 0.05, affinity: 0.0 });
+    assert_close("loss", &[update.health.loss as f32], &mean.values("loss"));
+    let of_network =
+        update.gradients.into_iter().filter(|(name, _)| !name.starts_with("affinity."));
+    assert_gradients("mean", &of_network.collect(), &mean.section("grad."));
 }

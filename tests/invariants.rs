@@ -1,7 +1,7 @@
 //! What LoGo's equations forbid: each test here fails when the two optimisers leak into each other.
 
 use burn::tensor::{Device, Tensor};
-use logo_ssl::config::Config;
+use logo_ssl::config::{AffinityObjective, Config, Terms};
 use logo_ssl::framework::{self, logo};
 use logo_ssl::model::params::{self, State};
 use logo_ssl::model::{Embedding, Network, Phase};
@@ -58,7 +58,7 @@ fn omega_never_trains_the_encoder() {
     let local = embed(&learner.network, 0, 8);
     let affinity = learner.affinity().unwrap();
     let affinities = logo::affinities(affinity, &local, &[1, 2, 3, 4, 5, 0]);
-    let gradients = (-affinities.omega()).backward();
+    let gradients = (-affinities.omega(AffinityObjective::Difference)).backward();
     assert!(params::gradients(&learner.network, "", &gradients).is_empty());
     let of_affinity = params::gradients(affinity, "", &gradients);
     assert!(!of_affinity.is_empty(), "it does train f_d");
@@ -70,7 +70,7 @@ fn local_local_leaves_no_gradient_on_the_affinity() {
     let learner = Learner::new(&config, &device());
     let (global, local) = (embed(&learner.network, 0, 16), embed(&learner.network, 1, 8));
     let framework = framework::from_config(&config.framework);
-    let recipe = logo::Recipe { lambda: 1.0, one_sided: false };
+    let recipe = logo::Recipe { lambda: 1.0, terms: Terms::Sum, one_sided: false };
     let affinity = learner.affinity().unwrap();
     let losses = logo::losses(framework.as_ref(), affinity, &global, &local, &recipe);
     let gradients = losses.total.backward();

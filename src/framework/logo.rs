@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use rand::RngExt;
 
 use super::Framework;
+use crate::config::{AffinityObjective, Terms};
 use crate::model::{Affinity, Embedding, Phase};
 use crate::objective;
 use crate::rng::Generator;
@@ -22,6 +23,8 @@ pub struct Losses {
 pub struct Recipe {
     /// λ of equation 9.
     pub lambda: f64,
+    /// How L_gg and L_lg are put together.
+    pub terms: Terms,
     /// ℓ_s from the first global view to the second only, as the earlier SimSiam-LoGo code.
     pub one_sided: bool,
 }
@@ -59,12 +62,12 @@ pub fn with_affinity(
     let [l1, l2] = local;
     let affinities = affinity.forward(l1.z.clone(), l2.z.clone(), Phase::Eval);
     let local_local = objective::local_local(affinities);
-    let total = objective::encoder_loss(
-        global_global.clone(),
-        local_global.clone(),
-        local_local.clone(),
-        recipe.lambda,
-    );
+    let between_views = match recipe.terms {
+        Terms::Sum => objective::sum_of_terms,
+        Terms::Mean => objective::mean_of_terms,
+    };
+    let total = between_views(global_global.clone(), local_global.clone())
+        + local_local.clone() * recipe.lambda;
     Losses { total, global_global, logo: Some((local_global, local_local)) }
 }
 
@@ -85,12 +88,20 @@ pub struct Affinities {
     pub same: Tensor<1>,
     /// f_d(z^l_1, z^l-) with z^l- another image's first local embedding.
     pub different: Tensor<1>,
+    /// Both before f_d's softplus.
+    scores: [Tensor<1>; 2],
 }
 
 impl Affinities {
-    /// Equation 6's Ω, to be maximised.
-    pub fn omega(&self) -> Tensor<1> {
-        objective::omega(self.same.clone(), self.different.clone())
+    /// Ω, to be maximised over f_d's weights: equation 6, or its bounded form.
+    pub fn omega(&self, objective: AffinityObjective) -> Tensor<1> {
+        let [same, different] = self.scores.clone();
+        match objective {
+            AffinityObjective::Difference => {
+                objective::omega(self.same.clone(), self.different.clone())
+            }
+            AffinityObjective::Softplus => objective::omega_softplus(same, different),
+        }
     }
 }
 
@@ -104,8 +115,10 @@ pub fn affinities(affinity: &Affinity, local: &[Embedding; 2], negatives: &[usiz
     let batch = negatives.len();
     let anchors = Tensor::cat(vec![first.clone(), first], 0);
     let partners = Tensor::cat(vec![second, other], 0);
-    let both = affinity.forward(anchors, partners, Phase::Train);
-    Affinities { same: both.clone().narrow(0, 0, batch), different: both.narrow(0, batch, batch) }
+    let both = affinity.score(anchors, partners, Phase::Train);
+    let scores = [both.clone().narrow(0, 0, batch), both.narrow(0, batch, batch)];
+    let [same, different] = scores.clone().map(|score| affinity.activate(score));
+    Affinities { same, different, scores }
 }
 
 /// A random permutation of `0..count` in which nothing stays in its place (one cycle, by Sattolo's

@@ -7,29 +7,66 @@ use burn::tensor::{
 };
 
 use super::layers::{Initializer, Linear, LinearNorm, Phase};
+use crate::config::{AffinityConfig, AffinityForm};
+use crate::objective::normalise;
 
-/// An MLP over the concatenation of two embeddings:
-/// (Linear-BN-ReLU) × depth, Linear → 1, softplus. The higher, the more similar.
+/// The affinity of two embeddings: the higher, the more similar. Where it is learned, an MLP over
+/// their concatenation, (Linear-BN-ReLU) × depth and a last linear layer.
 #[derive(Module, Debug)]
 pub struct Affinity {
     blocks: Vec<LinearNorm>,
-    output: Linear,
+    output: Option<Linear>,
+    #[module(skip)]
+    form: AffinityForm,
 }
 
 impl Affinity {
-    /// For embeddings of `dim` dimensions, with `depth >= 1` hidden layers of `width` units.
-    pub fn new(dim: usize, width: usize, depth: usize, init: &mut Initializer<'_>) -> Self {
-        let blocks = (0..depth)
-            .map(|i| LinearNorm::new(if i == 0 { 2 * dim } else { width }, width, init))
-            .collect();
-        Self { blocks, output: Linear::new(width, 1, init) }
+    /// For embeddings of `dim` dimensions.
+    pub fn new(dim: usize, config: &AffinityConfig, init: &mut Initializer<'_>) -> Self {
+        let &AffinityConfig { form, width, depth, .. } = config;
+        let outputs = match form {
+            AffinityForm::Mlp => 1,
+            AffinityForm::CosineMlp => dim,
+            AffinityForm::Cosine => return Self { blocks: vec![], output: None, form },
+        };
+        let inputs = |layer| if layer == 0 { 2 * dim } else { width };
+        let blocks = (0..depth).map(|i| LinearNorm::new(inputs(i), width, init)).collect();
+        Self { blocks, output: Some(Linear::new(inputs(depth), outputs, init)), form }
     }
 
-    /// Two embeddings `[batch, dim]` to affinities `[batch]`, each above 0.
+    /// Whether there is anything to learn.
+    pub fn is_learned(&self) -> bool {
+        self.output.is_some()
+    }
+
+    /// Two embeddings `[batch, dim]` to affinities `[batch]`: above 0 for an MLP, in [-1, 1] for
+    /// cosines.
     pub fn forward(&self, a: Tensor<2>, b: Tensor<2>, phase: Phase) -> Tensor<1> {
-        let pair = Tensor::cat(vec![a, b], 1);
-        let hidden = self.blocks.iter().fold(pair, |x, block| relu(block.forward(x, phase)));
-        softplus(self.output.forward(hidden), 1.0).flatten(0, 1)
+        self.activate(self.score(a, b, phase))
+    }
+
+    /// [`Affinity::forward`] before its softplus, where it ends in one.
+    pub fn score(&self, a: Tensor<2>, b: Tensor<2>, phase: Phase) -> Tensor<1> {
+        let made = match &self.output {
+            None => a,
+            Some(output) => {
+                let pair = Tensor::cat(vec![a, b.clone()], 1);
+                let layers = self.blocks.iter();
+                output.forward(layers.fold(pair, |x, block| relu(block.forward(x, phase))))
+            }
+        };
+        match self.form {
+            AffinityForm::Mlp => made.flatten(0, 1),
+            _ => (normalise(made) * normalise(b)).sum_dim(1).flatten(0, 1),
+        }
+    }
+
+    /// Scores, `[batch]`, to affinities.
+    pub fn activate(&self, score: Tensor<1>) -> Tensor<1> {
+        match self.form {
+            AffinityForm::Mlp => softplus(score, 1.0),
+            _ => score,
+        }
     }
 
     /// The same function with its weights as constants: gradients pass through to the embeddings

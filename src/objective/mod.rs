@@ -3,7 +3,10 @@
 //! Pure functions of tensors: no model, no state. `sg` is stop-gradient. Expectations are means
 //! over the batch.
 
-use burn::tensor::{Int, Tensor, activation::log_softmax};
+use burn::tensor::{
+    Int, Tensor,
+    activation::{log_softmax, softplus},
+};
 
 /// The least norm a vector is divided by, as PyTorch's `cosine_similarity` and `normalize`.
 const LEAST_NORM: f64 = 1e-8;
@@ -81,14 +84,21 @@ pub fn omega(same: Tensor<1>, different: Tensor<1>) -> Tensor<1> {
     same.mean() - different.mean()
 }
 
-/// Equation 9, one batch of it: L_gg + L_lg + λ L_ll.
-pub fn encoder_loss(
-    global_global: Tensor<1>,
-    local_global: Tensor<1>,
-    local_local: Tensor<1>,
-    lambda: f64,
-) -> Tensor<1> {
-    global_global + local_global + local_local * lambda
+/// The authors' bounded form of equation 6, from affinities before their softplus, `[batch]` each:
+/// -E_same[softplus(-f)] - E_different[softplus(f)]. It is what logistic regression maximises.
+pub fn omega_softplus(same: Tensor<1>, different: Tensor<1>) -> Tensor<1> {
+    -softplus(-same, 1.0).mean() - softplus(different, 1.0).mean()
+}
+
+/// L_gg + L_lg, the first two terms of equation 9.
+pub fn sum_of_terms(global_global: Tensor<1>, local_global: Tensor<1>) -> Tensor<1> {
+    global_global + local_global
+}
+
+/// The mean of the two global-global and the four local-global terms, as the authors' code; L_gg
+/// comes as the mean of its two directions.
+pub fn mean_of_terms(global_global: Tensor<1>, local_global: Tensor<1>) -> Tensor<1> {
+    (global_global * 2.0 + local_global) / 6.0
 }
 
 /// The mean over dimensions of the standard deviation over the batch of normalised embeddings:

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::sgd::{NamedGradients, Sgd, gradient_norm};
 use super::views::Views;
-use crate::config::Config;
+use crate::config::{AffinityObjective, Config};
 use crate::framework::logo::{self, Recipe};
 use crate::framework::{self, Framework};
 use crate::model::params::{self, State};
@@ -28,6 +28,7 @@ pub struct Learner {
 /// What LoGo adds to a framework.
 struct Logo {
     affinity: Affinity,
+    objective: AffinityObjective,
     optimizer: Sgd,
     /// λ L_ll's gradient from the last update, where the earlier code's leak is wanted.
     leaked: Option<NamedGradients>,
@@ -57,9 +58,10 @@ impl Learner {
         let optimizer = || Sgd::new(config.optimizer.momentum, config.optimizer.weight_decay);
         let logo = config.framework.logo.then(|| {
             let mut init = Initializer::new(config.seed ^ AFFINITY_SEED, device);
-            let (dim, shape) = (config.model.projector.dim, &config.affinity);
+            let dim = config.model.projector.dim;
             Logo {
-                affinity: Affinity::new(dim, shape.width, shape.depth, &mut init),
+                affinity: Affinity::new(dim, &config.affinity, &mut init),
+                objective: config.affinity.objective,
                 optimizer: optimizer(),
                 leaked: config.seed_code.leak_local_local_gradient.then(NamedGradients::new),
             }
@@ -72,6 +74,7 @@ impl Learner {
             framework: framework::from_config(&config.framework),
             recipe: Recipe {
                 lambda: config.affinity.lambda,
+                terms: config.framework.terms,
                 one_sided: config.seed_code.one_sided_global_global,
             },
             logo,
@@ -180,9 +183,11 @@ impl Logo {
         health: &mut Health,
     ) -> NamedGradients {
         let affinities = logo::affinities(&self.affinity, local, negatives);
-        let omega = affinities.omega();
-        let mut gradients =
-            params::gradients(&self.affinity, "affinity", &(-omega.clone()).backward());
+        let omega = affinities.omega(self.objective);
+        let mut gradients = match self.affinity.is_learned() {
+            true => params::gradients(&self.affinity, "affinity", &(-omega.clone()).backward()),
+            false => NamedGradients::new(),
+        };
         if let Some(leaked) = &mut self.leaked {
             for (name, leak) in std::mem::take(leaked) {
                 gradients.entry(name).and_modify(|g| *g = g.clone() + leak);
