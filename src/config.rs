@@ -158,7 +158,7 @@ impl Backbone {
     }
 }
 
-/// Linear-BN-ReLU … Linear-BN.
+/// Linear-BN-ReLU … Linear-BN, or with fewer norms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectorConfig {
@@ -168,6 +168,22 @@ pub struct ProjectorConfig {
     pub hidden: usize,
     /// Dimensions of z.
     pub dim: usize,
+    /// Which of its layers have a batch norm.
+    #[serde(default)]
+    pub norm: ProjectorNorm,
+}
+
+/// Which layers of a projector have a batch norm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProjectorNorm {
+    /// All, the last without γ and β: SimSiam.
+    #[default]
+    All,
+    /// All but the last: BYOL.
+    Hidden,
+    /// None: MoCo v2.
+    None,
 }
 
 /// dim → hidden → dim.
@@ -186,11 +202,37 @@ pub struct FrameworkConfig {
     pub name: FrameworkName,
     /// Add L_lg and λ L_ll; false is the plain framework on two global views.
     pub logo: bool,
-    /// τ of InfoNCE; SimSiam does not use it.
+    /// τ of InfoNCE; SimSiam and BYOL do not use it.
     pub temperature: f64,
+    /// How targets are made, with MoCo and BYOL.
+    #[serde(default)]
+    pub momentum: MomentumConfig,
     /// How the terms over pairs of views are put together.
     #[serde(default)]
     pub terms: Terms,
+}
+
+/// The momentum encoder, whose weights follow the encoder's: ξ ← m ξ + (1 - m) θ. MoCo and BYOL have
+/// one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MomentumConfig {
+    /// m
+    pub base: f64,
+    /// Whether m rises to 1 by a half cosine over the run, as BYOL's does.
+    pub rises: bool,
+    /// Keys that MoCo's queue holds: the negatives. A multiple of 2 × batch_size.
+    pub queue: usize,
+    /// Groups that views pass the encoders in, each normalised by its own statistics; keys in a
+    /// shuffled order, so that statistics do not betray which belong together (MoCo, section 3.3).
+    /// 1 is the whole batch in order.
+    pub norm_groups: usize,
+}
+
+impl Default for MomentumConfig {
+    fn default() -> Self {
+        Self { base: 0.999, rises: false, queue: 4096, norm_groups: 1 }
+    }
 }
 
 /// How LoGo's terms over pairs of views become one loss: L_gg is two of them, one for each
@@ -214,6 +256,22 @@ pub enum FrameworkName {
     Simsiam,
     /// InfoNCE within the batch.
     Simclr,
+    /// InfoNCE to a momentum encoder's keys, against a queue of earlier keys.
+    Moco,
+    /// Squared distance to a momentum encoder's z, through a predictor.
+    Byol,
+}
+
+impl FrameworkName {
+    /// Whether its targets come from a momentum encoder.
+    pub fn has_momentum(self) -> bool {
+        matches!(self, FrameworkName::Moco | FrameworkName::Byol)
+    }
+
+    /// Whether it needs a predictor, lest it collapse.
+    pub fn needs_predictor(self) -> bool {
+        matches!(self, FrameworkName::Simsiam | FrameworkName::Byol)
+    }
 }
 
 /// LoGo's learned affinity f_d and its share of the loss.
@@ -228,12 +286,60 @@ pub struct AffinityConfig {
     /// What f_d's own update maximises.
     #[serde(default)]
     pub objective: AffinityObjective,
+    /// Which pairs of local views f_d learns from.
+    #[serde(default)]
+    pub pairs: AffinityPairs,
+    /// Whether f_d's inputs are normalised first.
+    #[serde(default)]
+    pub normalise: bool,
+    /// Standard deviation × √dim of the noise on f_d's inputs of one image; 0.3 in the authors' code.
+    #[serde(default)]
+    pub noise: f64,
+    /// When the encoder takes its step by L_ll.
+    #[serde(default)]
+    pub step: LocalLocalStep,
+    /// With a separate step: the most that the norm of its gradient may be, as a share of the last
+    /// main gradient's.
+    #[serde(default = "AffinityConfig::default_clip")]
+    pub clip: f64,
     /// Hidden layers.
     pub depth: usize,
     /// Units of each.
     pub width: usize,
     /// Learning rate of f_d's own SGD, under the encoder's schedule, momentum and weight decay.
     pub lr: f64,
+}
+
+impl AffinityConfig {
+    /// The authors' code.
+    fn default_clip() -> f64 {
+        0.015
+    }
+}
+
+/// Which pairs of local views f_d learns from; `l_1(k)` is the first local view of image k.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AffinityPairs {
+    /// Equation 6: (l_1(j), l_2(j)) against (l_1(j), l_1(k)), k a random other image, both normalised
+    /// by the same statistics.
+    #[default]
+    OneOrder,
+    /// The authors' code: (l_1, l_2) and (l_2, l_1) of j against (l_1(j), l_2(k)) and
+    /// (l_2(j), l_1(k)), with k from the flipped batch; each of the four is a pass of its own.
+    BothOrders,
+}
+
+/// When the encoder takes its step by L_ll.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LocalLocalStep {
+    /// With the other terms: equation 9.
+    #[default]
+    Joint,
+    /// Before them, in a step of its own with a velocity of its own and a clipped gradient, as the
+    /// authors' code. Costs another pass of the local views.
+    Separate,
 }
 
 /// The affinity of two embeddings a and b: the higher, the more similar.

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use crate::config::{AffinityForm, AffinityObjective, Config, CropConfig, FrameworkName};
+use crate::config::{
+    AffinityForm, AffinityObjective, AffinityPairs, Config, CropConfig, FrameworkName,
+};
 use crate::engine::Level;
 use crate::error::suggest;
 use crate::{Error, Result};
@@ -220,12 +222,13 @@ fn validate_model(config: &Config) -> Check {
     in_range("model.projector.layers", model.projector.layers, 1, 8)?;
     in_range("model.projector.hidden", model.projector.hidden, 1, 65_536)?;
     in_range("model.projector.dim", model.projector.dim, 2, 65_536)?;
-    let simsiam = config.framework.name == FrameworkName::Simsiam;
-    ensure(!simsiam || model.predictor.hidden > 0, || {
-        "framework.name = \"simsiam\" needs a predictor: model.predictor.hidden = 0 contradicts it \
-         (SimSiam collapses without one); set it to a quarter of model.projector.dim"
+    let framework = &config.framework;
+    ensure(!framework.name.needs_predictor() || model.predictor.hidden > 0, || {
+        "framework.name needs a predictor: model.predictor.hidden = 0 contradicts it (SimSiam and BYOL \
+         collapse without one); set it to a quarter of model.projector.dim"
             .to_owned()
     })?;
+    validate_momentum(config)?;
     let affinity = &config.affinity;
     let bounded = affinity.objective == AffinityObjective::Softplus;
     ensure(!bounded || affinity.form == AffinityForm::Mlp, || {
@@ -235,8 +238,39 @@ fn validate_model(config: &Config) -> Check {
     })?;
     in_range("affinity.depth", config.affinity.depth, 1, 64)?;
     in_range("affinity.width", config.affinity.width, 1, 65_536)?;
+    in_range("affinity.noise", affinity.noise, 0.0, 100.0)?;
+    in_range("affinity.clip", affinity.clip, 0.0, 1e6)?;
+    let flips = framework.logo && affinity.pairs == AffinityPairs::BothOrders;
+    ensure(!flips || config.optimizer.batch_size.is_multiple_of(2), || {
+        "affinity.pairs = \"both-orders\" contradicts an odd optimizer.batch_size: the batch is flipped, and \
+         the image in its middle would be its own negative"
+            .to_owned()
+    })?;
     in_range("affinity.lambda", config.affinity.lambda, 0.0, 1e6)?;
     in_range("affinity.lr", config.affinity.lr, 0.0, 1e6)
+}
+
+fn validate_momentum(config: &Config) -> Check {
+    let (framework, batch) = (&config.framework, config.optimizer.batch_size);
+    let momentum = &framework.momentum;
+    in_range("framework.momentum.base", momentum.base, 0.0, 1.0)?;
+    in_range("framework.momentum.queue", momentum.queue, 1, 1 << 24)?;
+    let moco = framework.name == FrameworkName::Moco;
+    let (queue, groups) = (momentum.queue, momentum.norm_groups);
+    ensure(!moco || queue.is_multiple_of(2 * batch), || {
+        format!(
+            "framework.momentum.queue = {queue} contradicts optimizer.batch_size = {batch}: every update \
+             replaces the keys of two views of a batch, so the queue must be a multiple of {}",
+            2 * batch
+        )
+    })?;
+    ensure(groups > 0 && (2 * batch).is_multiple_of(groups) && 2 * batch / groups >= 2, || {
+        format!(
+            "framework.momentum.norm_groups = {groups} contradicts optimizer.batch_size = {batch}: the {} views \
+             of a batch must divide into equal groups of at least 2",
+            2 * batch
+        )
+    })
 }
 
 fn validate_training(config: &Config) -> Check {

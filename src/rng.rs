@@ -3,7 +3,7 @@
 //! Every random choice draws from a generator keyed by `(seed, stream, epoch, image, view)`, so a
 //! result never depends on thread count, prefetching, or on where a run was interrupted.
 
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 pub use rand_chacha::ChaCha8Rng as Generator;
 
 /// What the numbers are for. Streams of different purpose never share numbers.
@@ -20,6 +20,12 @@ pub enum Stream {
     Negative = 4,
     /// The pictures of the embedded `shapes` dataset.
     Shapes = 5,
+    /// The keys that MoCo's queue starts with.
+    Queue = 6,
+    /// The order in which keys pass the momentum encoder.
+    KeyOrder = 7,
+    /// What is added to f_d's inputs.
+    Noise = 8,
 }
 
 /// The generator of `stream` at `(epoch, a, b)` under `seed`.
@@ -33,6 +39,12 @@ pub fn generator(seed: u64, stream: Stream, epoch: u64, a: u64, b: u64) -> Gener
         slot.copy_from_slice(&word.to_le_bytes());
     }
     Generator::from_seed(key)
+}
+
+/// A number from the standard normal distribution, by Box and Muller's transform.
+pub fn normal(rng: &mut Generator) -> f64 {
+    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
+    radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
 }
 
 #[cfg(test)]

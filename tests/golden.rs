@@ -9,7 +9,9 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use logo_ssl::config::{AffinityConfig, AffinityForm, AffinityObjective, Backbone, Config};
+use logo_ssl::config::{
+    AffinityConfig, AffinityForm, AffinityObjective, AffinityPairs, Backbone, Config,
+};
 use logo_ssl::framework::logo;
 use logo_ssl::interop::tensors;
 use logo_ssl::model::params::{self, State};
@@ -147,7 +149,8 @@ fn equations_3_and_4_global_global_and_local_global() {
         }
         assert!(zs.iter().all(|z| z.grad(&gradients).is_none()), "{what}: targets are constants");
     };
-    check("gg", objective::global_global(&global, simsiam), &[0, 1]);
+    let [g1, g2] = &global;
+    check("gg", objective::global_global([simsiam(g1, g2), simsiam(g2, g1)]), &[0, 1]);
     check("gg_one_sided", simsiam(&global[0], &global[1]), &[0]);
     check("lg", objective::local_global(&local, &global, simsiam), &[2, 3]);
 }
@@ -175,7 +178,8 @@ fn assert_affinity(name: &str, form: AffinityForm, omega: AffinityObjective) {
     let mut optimizer = Sgd::new(0.9, 1e-4);
     let local = [embedding(&f, "zl1", "zl1"), embedding(&f, "zl2", "zl2")];
     for step in ["step1", "step2"] {
-        let affinities = logo::affinities(&fd, &local, &f.indices("negatives"));
+        let affinities =
+            logo::affinities(&fd, &local, &f.indices("negatives"), None, AffinityPairs::OneOrder);
         let loss = -affinities.omega(omega);
         assert_close(step, &numbers(loss.clone()), &f.values(&format!("{step}.loss")));
         let gradients = params::gradients(&fd, "", &loss.backward());
@@ -240,6 +244,8 @@ fn views(f: &Fixture, suffix: &str) -> Views {
         global: f.tensor(&format!("global{suffix}")),
         local: Some(f.tensor(&format!("local{suffix}"))),
         negatives: f.indices(&format!("negatives{suffix}")),
+        noise: None,
+        key_order: None,
     }
 }
 
@@ -254,7 +260,8 @@ fn equation_9_two_full_updates() {
     let f = Fixture::read("golden_step.safetensors");
     let mut learner = learner(&f, &[]);
     for (step, suffix) in [("step1", ""), ("step2", "2")] {
-        let update = learner.update(views(&f, suffix), Rates { encoder: 0.05, affinity: 0.02 });
+        let update = learner
+            .update(views(&f, suffix), Rates { encoder: 0.05, affinity: 0.02, momentum: 0.9 });
         let health = &update.health;
         for (name, value) in [
             ("loss", Some(health.loss)),
@@ -280,7 +287,8 @@ fn equation_9_two_full_updates() {
 fn plain_simsiam_update() {
     let f = Fixture::read("golden_step.safetensors");
     let mut learner = learner(&f, &["framework.logo=false"]);
-    let update = learner.update(views(&f, ""), Rates { encoder: 0.05, affinity: 0.02 });
+    let update =
+        learner.update(views(&f, ""), Rates { encoder: 0.05, affinity: 0.02, momentum: 0.9 });
     assert_close("loss", &[update.health.loss as f32], &f.values("plain.loss"));
     assert_gradients("plain", &update.gradients, &f.section("plain.grad."));
 }
@@ -290,7 +298,8 @@ fn mean_of_the_six_terms_update() {
     let f = Fixture::read("golden_step.safetensors");
     let mean = Fixture::read("golden_mean.safetensors");
     let mut learner = learner(&f, &["framework.terms=mean", "affinity.lambda=0.0"]);
-    let update = learner.update(views(&f, ""), Rates { encoder: 0.05, affinity: 0.0 });
+    let update =
+        learner.update(views(&f, ""), Rates { encoder: 0.05, affinity: 0.0, momentum: 0.9 });
     assert_close("loss", &[update.health.loss as f32], &mean.values("loss"));
     let of_network =
         update.gradients.into_iter().filter(|(name, _)| !name.starts_with("affinity."));

@@ -1,7 +1,7 @@
 //! What LoGo's equations forbid: each test here fails when the two optimisers leak into each other.
 
 use burn::tensor::{Device, Tensor};
-use logo_ssl::config::{AffinityObjective, Config, Terms};
+use logo_ssl::config::{AffinityObjective, AffinityPairs, Config, LocalLocalStep, Terms};
 use logo_ssl::framework::{self, logo};
 use logo_ssl::model::params::{self, State};
 use logo_ssl::model::{Embedding, Network, Phase};
@@ -45,6 +45,8 @@ fn views(key: u64) -> Views {
         global: noise(2 * key, 16),
         local: Some(noise(2 * key + 1, 8)),
         negatives: logo::derangement(BATCH, &mut rng),
+        noise: None,
+        key_order: None,
     }
 }
 
@@ -57,7 +59,8 @@ fn omega_never_trains_the_encoder() {
     let learner = Learner::new(&config("cifar10", &[]), &device());
     let local = embed(&learner.network, 0, 8);
     let affinity = learner.affinity().unwrap();
-    let affinities = logo::affinities(affinity, &local, &[1, 2, 3, 4, 5, 0]);
+    let affinities =
+        logo::affinities(affinity, &local, &[1, 2, 3, 4, 5, 0], None, AffinityPairs::OneOrder);
     let gradients = (-affinities.omega(AffinityObjective::Difference)).backward();
     assert!(params::gradients(&learner.network, "", &gradients).is_empty());
     let of_affinity = params::gradients(affinity, "", &gradients);
@@ -69,10 +72,17 @@ fn local_local_leaves_no_gradient_on_the_affinity() {
     let config = config("cifar10", &["affinity.lambda=1.0"]);
     let learner = Learner::new(&config, &device());
     let (global, local) = (embed(&learner.network, 0, 16), embed(&learner.network, 1, 8));
-    let framework = framework::from_config(&config.framework);
-    let recipe = logo::Recipe { lambda: 1.0, terms: Terms::Sum, one_sided: false };
+    let compared = logo::Compared { global: &global, targets: &global };
+    let framework = framework::from_config(&config, &device());
+    let recipe = logo::Recipe {
+        lambda: 1.0,
+        terms: Terms::Sum,
+        step: LocalLocalStep::Joint,
+        phase: Phase::Eval,
+        one_sided: false,
+    };
     let affinity = learner.affinity().unwrap();
-    let losses = logo::losses(framework.as_ref(), affinity, &global, &local, &recipe);
+    let losses = logo::losses(framework.as_ref(), affinity, &compared, &local, &recipe);
     let gradients = losses.total.backward();
     assert!(params::gradients(affinity, "", &gradients).is_empty());
     let of_network = params::gradients(&learner.network, "", &gradients);
@@ -83,7 +93,7 @@ fn local_local_leaves_no_gradient_on_the_affinity() {
 fn affinity_after(preset: &str, settings: &[&str]) -> [State; 2] {
     let mut learner = Learner::new(&config(preset, settings), &device());
     [0, 1].map(|key| {
-        learner.update(views(key), Rates { encoder: 0.0, affinity: 0.1 });
+        learner.update(views(key), Rates { encoder: 0.0, affinity: 0.1, momentum: 0.9 });
         params::state(learner.affinity().unwrap(), "")
     })
 }
@@ -106,7 +116,7 @@ fn the_earlier_codes_leak_reaches_the_next_update_only() {
 #[test]
 fn a_learner_goes_on_from_its_state() {
     let config = config("cifar10-seed", &[]);
-    let rates = Rates { encoder: 0.1, affinity: 0.1 };
+    let rates = Rates { encoder: 0.1, affinity: 0.1, momentum: 0.9 };
     let mut learner = Learner::new(&config, &device());
     learner.update(views(0), rates);
     let mut other = Learner::new(&config, &device());

@@ -41,7 +41,11 @@ pub struct TrainBench {
 pub fn train(config: &Config, dataset: &Arc<dyn Dataset>, steps: usize) -> TrainBench {
     let device = Device::flex().autodiff();
     let mut learner = Learner::new(config, &device);
-    let rates = Rates { encoder: config.optimizer.lr, affinity: config.affinity.lr };
+    let rates = Rates {
+        encoder: config.optimizer.lr,
+        affinity: config.affinity.lr,
+        momentum: config.framework.momentum.base,
+    };
     let mut batches = endless_batches(config, dataset);
     let [mut waits, mut updates] = [Vec::new(), Vec::new()];
     for step in 0..WARM_UP + steps.max(1) {

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use rand::RngExt;
 
 use super::Framework;
-use crate::config::{AffinityObjective, Terms};
+use crate::config::{AffinityObjective, AffinityPairs, LocalLocalStep, Terms};
 use crate::model::{Affinity, Embedding, Phase};
 use crate::objective;
 use crate::rng::Generator;
@@ -25,13 +25,27 @@ pub struct Recipe {
     pub lambda: f64,
     /// How L_gg and L_lg are put together.
     pub terms: Terms,
+    /// Whether L_ll is among the terms of the encoder's main step.
+    pub step: LocalLocalStep,
+    /// Whose statistics f_d's norms use for L_ll.
+    pub phase: Phase,
     /// ℓ_s from the first global view to the second only, as the earlier SimSiam-LoGo code.
     pub one_sided: bool,
 }
 
+/// The global views as the encoder sees them, and what views are compared with: the same, or a
+/// momentum encoder's embeddings of them.
+#[derive(Clone, Copy)]
+pub struct Compared<'a> {
+    /// Queries.
+    pub global: &'a [Embedding; 2],
+    /// Targets.
+    pub targets: &'a [Embedding; 2],
+}
+
 /// The plain framework's loss: L_gg.
-pub fn plain(framework: &dyn Framework, global: &[Embedding; 2], recipe: &Recipe) -> Losses {
-    let global_global = global_global(framework, global, recipe);
+pub fn plain(framework: &dyn Framework, views: &Compared<'_>, recipe: &Recipe) -> Losses {
+    let global_global = global_global(framework, views, recipe);
     Losses { total: global_global.clone(), global_global, logo: None }
 }
 
@@ -39,12 +53,12 @@ pub fn plain(framework: &dyn Framework, global: &[Embedding; 2], recipe: &Recipe
 pub fn losses(
     framework: &dyn Framework,
     affinity: &Affinity,
-    global: &[Embedding; 2],
+    views: &Compared<'_>,
     local: &[Embedding; 2],
     recipe: &Recipe,
 ) -> Losses {
     let affinity = affinity.frozen();
-    with_affinity(framework, &affinity, global, local, recipe)
+    with_affinity(framework, &affinity, views, local, recipe)
 }
 
 /// Equation 9 with `affinity` as it is given: trainable weights receive λ L_ll's gradient. Only the
@@ -52,73 +66,136 @@ pub fn losses(
 pub fn with_affinity(
     framework: &dyn Framework,
     affinity: &Affinity,
-    global: &[Embedding; 2],
+    views: &Compared<'_>,
     local: &[Embedding; 2],
     recipe: &Recipe,
 ) -> Losses {
-    let global_global = global_global(framework, global, recipe);
-    let targets = [&global[0], &global[1]].map(stop_gradient);
+    let global_global = global_global(framework, views, recipe);
+    let targets = views.targets.each_ref().map(stop_gradient);
     let local_global = objective::local_global(local, &targets, |l, g| framework.similarity(l, g));
-    let [l1, l2] = local;
-    let affinities = affinity.forward(l1.z.clone(), l2.z.clone(), Phase::Eval);
-    let local_local = objective::local_local(affinities);
+    let local_local = local_local(affinity, local, recipe.phase);
     let between_views = match recipe.terms {
         Terms::Sum => objective::sum_of_terms,
         Terms::Mean => objective::mean_of_terms,
     };
-    let total = between_views(global_global.clone(), local_global.clone())
-        + local_local.clone() * recipe.lambda;
+    let between_views = between_views(global_global.clone(), local_global.clone());
+    let total = match recipe.step {
+        LocalLocalStep::Joint => between_views + local_local.clone() * recipe.lambda,
+        LocalLocalStep::Separate => between_views,
+    };
     Losses { total, global_global, logo: Some((local_global, local_local)) }
 }
 
-fn global_global(framework: &dyn Framework, global: &[Embedding; 2], recipe: &Recipe) -> Tensor<1> {
+fn global_global(framework: &dyn Framework, views: &Compared<'_>, recipe: &Recipe) -> Tensor<1> {
+    let ([g1, g2], [t1, t2]) = (views.global, views.targets);
+    let similarity = |query, target| framework.similarity(query, target);
     match recipe.one_sided {
-        true => framework.similarity(&global[0], &global[1]),
-        false => objective::global_global(global, |a, b| framework.similarity(a, b)),
+        true => similarity(g1, t2),
+        false => objective::global_global([similarity(g1, t2), similarity(g2, t1)]),
     }
+}
+
+/// Equation 5 by `affinity`. Its norms use the running statistics by the paper's form, and the
+/// batch's by the authors' code.
+pub fn local_local(affinity: &Affinity, local: &[Embedding; 2], phase: Phase) -> Tensor<1> {
+    let [l1, l2] = local;
+    objective::local_local(affinity.forward(l1.z.clone(), l2.z.clone(), phase))
 }
 
 fn stop_gradient(embedding: &Embedding) -> Embedding {
     Embedding { z: embedding.z.clone().detach(), p: embedding.p.clone().detach() }
 }
 
-/// What f_d says of pairs from the same and from different images, `[batch]` each.
+/// What f_d says of pairs from the same and from different images, `[pairs]` each.
 pub struct Affinities {
     /// f_d(z^l_1, z^l_2) of one image.
     pub same: Tensor<1>,
-    /// f_d(z^l_1, z^l-) with z^l- another image's first local embedding.
+    /// f_d(z^l, z^l-) with z^l- another image's local embedding.
     pub different: Tensor<1>,
     /// Both before f_d's softplus.
     scores: [Tensor<1>; 2],
 }
 
 impl Affinities {
+    fn new(affinity: &Affinity, scores: [Tensor<1>; 2]) -> Self {
+        let [same, different] = scores.clone().map(|score| affinity.activate(score));
+        Self { same, different, scores }
+    }
+
     /// Ω, to be maximised over f_d's weights: equation 6, or its bounded form.
     pub fn omega(&self, objective: AffinityObjective) -> Tensor<1> {
-        let [same, different] = self.scores.clone();
         match objective {
             AffinityObjective::Difference => {
                 objective::omega(self.same.clone(), self.different.clone())
             }
-            AffinityObjective::Softplus => objective::omega_softplus(same, different),
+            AffinityObjective::Softplus => {
+                let [same, different] = self.scores.clone();
+                objective::omega_softplus(same, different)
+            }
         }
     }
 }
 
-/// f_d on the batch's pairs, its inputs detached: Ω never trains the encoder.
-///
+/// f_d on the batch's pairs, its inputs detached: Ω never trains the encoder. `noise`, `[batch, dim]`
+/// for each of the two places, is added to pairs of one image.
+pub fn affinities(
+    affinity: &Affinity,
+    local: &[Embedding; 2],
+    negatives: &[usize],
+    noise: Option<&[Tensor<2>; 2]>,
+    pairs: AffinityPairs,
+) -> Affinities {
+    let local = local.each_ref().map(|view| affinity.input(view.z.clone().detach()));
+    match pairs {
+        AffinityPairs::OneOrder => one_order(affinity, local, negatives, noise),
+        AffinityPairs::BothOrders => both_orders(affinity, local, negatives, noise),
+    }
+}
+
 /// Positives and negatives pass as one batch of `2 batch` rows, so both are normalised by the same
 /// statistics; separate passes would centre each on its own mean, which is what tells them apart.
-pub fn affinities(affinity: &Affinity, local: &[Embedding; 2], negatives: &[usize]) -> Affinities {
-    let [first, second] = [&local[0], &local[1]].map(|view| view.z.clone().detach());
+fn one_order(
+    affinity: &Affinity,
+    [first, second]: [Tensor<2>; 2],
+    negatives: &[usize],
+    noise: Option<&[Tensor<2>; 2]>,
+) -> Affinities {
     let other = objective::reorder(first.clone(), negatives);
     let batch = negatives.len();
-    let anchors = Tensor::cat(vec![first.clone(), first], 0);
-    let partners = Tensor::cat(vec![second, other], 0);
-    let both = affinity.score(anchors, partners, Phase::Train);
+    let [anchor, partner] = noisy([first.clone(), second], noise);
+    let anchors = Tensor::cat(vec![anchor, first], 0);
+    let partners = Tensor::cat(vec![partner, other], 0);
+    let both = affinity.score_inputs(anchors, partners, Phase::Train);
     let scores = [both.clone().narrow(0, 0, batch), both.narrow(0, batch, batch)];
-    let [same, different] = scores.clone().map(|score| affinity.activate(score));
-    Affinities { same, different, scores }
+    Affinities::new(affinity, scores)
+}
+
+fn both_orders(
+    affinity: &Affinity,
+    local: [Tensor<2>; 2],
+    negatives: &[usize],
+    noise: Option<&[Tensor<2>; 2]>,
+) -> Affinities {
+    let [first, second] = local;
+    let orders = [[first.clone(), second.clone()], [second, first]];
+    let score = |[a, b]: [Tensor<2>; 2]| affinity.score_inputs(a, b, Phase::Train);
+    let same = orders.clone().map(|pair| score(noisy(pair, noise)));
+    let different = orders.map(|[a, b]| score([a, objective::reorder(b, negatives)]));
+    let scores = [same, different].map(|orders| Tensor::cat(orders.to_vec(), 0));
+    Affinities::new(affinity, scores)
+}
+
+fn noisy(pair: [Tensor<2>; 2], noise: Option<&[Tensor<2>; 2]>) -> [Tensor<2>; 2] {
+    let [a, b] = pair;
+    match noise {
+        Some([on_a, on_b]) => [a + on_a.clone(), b + on_b.clone()],
+        None => [a, b],
+    }
+}
+
+/// The batch in reverse: the authors' pairing. The middle image of an odd batch is its own negative.
+pub fn flipped(count: usize) -> Vec<usize> {
+    (0..count).rev().collect()
 }
 
 /// A random permutation of `0..count` in which nothing stays in its place (one cycle, by Sattolo's

@@ -1,5 +1,5 @@
-//! Contrast within the batch, after SimCLR (Chen et al., 2020): the other view of an image is its
-//! positive, the other views of the batch's other images are its negatives.
+//! SimCLR (Chen et al., 2020): contrast within the batch. The other view of an image is its positive,
+//! both views of the batch's other images are its negatives.
 
 use burn::tensor::Tensor;
 
@@ -7,7 +7,7 @@ use super::Framework;
 use crate::model::Embedding;
 use crate::objective;
 
-/// ℓ_s is equation 1 with in-batch negatives.
+/// ℓ_s is NT-Xent, one direction of it.
 pub(super) struct SimClr {
     /// τ
     pub(super) temperature: f64,
@@ -15,6 +15,6 @@ pub(super) struct SimClr {
 
 impl Framework for SimClr {
     fn similarity(&self, query: &Embedding, target: &Embedding) -> Tensor<1> {
-        objective::info_nce_in_batch(query.p.clone(), target.z.clone(), self.temperature)
+        objective::nt_xent(query.p.clone(), target.z.clone(), self.temperature)
     }
 }

@@ -18,20 +18,22 @@ pub struct Affinity {
     output: Option<Linear>,
     #[module(skip)]
     form: AffinityForm,
+    #[module(skip)]
+    normalise: bool,
 }
 
 impl Affinity {
     /// For embeddings of `dim` dimensions.
     pub fn new(dim: usize, config: &AffinityConfig, init: &mut Initializer<'_>) -> Self {
-        let &AffinityConfig { form, width, depth, .. } = config;
+        let &AffinityConfig { form, width, depth, normalise, .. } = config;
         let outputs = match form {
             AffinityForm::Mlp => 1,
             AffinityForm::CosineMlp => dim,
-            AffinityForm::Cosine => return Self { blocks: vec![], output: None, form },
+            AffinityForm::Cosine => return Self { blocks: vec![], output: None, form, normalise },
         };
         let inputs = |layer| if layer == 0 { 2 * dim } else { width };
         let blocks = (0..depth).map(|i| LinearNorm::new(inputs(i), width, init)).collect();
-        Self { blocks, output: Some(Linear::new(inputs(depth), outputs, init)), form }
+        Self { blocks, output: Some(Linear::new(inputs(depth), outputs, init)), form, normalise }
     }
 
     /// Whether there is anything to learn.
@@ -42,11 +44,17 @@ impl Affinity {
     /// Two embeddings `[batch, dim]` to affinities `[batch]`: above 0 for an MLP, in [-1, 1] for
     /// cosines.
     pub fn forward(&self, a: Tensor<2>, b: Tensor<2>, phase: Phase) -> Tensor<1> {
-        self.activate(self.score(a, b, phase))
+        let [a, b] = [a, b].map(|z| self.input(z));
+        self.activate(self.score_inputs(a, b, phase))
     }
 
-    /// [`Affinity::forward`] before its softplus, where it ends in one.
-    pub fn score(&self, a: Tensor<2>, b: Tensor<2>, phase: Phase) -> Tensor<1> {
+    /// An embedding as f_d takes it: normalised, where the config has it so.
+    pub fn input(&self, z: Tensor<2>) -> Tensor<2> {
+        if self.normalise { normalise(z) } else { z }
+    }
+
+    /// [`Affinity::forward`] of two inputs, and before its softplus, where it ends in one.
+    pub fn score_inputs(&self, a: Tensor<2>, b: Tensor<2>, phase: Phase) -> Tensor<1> {
         let made = match &self.output {
             None => a,
             Some(output) => {

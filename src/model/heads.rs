@@ -4,29 +4,29 @@ use burn::module::Module;
 use burn::tensor::{Tensor, activation::relu};
 
 use super::layers::{Initializer, Linear, LinearNorm, Phase};
+use crate::config::{ProjectorConfig, ProjectorNorm};
 
-/// Features to embedding: (Linear-BN-ReLU) × (layers - 1), then Linear-BN without affine part.
+/// Features to embedding: Linear-BN-ReLU again and again, then a last linear layer. Which of them
+/// have a batch norm is [`ProjectorNorm`]'s.
 #[derive(Module, Debug)]
 pub struct Projector {
     layers: Vec<LinearNorm>,
 }
 
 impl Projector {
-    /// `layers >= 1` layers from `input` through `hidden` to `dim`.
-    pub fn new(
-        input: usize,
-        hidden: usize,
-        dim: usize,
-        layers: usize,
-        init: &mut Initializer<'_>,
-    ) -> Self {
-        let inner = layers.saturating_sub(1);
-        let mut built: Vec<LinearNorm> = (0..inner)
-            .map(|i| LinearNorm::new(if i == 0 { input } else { hidden }, hidden, init))
-            .collect();
-        let last_input = if inner == 0 { input } else { hidden };
-        built.push(LinearNorm::without_affine(last_input, dim, init));
-        Self { layers: built }
+    /// From `input` features through `config.layers >= 1` layers.
+    pub fn new(input: usize, config: &ProjectorConfig, init: &mut Initializer<'_>) -> Self {
+        let last = config.layers.saturating_sub(1);
+        let layer = |i| {
+            let from = if i == 0 { input } else { config.hidden };
+            match (i == last, config.norm) {
+                (false, ProjectorNorm::None) => LinearNorm::without_norm(from, config.hidden, init),
+                (false, _) => LinearNorm::new(from, config.hidden, init),
+                (true, ProjectorNorm::All) => LinearNorm::without_affine(from, config.dim, init),
+                (true, _) => LinearNorm::without_norm(from, config.dim, init),
+            }
+        };
+        Self { layers: (0..=last).map(layer).collect() }
     }
 
     /// Features `[batch, in]` to embeddings z `[batch, dim]`, not normalised.
@@ -39,7 +39,7 @@ impl Projector {
     }
 }
 
-/// SimSiam's h: dim → hidden (BN, ReLU) → dim.
+/// h of SimSiam and BYOL: dim → hidden (BN, ReLU) → dim.
 #[derive(Module, Debug)]
 pub struct Predictor {
     hidden: LinearNorm,

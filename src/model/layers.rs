@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData, module};
 use rand::RngExt;
 
 use crate::engine::UnitShape;
-use crate::rng::{Generator, Stream, generator};
+use crate::rng::{self, Generator, Stream, generator};
 
 /// Whether batch norm uses the batch's statistics (and updates the running ones) or the running ones.
 ///
@@ -50,13 +50,9 @@ impl<'a> Initializer<'a> {
         self.draw(shape, |rng| rng.random_range(-bound..=bound))
     }
 
-    /// Normal with mean 0, by Box and Muller's transform.
+    /// Normal with mean 0.
     fn normal<const D: usize>(&mut self, shape: [usize; D], std: f32) -> Param<Tensor<D>> {
-        self.draw(shape, |rng| {
-            let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
-            let angle = std::f64::consts::TAU * rng.random::<f64>();
-            std * (radius * angle.cos()) as f32
-        })
+        self.draw(shape, |rng| std * rng::normal(rng) as f32)
     }
 }
 
@@ -198,32 +194,40 @@ fn step_towards(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
     running.value_sync();
 }
 
-/// A linear layer and its batch norm, the unit of every head.
+/// A linear layer and the batch norm over its outputs, the unit of every head.
 #[derive(Module, Debug)]
 pub struct LinearNorm {
     /// The affine map.
     pub linear: Linear,
-    /// Over its outputs.
-    pub norm: BatchNorm,
+    /// Over its outputs; absent where the layer has none.
+    pub norm: Option<BatchNorm>,
 }
 
 impl LinearNorm {
     /// With γ and β.
     pub fn new(input: usize, output: usize, init: &mut Initializer<'_>) -> Self {
-        Self { linear: Linear::new(input, output, init), norm: BatchNorm::new(output, init.device) }
+        let linear = Linear::new(input, output, init);
+        Self { linear, norm: Some(BatchNorm::new(output, init.device)) }
     }
 
-    /// Without γ and β.
+    /// A norm without γ and β.
     pub fn without_affine(input: usize, output: usize, init: &mut Initializer<'_>) -> Self {
-        Self {
-            linear: Linear::new(input, output, init),
-            norm: BatchNorm::without_affine(output, init.device),
-        }
+        let linear = Linear::new(input, output, init);
+        Self { linear, norm: Some(BatchNorm::without_affine(output, init.device)) }
+    }
+
+    /// The affine map alone.
+    pub fn without_norm(input: usize, output: usize, init: &mut Initializer<'_>) -> Self {
+        Self { linear: Linear::new(input, output, init), norm: None }
     }
 
     /// `[batch, in]` to `[batch, out]`.
     pub fn forward(&self, x: Tensor<2>, phase: Phase) -> Tensor<2> {
-        self.norm.forward(self.linear.forward(x), phase)
+        let x = self.linear.forward(x);
+        match &self.norm {
+            Some(norm) => norm.forward(x, phase),
+            None => x,
+        }
     }
 }
 

@@ -57,13 +57,7 @@ impl Network {
         let projector = &config.projector;
         Self {
             backbone,
-            projector: Projector::new(
-                config.feature_dim(),
-                projector.hidden,
-                projector.dim,
-                projector.layers,
-                init,
-            ),
+            projector: Projector::new(config.feature_dim(), projector, init),
             predictor: (config.predictor.hidden > 0)
                 .then(|| Predictor::new(projector.dim, config.predictor.hidden, init)),
         }

@@ -50,6 +50,14 @@ pub fn update<M: Module>(
     module.map(&mut Updater { path: Path::new(prefix), update })
 }
 
+/// `follower` with every trained parameter of `leader` taken in: ξ ← m ξ + (1 - m) θ. Running
+/// statistics stay the follower's own.
+pub fn follow<M: Module>(follower: M, leader: &impl Module, momentum: f64) -> M {
+    let mut leader_values = Trained { path: Path::new(""), values: BTreeMap::new() };
+    leader.visit(&mut leader_values);
+    follower.map(&mut Follower { path: Path::new(""), leader: leader_values.values, momentum })
+}
+
 /// Where in the module a visitor stands.
 struct Path(Vec<String>);
 
@@ -148,6 +156,42 @@ impl<F: FnMut(&str, Tensor<1>) -> Tensor<1>> ModuleMapper for Updater<F> {
         replace(param, |old| {
             let shape = old.shape();
             (self.update)(&name, old.inner().flatten(0, D - 1)).reshape(shape)
+        })
+    }
+}
+
+/// The trained parameters by name, each flattened to one axis.
+struct Trained {
+    path: Path,
+    values: BTreeMap<String, Tensor<1>>,
+}
+
+impl ModuleVisitor for Trained {
+    track_path!();
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.is_require_grad() {
+            self.values.insert(self.path.name(), param.val().inner().flatten(0, D - 1));
+        }
+    }
+}
+
+struct Follower {
+    path: Path,
+    leader: BTreeMap<String, Tensor<1>>,
+    momentum: f64,
+}
+
+impl ModuleMapper for Follower {
+    track_path!();
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(leader) = self.leader.remove(&self.path.name()) else {
+            return param;
+        };
+        replace(param, |old| {
+            let leader = leader.reshape(old.shape());
+            old.inner() * self.momentum + leader * (1.0 - self.momentum)
         })
     }
 }

@@ -39,13 +39,19 @@ pub fn info_nce(
     -log_softmax(logits, 1).narrow(1, 0, 1).mean()
 }
 
-/// Equation 1 with the batch's other rows of `target` as the negatives of each row of `z`
-/// (SimCLR, Chen et al., 2020, with the negatives of the other view). Both are `[batch, dim]`.
-pub fn info_nce_in_batch(z: Tensor<2>, target: Tensor<2>, temperature: f64) -> Tensor<1> {
+/// Equation 1 within the batch, as SimCLR's NT-Xent: the negatives of row i of `z` are the other rows
+/// of `target` and of `z` itself. Both are `[batch, dim]`.
+pub fn nt_xent(z: Tensor<2>, target: Tensor<2>, temperature: f64) -> Tensor<1> {
+    /// Leaves nothing of a cosine's exponential at any temperature that the config allows.
+    const SELF: f64 = 1e9;
     let batch = z.dims()[0];
-    let logits = normalise(z).matmul(normalise(target).transpose()) / temperature;
-    let diagonal = Tensor::<2>::eye(batch, &logits.device());
-    -(log_softmax(logits, 1) * diagonal).sum() / batch as f64
+    let (z, target) = (normalise(z), normalise(target));
+    let own = Tensor::<2>::eye(batch, &z.device());
+    let across = z.clone().matmul(target.transpose());
+    let within = z.clone().matmul(z.transpose()) - own.clone() * SELF;
+    let logits = Tensor::cat(vec![across, within], 1) / temperature;
+    let across = log_softmax(logits, 1).narrow(1, 0, batch);
+    -(across * own).sum() / batch as f64
 }
 
 /// Equation 2: L_cos(z1, z2) = -h(z1)/‖h(z1)‖ · sg(z2)/‖z2‖, with `p` = h(z1) and `z` = z2, both
@@ -55,9 +61,8 @@ pub fn cosine(p: Tensor<2>, z: Tensor<2>) -> Tensor<1> {
 }
 
 /// Equation 3: L_gg = E[ℓ_s(z^g_1, z^g_2)], averaged over both directions as SimSiam has it.
-pub fn global_global<T>(global: &[T; 2], similarity: impl Fn(&T, &T) -> Tensor<1>) -> Tensor<1> {
-    let [first, second] = global;
-    (similarity(first, second) + similarity(second, first)) / 2.0
+pub fn global_global([there, back]: [Tensor<1>; 2]) -> Tensor<1> {
+    (there + back) / 2.0
 }
 
 /// Equation 4: L_lg = E[Σ_i ℓ_s(z^l_i, sg(z^g_1)) + ℓ_s(z^l_i, sg(z^g_2))].
@@ -108,7 +113,7 @@ pub fn embedding_std(z: Tensor<2>) -> Tensor<1> {
 }
 
 /// The rows of `z` in another order.
-pub fn reorder(z: Tensor<2>, rows: &[usize]) -> Tensor<2> {
+pub fn reorder<const D: usize>(z: Tensor<D>, rows: &[usize]) -> Tensor<D> {
     let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
     let rows = Tensor::<1, Int>::from_data(rows.as_slice(), &z.device());
     z.select(0, rows)

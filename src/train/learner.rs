@@ -1,11 +1,12 @@
 //! One LoGo update: the two networks, their two optimisers, and what an update reports.
 
-use burn::tensor::{Device, Tensor};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
 
-use super::sgd::{NamedGradients, Sgd, gradient_norm};
+use super::sgd::{NamedGradients, Sgd, clipped, gradient_norm};
 use super::views::Views;
-use crate::config::{AffinityObjective, Config};
-use crate::framework::logo::{self, Recipe};
+use crate::config::{AffinityConfig, Config, LocalLocalStep};
+use crate::framework::logo::{self, Compared, Recipe};
 use crate::framework::{self, Framework};
 use crate::model::params::{self, State};
 use crate::model::{Affinity, Embedding, Initializer, Network, Phase};
@@ -20,6 +21,8 @@ pub struct Learner {
     /// Encoder and predictor.
     pub network: Network,
     network_optimizer: Sgd,
+    momentum: Option<Momentum>,
+    groups: usize,
     framework: Box<dyn Framework>,
     recipe: Recipe,
     logo: Option<Logo>,
@@ -28,10 +31,25 @@ pub struct Learner {
 /// What LoGo adds to a framework.
 struct Logo {
     affinity: Affinity,
-    objective: AffinityObjective,
+    config: AffinityConfig,
     optimizer: Sgd,
+    /// The encoder's optimiser for L_ll, where that is a step of its own.
+    separate: Option<Separate>,
     /// λ L_ll's gradient from the last update, where the earlier code's leak is wanted.
     leaked: Option<NamedGradients>,
+}
+
+/// The encoder's step by L_ll alone.
+struct Separate {
+    optimizer: Sgd,
+    /// The norm of the last main gradient; 0 before the first.
+    main_norm: f64,
+}
+
+/// The encoder that makes targets.
+struct Momentum {
+    network: Network,
+    groups: usize,
 }
 
 /// What one update did.
@@ -50,6 +68,8 @@ pub struct Rates {
     pub encoder: f64,
     /// f_d
     pub affinity: f64,
+    /// m of the momentum encoder: what it keeps of its weights.
+    pub momentum: f64,
 }
 
 impl Learner {
@@ -61,20 +81,34 @@ impl Learner {
             let dim = config.model.projector.dim;
             Logo {
                 affinity: Affinity::new(dim, &config.affinity, &mut init),
-                objective: config.affinity.objective,
+                config: config.affinity.clone(),
                 optimizer: optimizer(),
+                separate: (config.affinity.step == LocalLocalStep::Separate)
+                    .then(|| Separate { optimizer: optimizer(), main_norm: 0.0 }),
                 leaked: config.seed_code.leak_local_local_gradient.then(NamedGradients::new),
             }
         });
         let mut network = Network::new(&config.model, config.seed, device);
         network.backbone = network.backbone.with_precision(config.compute.precision);
+        let groups = config.framework.momentum.norm_groups;
         Self {
+            momentum: config
+                .framework
+                .name
+                .has_momentum()
+                .then(|| Momentum { network: network.valid(), groups }),
             network,
+            groups,
             network_optimizer: optimizer(),
-            framework: framework::from_config(&config.framework),
+            framework: framework::from_config(config, &device.clone().inner()),
             recipe: Recipe {
                 lambda: config.affinity.lambda,
                 terms: config.framework.terms,
+                step: config.affinity.step,
+                phase: match config.affinity.step {
+                    LocalLocalStep::Joint => Phase::Eval,
+                    LocalLocalStep::Separate => Phase::Train,
+                },
                 one_sided: config.seed_code.one_sided_global_global,
             },
             logo,
@@ -86,40 +120,76 @@ impl Learner {
         self.logo.as_ref().map(|logo| &logo.affinity)
     }
 
-    /// One update of f_d by equation 6, then one of the encoder by equation 9.
+    /// One update of f_d by equation 6, then one of the encoder by equation 9; with a separate step,
+    /// f_d's and the encoder's by L_ll, then the encoder's by the other terms.
     ///
     /// The four crops pass the encoder in two batches, both globals and both locals. Batch norm
     /// then sees one distribution at a time, and twice the samples of a pass for each crop.
     pub fn update(&mut self, views: Views, rates: Rates) -> Update {
-        let global = self.network.forward(views.global, Phase::Train).halves();
-        let local = match self.logo {
-            Some(_) => views.local.map(|local| self.network.forward(local, Phase::Train).halves()),
-            None => None,
-        };
-        let mut health = observe(&global, local.as_ref());
-        health.lr = rates.encoder;
-        let mut gradients = match (&mut self.logo, &local) {
-            (Some(logo), Some(local)) => {
-                logo.update_affinity(local, &views.negatives, rates.affinity, &mut health)
-            }
-            _ => NamedGradients::new(),
-        };
-        let encoder = self.update_encoder(&global, local.as_ref(), rates.encoder, &mut health);
-        gradients.extend(encoder);
+        let mut health = Health { lr: rates.encoder, ..Health::default() };
+        let mut gradients = NamedGradients::new();
+        let separate = self.logo.as_ref().is_some_and(|logo| logo.separate.is_some());
+        if separate {
+            gradients.extend(self.separate_step(&views, rates, &mut health));
+        }
+        let targets = self.momentum.as_ref().map(|momentum| momentum.targets(&views));
+        let global = self.embed(views.global.clone()).halves();
+        let local = views.local.as_ref().filter(|_| self.logo.is_some());
+        let local = local.map(|local| self.embed(local.clone()).halves());
+        observe(&global, local.as_ref(), &mut health);
+        if let (Some(logo), Some(local), false) = (&mut self.logo, &local, separate) {
+            gradients.extend(logo.update_affinity(local, &views, rates.affinity, &mut health));
+        }
+        let targets = targets.as_ref().unwrap_or(&global);
+        let compared = Compared { global: &global, targets };
+        gradients.extend(self.main_step(compared, local.as_ref(), rates, &mut health));
+        self.framework.remember(targets);
         Update { health, gradients }
     }
 
-    fn update_encoder(
+    fn embed(&self, views: Tensor<4>) -> Embedding {
+        in_groups(&self.network, views, self.groups)
+    }
+
+    /// f_d's update and the encoder's by L_ll, as the authors' code takes them before the main step.
+    fn separate_step(
         &mut self,
-        global: &[Embedding; 2],
+        views: &Views,
+        rates: Rates,
+        health: &mut Health,
+    ) -> NamedGradients {
+        let Some(local) = &views.local else {
+            return NamedGradients::new();
+        };
+        let local = self.embed(local.clone()).halves();
+        let Some(logo) = &mut self.logo else {
+            return NamedGradients::new();
+        };
+        let of_affinity = logo.update_affinity(&local, views, rates.affinity, health);
+        let frozen = logo.affinity.frozen();
+        let local_local = logo::local_local(&frozen, &local, self.recipe.phase);
+        let gradients = (local_local * self.recipe.lambda).backward();
+        let gradients = params::gradients(&self.network, "", &gradients);
+        if let Some(separate) = &mut logo.separate {
+            let gradients = clipped(gradients, logo.config.clip * separate.main_norm);
+            let network = self.network.clone();
+            self.network = separate.optimizer.step(network, "", &gradients, rates.encoder);
+        }
+        self.follow(rates.momentum);
+        of_affinity
+    }
+
+    fn main_step(
+        &mut self,
+        compared: Compared<'_>,
         local: Option<&[Embedding; 2]>,
-        lr: f64,
+        rates: Rates,
         health: &mut Health,
     ) -> NamedGradients {
         let framework = self.framework.as_ref();
         let losses = match (&self.logo, local) {
-            (Some(logo), Some(local)) => logo.losses(framework, global, local, &self.recipe),
-            _ => logo::plain(framework, global, &self.recipe),
+            (Some(logo), Some(local)) => logo.losses(framework, &compared, local, &self.recipe),
+            _ => logo::plain(framework, &compared, &self.recipe),
         };
         let gradients = losses.total.backward();
         if let Some(logo) = &mut self.logo {
@@ -133,18 +203,38 @@ impl Learner {
             health.local_global = Some(number(local_global));
             health.local_local = Some(number(local_local));
         }
+        if let Some(separate) = self.logo.as_mut().and_then(|logo| logo.separate.as_mut()) {
+            separate.main_norm = health.grad_norm;
+        }
         let network = self.network.clone();
-        self.network = self.network_optimizer.step(network, "", &gradients, lr);
+        self.network = self.network_optimizer.step(network, "", &gradients, rates.encoder);
+        self.follow(rates.momentum);
         gradients
+    }
+
+    /// The momentum encoder's step, after every one of the encoder.
+    fn follow(&mut self, momentum: f64) {
+        if let Some(target) = &mut self.momentum {
+            target.network = params::follow(target.network.clone(), &self.network, momentum);
+        }
     }
 
     /// Weights, running statistics and velocities by name.
     pub fn state(&self) -> State {
         let mut state = params::state(&self.network, "network");
         state.extend(behind("velocity", self.network_optimizer.state()));
+        state.extend(self.framework.state());
+        if let Some(momentum) = &self.momentum {
+            state.extend(params::state(&momentum.network, "momentum"));
+        }
         if let Some(logo) = &self.logo {
             state.extend(params::state(&logo.affinity, "affinity"));
             state.extend(behind("velocity", logo.optimizer.state()));
+            if let Some(separate) = &logo.separate {
+                state.extend(behind("separate", separate.optimizer.state()));
+                let norm = TensorData::new(vec![separate.main_norm as f32], [1]);
+                state.insert("main_norm".to_owned(), norm);
+            }
             let leaked = logo.leaked.iter().flatten();
             state.extend(leaked.map(|(name, g)| (format!("leaked.{name}"), g.to_data())));
         }
@@ -162,9 +252,18 @@ impl Learner {
         let (affinity, network) =
             velocity.into_iter().partition(|(name, _)| name.starts_with("affinity."));
         self.network_optimizer.load(network, &inner);
+        self.framework.load(state)?;
+        if let Some(momentum) = &mut self.momentum {
+            momentum.network = params::load(momentum.network.clone(), "momentum", state)?;
+        }
         if let Some(logo) = &mut self.logo {
             logo.affinity = params::load(logo.affinity.clone(), "affinity", state)?;
             logo.optimizer.load(affinity, &inner);
+            if let Some(separate) = &mut logo.separate {
+                separate.optimizer.load(strip("separate.", state), &inner);
+                let norm = state.get("main_norm").and_then(|norm| norm.iter::<f32>().next());
+                separate.main_norm = norm.ok_or("it has no tensor `main_norm`")?.into();
+            }
             if let Some(leaked) = &mut logo.leaked {
                 let kept = strip("leaked.", state).into_iter();
                 *leaked = kept.map(|(name, g)| (name, Tensor::from_data(g, &inner))).collect();
@@ -174,16 +273,59 @@ impl Learner {
     }
 }
 
+impl Momentum {
+    /// The embeddings of both global views, as constants.
+    fn targets(&self, views: &Views) -> [Embedding; 2] {
+        let global = views.global.clone().inner();
+        let embedding = match &views.key_order {
+            None => in_groups(&self.network, global, self.groups),
+            Some(order) => {
+                let shuffled =
+                    in_groups(&self.network, objective::reorder(global, order), self.groups);
+                let back = inverse(order);
+                Embedding {
+                    z: objective::reorder(shuffled.z, &back),
+                    p: objective::reorder(shuffled.p, &back),
+                }
+            }
+        };
+        let constant = |t: Tensor<2>| t.autodiff();
+        Embedding { z: constant(embedding.z), p: constant(embedding.p) }.halves()
+    }
+}
+
+/// `views` through the network in `groups` equal parts, each normalised by its own statistics.
+fn in_groups(network: &Network, views: Tensor<4>, groups: usize) -> Embedding {
+    if groups == 1 {
+        return network.forward(views, Phase::Train);
+    }
+    let parts = views.chunk(groups, 0).into_iter();
+    let parts = parts.map(|part| network.forward(part, Phase::Train));
+    let (zs, ps): (Vec<_>, Vec<_>) = parts.map(|part| (part.z, part.p)).unzip();
+    Embedding { z: Tensor::cat(zs, 0), p: Tensor::cat(ps, 0) }
+}
+
+/// Where each row of a permutation came from.
+fn inverse(order: &[usize]) -> Vec<usize> {
+    let mut back = vec![0; order.len()];
+    for (to, &from) in order.iter().enumerate() {
+        back[from] = to;
+    }
+    back
+}
+
 impl Logo {
     fn update_affinity(
         &mut self,
         local: &[Embedding; 2],
-        negatives: &[usize],
+        views: &Views,
         lr: f64,
         health: &mut Health,
     ) -> NamedGradients {
-        let affinities = logo::affinities(&self.affinity, local, negatives);
-        let omega = affinities.omega(self.objective);
+        let noise = views.noise.as_ref();
+        let affinities =
+            logo::affinities(&self.affinity, local, &views.negatives, noise, self.config.pairs);
+        let omega = affinities.omega(self.config.objective);
         let mut gradients = match self.affinity.is_learned() {
             true => params::gradients(&self.affinity, "affinity", &(-omega.clone()).backward()),
             false => NamedGradients::new(),
@@ -203,13 +345,13 @@ impl Logo {
     fn losses(
         &self,
         framework: &dyn Framework,
-        global: &[Embedding; 2],
+        compared: &Compared<'_>,
         local: &[Embedding; 2],
         recipe: &Recipe,
     ) -> logo::Losses {
         match self.leaked {
-            Some(_) => logo::with_affinity(framework, &self.affinity, global, local, recipe),
-            None => logo::losses(framework, &self.affinity, global, local, recipe),
+            Some(_) => logo::with_affinity(framework, &self.affinity, compared, local, recipe),
+            None => logo::losses(framework, &self.affinity, compared, local, recipe),
         }
     }
 
@@ -221,23 +363,19 @@ impl Logo {
 }
 
 /// The collapse watch: how spread out the embeddings are, and how alike the views.
-fn observe(global: &[Embedding; 2], local: Option<&[Embedding; 2]>) -> Health {
+fn observe(global: &[Embedding; 2], local: Option<&[Embedding; 2]>, health: &mut Health) {
     let z = |view: &Embedding| view.z.clone().inner();
     let [g1, g2] = [&global[0], &global[1]].map(z);
     let cosine =
         |a: &Tensor<2>, b: &Tensor<2>| number(objective::mean_cosine(a.clone(), b.clone()));
-    let mut health = Health {
-        cos_gg: cosine(&g1, &g2),
-        z_std: number(objective::embedding_std(g1.clone())),
-        ..Health::default()
-    };
+    health.cos_gg = cosine(&g1, &g2);
+    health.z_std = number(objective::embedding_std(g1.clone()));
     if let Some(local) = local {
         let [l1, l2] = [&local[0], &local[1]].map(z);
         let crossed = [(&l1, &g1), (&l1, &g2), (&l2, &g1), (&l2, &g2)];
         health.cos_lg = Some(crossed.iter().map(|(l, g)| cosine(l, g)).sum::<f64>() / 4.0);
         health.cos_ll = Some(cosine(&l1, &l2));
     }
-    health
 }
 
 fn number(scalar: Tensor<1>) -> f64 {

@@ -240,6 +240,7 @@ impl<'a> Pretraining<'a> {
         let rates = Rates {
             encoder: self.config.optimizer.lr * factor,
             affinity: self.config.affinity.lr * factor,
+            momentum: self.schedule.momentum(step, &self.config.framework.momentum),
         };
         let views = Views::of_batch(batch, self.config, step, &self.device);
         let health = self.learner.update(views, rates).health;

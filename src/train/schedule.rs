@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use crate::config::{OptimizerConfig, SchedulePer};
+use crate::config::{MomentumConfig, OptimizerConfig, SchedulePer};
 
 /// The learning rate's factor at any step.
 #[derive(Clone, Debug)]
@@ -37,6 +37,16 @@ impl Schedule {
         }
         let progress = (epoch - self.warmup_epochs) / (self.epochs - self.warmup_epochs);
         (0.5 * (1.0 + (PI * progress).cos())).max(0.0)
+    }
+
+    /// m of the momentum encoder at update number `step`: `base`, or rising to 1 by a half cosine
+    /// over the run (BYOL, section 3.3).
+    pub fn momentum(&self, step: u64, config: &MomentumConfig) -> f64 {
+        if !config.rises {
+            return config.base;
+        }
+        let done = step as f64 / (self.steps_per_epoch as f64 * self.epochs);
+        1.0 - (1.0 - config.base) * 0.5 * (1.0 + (PI * done).cos())
     }
 
     /// Changes of the rate an epoch.

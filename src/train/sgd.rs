@@ -84,3 +84,15 @@ pub fn gradient_norm(gradients: &NamedGradients) -> f64 {
     });
     squares.sum::<f64>().sqrt()
 }
+
+/// The gradients scaled to a common norm of `most`, if theirs is greater; as PyTorch's
+/// `clip_grad_norm_`.
+pub fn clipped(gradients: NamedGradients, most: f64) -> NamedGradients {
+    /// What PyTorch adds to the norm it divides by.
+    const MARGIN: f64 = 1e-6;
+    let scale = most / (gradient_norm(&gradients) + MARGIN);
+    if scale >= 1.0 {
+        return gradients;
+    }
+    gradients.into_iter().map(|(name, gradient)| (name, gradient * scale)).collect()
+}

@@ -2,10 +2,10 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::config::Config;
+use crate::config::{AffinityPairs, Config};
 use crate::data::loader::ViewBatch;
 use crate::framework::logo;
-use crate::rng::{Stream, generator};
+use crate::rng::{self, Stream, generator};
 
 /// The views of one batch. Views come in pairs: the first `batch` rows are every image's first
 /// view, the last `batch` rows its second.
@@ -16,6 +16,10 @@ pub struct Views {
     pub local: Option<Tensor<4>>,
     /// For each image, which other one's local crop is its negative; read with LoGo alone.
     pub negatives: Vec<usize>,
+    /// What is added to f_d's inputs, `[batch, dim]` for each place; read with LoGo alone.
+    pub noise: Option<[Tensor<2>; 2]>,
+    /// The order in which the rows of `global` pass a momentum encoder, where that is another.
+    pub key_order: Option<Vec<usize>>,
 }
 
 impl Views {
@@ -26,15 +30,49 @@ impl Views {
             let data = TensorData::new(views, [2 * images, 3, size, size]);
             Tensor::from_data(data, device)
         };
-        let mut rng = generator(config.seed, Stream::Negative, step, 0, 0);
-        let negatives = match config.seed_code.self_negatives {
-            true => logo::permutation(images, &mut rng),
-            false => logo::derangement(images, &mut rng),
-        };
         Self {
             global: tensor(batch.global, config.views.global.size),
             local: Some(tensor(batch.local, config.views.local.size)),
-            negatives,
+            negatives: negatives(config, step, images),
+            noise: noise(config, step, images, device),
+            key_order: key_order(config, step, images),
         }
     }
+}
+
+fn negatives(config: &Config, step: u64, images: usize) -> Vec<usize> {
+    let mut rng = generator(config.seed, Stream::Negative, step, 0, 0);
+    match (config.affinity.pairs, config.seed_code.self_negatives) {
+        (AffinityPairs::BothOrders, _) => logo::flipped(images),
+        (AffinityPairs::OneOrder, true) => logo::permutation(images, &mut rng),
+        (AffinityPairs::OneOrder, false) => logo::derangement(images, &mut rng),
+    }
+}
+
+/// The authors' noise on the inputs of f_d: `affinity.noise` / √dim for each number.
+fn noise(config: &Config, step: u64, images: usize, device: &Device) -> Option<[Tensor<2>; 2]> {
+    if !config.framework.logo || config.affinity.noise == 0.0 {
+        return None;
+    }
+    let dim = config.model.projector.dim;
+    let std = config.affinity.noise / (dim as f64).sqrt();
+    Some([0, 1].map(|place| {
+        let mut rng = generator(config.seed, Stream::Noise, step, place, 0);
+        let values = (0..images * dim).map(|_| (std * rng::normal(&mut rng)) as f32).collect();
+        Tensor::from_data(TensorData::new::<f32, _>(values, [images, dim]), device)
+    }))
+}
+
+/// A random order within each of the two views.
+fn key_order(config: &Config, step: u64, images: usize) -> Option<Vec<usize>> {
+    let momentum = &config.framework.momentum;
+    if !config.framework.name.has_momentum() || momentum.norm_groups == 1 {
+        return None;
+    }
+    let order = [0, 1].map(|view| {
+        let mut rng = generator(config.seed, Stream::KeyOrder, step, view as u64, 0);
+        let order = logo::permutation(images, &mut rng).into_iter();
+        order.map(move |row| view * images + row)
+    });
+    Some(order.into_iter().flatten().collect())
 }
