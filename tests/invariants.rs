@@ -78,7 +78,6 @@ fn local_local_leaves_no_gradient_on_the_affinity() {
         lambda: 1.0,
         terms: Terms::Sum,
         step: LocalLocalStep::Joint,
-        phase: Phase::Eval,
         one_sided: false,
     };
     let affinity = learner.affinity().unwrap();

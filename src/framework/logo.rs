@@ -15,8 +15,10 @@ pub struct Losses {
     pub total: Tensor<1>,
     /// L_gg
     pub global_global: Tensor<1>,
-    /// L_lg and L_ll, with LoGo.
-    pub logo: Option<(Tensor<1>, Tensor<1>)>,
+    /// L_lg, with LoGo.
+    pub local_global: Option<Tensor<1>>,
+    /// L_ll, with LoGo, unless the encoder takes a step of its own by it.
+    pub local_local: Option<Tensor<1>>,
 }
 
 /// How the encoder's loss is put together.
@@ -27,8 +29,6 @@ pub struct Recipe {
     pub terms: Terms,
     /// Whether L_ll is among the terms of the encoder's main step.
     pub step: LocalLocalStep,
-    /// Whose statistics f_d's norms use for L_ll.
-    pub phase: Phase,
     /// ℓ_s from the first global view to the second only, as the earlier SimSiam-LoGo code.
     pub one_sided: bool,
 }
@@ -46,7 +46,7 @@ pub struct Compared<'a> {
 /// The plain framework's loss: L_gg.
 pub fn plain(framework: &dyn Framework, views: &Compared<'_>, recipe: &Recipe) -> Losses {
     let global_global = global_global(framework, views, recipe);
-    Losses { total: global_global.clone(), global_global, logo: None }
+    Losses { total: global_global.clone(), global_global, local_global: None, local_local: None }
 }
 
 /// Equation 9, with f_d's weights as constants: neither they nor their gradients are touched.
@@ -73,17 +73,19 @@ pub fn with_affinity(
     let global_global = global_global(framework, views, recipe);
     let targets = views.targets.each_ref().map(stop_gradient);
     let local_global = objective::local_global(local, &targets, |l, g| framework.similarity(l, g));
-    let local_local = local_local(affinity, local, recipe.phase);
     let between_views = match recipe.terms {
         Terms::Sum => objective::sum_of_terms,
         Terms::Mean => objective::mean_of_terms,
     };
     let between_views = between_views(global_global.clone(), local_global.clone());
-    let total = match recipe.step {
-        LocalLocalStep::Joint => between_views + local_local.clone() * recipe.lambda,
-        LocalLocalStep::Separate => between_views,
+    let (total, local_local) = match recipe.step {
+        LocalLocalStep::Joint => {
+            let local_local = local_local(affinity, local, recipe.step);
+            (between_views + local_local.clone() * recipe.lambda, Some(local_local))
+        }
+        LocalLocalStep::Separate => (between_views, None),
     };
-    Losses { total, global_global, logo: Some((local_global, local_local)) }
+    Losses { total, global_global, local_global: Some(local_global), local_local }
 }
 
 fn global_global(framework: &dyn Framework, views: &Compared<'_>, recipe: &Recipe) -> Tensor<1> {
@@ -95,9 +97,13 @@ fn global_global(framework: &dyn Framework, views: &Compared<'_>, recipe: &Recip
     }
 }
 
-/// Equation 5 by `affinity`. Its norms use the running statistics by the paper's form, and the
-/// batch's by the authors' code.
-pub fn local_local(affinity: &Affinity, local: &[Embedding; 2], phase: Phase) -> Tensor<1> {
+/// Equation 5 by `affinity`. Its norms use the running statistics by equation 9, and the batch's in
+/// the authors' code, which takes a separate step.
+pub fn local_local(affinity: &Affinity, local: &[Embedding; 2], step: LocalLocalStep) -> Tensor<1> {
+    let phase = match step {
+        LocalLocalStep::Joint => Phase::Eval,
+        LocalLocalStep::Separate => Phase::Train,
+    };
     let [l1, l2] = local;
     objective::local_local(affinity.forward(l1.z.clone(), l2.z.clone(), phase))
 }

@@ -105,10 +105,6 @@ impl Learner {
                 lambda: config.affinity.lambda,
                 terms: config.framework.terms,
                 step: config.affinity.step,
-                phase: match config.affinity.step {
-                    LocalLocalStep::Joint => Phase::Eval,
-                    LocalLocalStep::Separate => Phase::Train,
-                },
                 one_sided: config.seed_code.one_sided_global_global,
             },
             logo,
@@ -167,7 +163,8 @@ impl Learner {
         };
         let of_affinity = logo.update_affinity(&local, views, rates.affinity, health);
         let frozen = logo.affinity.frozen();
-        let local_local = logo::local_local(&frozen, &local, self.recipe.phase);
+        let local_local = logo::local_local(&frozen, &local, self.recipe.step);
+        health.local_local = Some(number(local_local.clone()));
         let gradients = (local_local * self.recipe.lambda).backward();
         let gradients = params::gradients(&self.network, "", &gradients);
         if let Some(separate) = &mut logo.separate {
@@ -199,10 +196,8 @@ impl Learner {
         health.grad_norm = gradient_norm(&gradients);
         health.loss = number(losses.total);
         health.global_global = number(losses.global_global);
-        if let Some((local_global, local_local)) = losses.logo {
-            health.local_global = Some(number(local_global));
-            health.local_local = Some(number(local_local));
-        }
+        health.local_global = losses.local_global.map(number);
+        health.local_local = losses.local_local.map(number).or(health.local_local);
         if let Some(separate) = self.logo.as_mut().and_then(|logo| logo.separate.as_mut()) {
             separate.main_norm = health.grad_norm;
         }
