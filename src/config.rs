@@ -57,7 +57,7 @@ pub enum DatasetName {
     Cifar10,
 }
 
-/// How an image becomes two global and two local views.
+/// How an image becomes global and local views.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ViewsConfig {
@@ -85,6 +85,16 @@ pub struct CropConfig {
     pub area: [f32; 2],
     /// Least and greatest width / height of the cropped box.
     pub aspect: [f32; 2],
+    /// How many of them each image gives.
+    #[serde(default = "CropConfig::two")]
+    pub count: usize,
+}
+
+impl CropConfig {
+    /// LoGo's own number of either kind.
+    fn two() -> usize {
+        2
+    }
 }
 
 /// Colour jitter, as torchvision's `ColorJitter`: factors from `[max(0, 1 - x), 1 + x]`, hue
@@ -375,7 +385,7 @@ pub enum AffinityObjective {
 pub struct OptimizerConfig {
     /// Passes over the images.
     pub epochs: usize,
-    /// Images an update; each gives two global and two local views.
+    /// Images an update, each with all of its views.
     pub batch_size: usize,
     /// Learning rate after warm-up, as used: not scaled by the batch size.
     pub lr: f64,

@@ -42,8 +42,8 @@
 //! let device = Device::flex().autodiff();
 //! let network = Network::new(&config.model, 0, &device);
 //! let views = Tensor::random([8, 3, 16, 16], Distribution::Default, &device);
-//! let [first, second] = network.forward(views, Phase::Train).halves();
-//! let loss = objective::cosine(first.p, second.z);
+//! let pair = network.forward(views, Phase::Train).views(2);
+//! let loss = objective::cosine(pair[0].p.clone(), pair[1].z.clone());
 //! let gradients = loss.backward();
 //! # assert!(network.projector.forward(Tensor::zeros([2, 16], &device), Phase::Train).dims() == [2, 2048]);
 //! # drop(gradients);
@@ -66,6 +66,7 @@ pub mod objective;
 pub mod presets;
 pub mod report;
 pub mod rng;
+pub mod sweep;
 pub mod train;
 
 pub use error::{Error, Result};

@@ -1,5 +1,6 @@
 //! How a config is put together: preset < file < flags, every key and value checked.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
@@ -12,22 +13,43 @@ use crate::error::suggest;
 use crate::{Error, Result};
 
 /// The presets, as they are embedded in the binary. Each is complete: it names every key.
-pub const PRESETS: [(&str, &str); 4] = [
+pub const PRESETS: [(&str, &str); 6] = [
     ("quickstart", include_str!("../configs/quickstart.toml")),
     ("cifar10", include_str!("../configs/cifar10.toml")),
     ("cifar10-seed", include_str!("../configs/cifar10-seed.toml")),
     ("cifar10-cpu", include_str!("../configs/cifar10-cpu.toml")),
+    ("cifar10-moco-logo", include_str!("../configs/cifar10-moco-logo.toml")),
+    ("cifar10-byol-logo", include_str!("../configs/cifar10-byol-logo.toml")),
 ];
+
+/// Presets that are another one but for a line: `(name, the other, with LoGo)`.
+pub const TWINS: [(&str, &str, bool); 4] = [
+    ("cifar10-simsiam-logo", "cifar10", true),
+    ("cifar10-simsiam", "cifar10", false),
+    ("cifar10-moco", "cifar10-moco-logo", false),
+    ("cifar10-byol", "cifar10-byol-logo", false),
+];
+
+/// The names of all presets.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let files = PRESETS.iter().map(|(name, _)| *name);
+    files.chain(TWINS.iter().map(|(name, _, _)| *name))
+}
 
 /// The commented text of a preset.
 ///
 /// # Errors
 /// [`Error::Usage`] with the nearest name when there is none of that name.
-pub fn preset_text(name: &str) -> Result<&'static str> {
+pub fn preset_text(name: &str) -> Result<Cow<'static, str>> {
+    if let Some((_, base, logo)) = TWINS.iter().find(|(twin, _, _)| *twin == name) {
+        let text = preset_text(base)?;
+        let text =
+            text.replacen(&format!("preset = \"{base}\""), &format!("preset = \"{name}\""), 1);
+        return Ok(Cow::Owned(text.replacen("logo = true", &format!("logo = {logo}"), 1)));
+    }
     let found = PRESETS.iter().find(|(known, _)| *known == name);
-    found.map(|(_, text)| *text).ok_or_else(|| {
-        let names = PRESETS.iter().map(|(known, _)| *known);
-        Error::Usage(format!("there is no preset `{name}`: {}", suggest(name, names)))
+    found.map(|(_, text)| Cow::Borrowed(*text)).ok_or_else(|| {
+        Error::Usage(format!("there is no preset `{name}`: {}", suggest(name, names())))
     })
 }
 
@@ -42,7 +64,7 @@ impl Layers {
     /// # Errors
     /// [`Error::Usage`] when there is none of that name.
     pub fn preset(name: &str) -> Result<Self> {
-        let table = parse(preset_text(name)?, &format!("preset {name}"))?;
+        let table = parse(&preset_text(name)?, &format!("preset {name}"))?;
         Ok(Self { table })
     }
 
@@ -105,9 +127,18 @@ pub fn read_run_config(path: &Path) -> Result<Config> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| damaged(format!("cannot be read ({error}); is this a run directory?")))?;
     let config =
-        toml::from_str(&text).map_err(|error| damaged(format!("is damaged: {}", tidy(&error))))?;
+        config_of_text(&text).map_err(|problem| damaged(format!("is damaged: {problem}")))?;
     validate(&config)?;
     Ok(config)
+}
+
+/// A config from what [`to_toml`] made of it, by this version or one before it: keys that are younger
+/// than the text have the value that they stand for without being there.
+///
+/// # Errors
+/// A sentence naming what is missing or wrong.
+pub fn config_of_text(text: &str) -> Result<Config, String> {
+    toml::from_str(text).map_err(|error| tidy(&error))
 }
 
 /// All values of `config`, resolved, as TOML.
@@ -184,6 +215,21 @@ fn validate_views(config: &Config) -> Check {
     let views = &config.views;
     validate_crop("views.global", &views.global)?;
     validate_crop("views.local", &views.local)?;
+    ensure(views.local.size <= views.global.size, || {
+        format!(
+            "views.local.size = {} contradicts views.global.size = {}: local views are the smaller ones",
+            views.local.size, views.global.size
+        )
+    })?;
+    in_range("views.global.count", views.global.count, 2, 64)?;
+    in_range("views.local.count", views.local.count, 0, 64)?;
+    ensure(!config.framework.logo || views.local.count >= 2, || {
+        format!(
+            "framework.logo = true contradicts views.local.count = {}: L_ll compares two local views of an image; \
+             set it to at least 2, or framework.logo = false",
+            views.local.count
+        )
+    })?;
     in_range("views.flip", views.flip, 0.0, 1.0)?;
     in_range("views.grayscale", views.grayscale, 0.0, 1.0)?;
     let jitter = &views.jitter;
@@ -257,18 +303,18 @@ fn validate_momentum(config: &Config) -> Check {
     in_range("framework.momentum.queue", momentum.queue, 1, 1 << 24)?;
     let moco = framework.name == FrameworkName::Moco;
     let (queue, groups) = (momentum.queue, momentum.norm_groups);
-    ensure(!moco || queue.is_multiple_of(2 * batch), || {
+    let keys = config.views.global.count * batch;
+    ensure(!moco || queue.is_multiple_of(keys), || {
         format!(
             "framework.momentum.queue = {queue} contradicts optimizer.batch_size = {batch}: every update \
-             replaces the keys of two views of a batch, so the queue must be a multiple of {}",
-            2 * batch
+             replaces the keys of all global views of a batch, so the queue must be a multiple of {keys}"
         )
     })?;
-    ensure(groups > 0 && (2 * batch).is_multiple_of(groups) && 2 * batch / groups >= 2, || {
+    let whole = |views: usize| views.is_multiple_of(groups) && views / groups != 1;
+    ensure(groups > 0 && whole(keys) && whole(config.views.local.count * batch), || {
         format!(
-            "framework.momentum.norm_groups = {groups} contradicts optimizer.batch_size = {batch}: the {} views \
-             of a batch must divide into equal groups of at least 2",
-            2 * batch
+            "framework.momentum.norm_groups = {groups} contradicts optimizer.batch_size = {batch}: the global and \
+             the local views of a batch must each divide into equal groups of at least 2"
         )
     })
 }

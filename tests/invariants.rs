@@ -50,8 +50,8 @@ fn views(key: u64) -> Views {
     }
 }
 
-fn embed(network: &Network, key: u64, size: usize) -> [Embedding; 2] {
-    network.forward(noise(key, size), Phase::Train).halves()
+fn embed(network: &Network, key: u64, size: usize) -> Vec<Embedding> {
+    network.forward(noise(key, size), Phase::Train).views(2)
 }
 
 #[test]

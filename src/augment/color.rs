@@ -14,7 +14,7 @@ const LUMA: [f32; 3] = [0.2989, 0.587, 0.114];
 
 /// The changes that colour jitter puts in random order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Change {
+pub(super) enum Change {
     Brightness,
     Contrast,
     Saturation,
@@ -24,11 +24,11 @@ enum Change {
 /// One draw of colour jitter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Jitter {
-    order: [Change; 4],
-    brightness: f32,
-    contrast: f32,
-    saturation: f32,
-    hue: f32,
+    pub(super) order: [Change; 4],
+    pub(super) brightness: f32,
+    pub(super) contrast: f32,
+    pub(super) saturation: f32,
+    pub(super) hue: f32,
 }
 
 impl Jitter {

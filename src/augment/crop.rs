@@ -171,7 +171,7 @@ mod tests {
     use crate::rng::{Stream, generator};
 
     fn config(area: [f32; 2], aspect: [f32; 2]) -> CropConfig {
-        CropConfig { size: 32, area, aspect }
+        CropConfig { size: 32, area, aspect, count: 2 }
     }
 
     fn boxes(width: usize, height: usize, config: &CropConfig, count: u64) -> Vec<CropBox> {

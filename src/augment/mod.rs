@@ -6,6 +6,8 @@
 pub mod blur;
 pub mod color;
 pub mod crop;
+#[cfg(test)]
+mod draws;
 pub mod views;
 
 use rand::{Rng, RngExt};

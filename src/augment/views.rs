@@ -1,4 +1,4 @@
-//! The policy: an image becomes two global and two local views.
+//! The policy: an image becomes global and local views, by default two of each.
 //!
 //! A view is a random resized crop, perhaps mirrored, with its colours perhaps jittered, perhaps
 //! grey, perhaps blurred, and normalised. Global and local views differ in the crop alone.
@@ -13,19 +13,13 @@ use crate::config::{Config, CropConfig, ViewsConfig};
 use crate::data::Image;
 use crate::rng::{Stream, generator};
 
-/// The two kinds of view, two of each from every image.
+/// The two kinds of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ViewKind {
     /// A large part of the image.
     Global,
     /// A small part of the image.
     Local,
-}
-
-impl ViewKind {
-    /// The kind of each of an image's four views, by slot.
-    pub const SLOTS: [ViewKind; 4] =
-        [ViewKind::Global, ViewKind::Global, ViewKind::Local, ViewKind::Local];
 }
 
 /// Makes views. What it makes is a function of its configuration, its seed, the epoch, the image's
@@ -49,6 +43,30 @@ impl ViewMaker {
         Self::new(&config.views, config.data.mean, config.data.std, config.seed)
     }
 
+    /// The same without local views, which nothing but LoGo reads.
+    pub fn without_local(mut self) -> Self {
+        self.config.local.count = 0;
+        self
+    }
+
+    /// The kind of each of an image's views, by slot: the global ones, then the local ones.
+    pub fn slots(&self) -> impl Iterator<Item = ViewKind> + use<> {
+        let ViewsConfig { global, local, .. } = &self.config;
+        let global = std::iter::repeat_n(ViewKind::Global, global.count);
+        global.chain(std::iter::repeat_n(ViewKind::Local, local.count))
+    }
+
+    /// How many views of `kind` an image gives.
+    pub fn count(&self, kind: ViewKind) -> usize {
+        self.crop_config(kind).count
+    }
+
+    /// # Panics
+    /// If there is no such slot.
+    fn kind(&self, slot: usize) -> ViewKind {
+        self.slots().nth(slot).expect("a slot of an image's views")
+    }
+
     /// The side of a view, pixels.
     pub fn size(&self, kind: ViewKind) -> usize {
         self.crop_config(kind).size
@@ -56,12 +74,12 @@ impl ViewMaker {
 
     /// Writes view `slot` of image number `index` to `out`: normalised, `[3, size, size]`.
     ///
-    /// Slots 0 and 1 are the global views, 2 and 3 the local ones; see [`ViewKind::SLOTS`].
+    /// [`ViewMaker::slots`] says which slot is of which kind.
     ///
     /// # Panics
-    /// If `slot` is above 3, or `out` has another length.
+    /// If there is no such slot, or `out` has another length.
     pub fn view(&self, image: Image<'_>, epoch: u64, index: u64, slot: usize, out: &mut [f32]) {
-        let size = self.size(ViewKind::SLOTS[slot]);
+        let size = self.size(self.kind(slot));
         let recipe = self.recipe(image, epoch, index, slot);
         resized_crop(image, recipe.crop, recipe.flip, size, out);
         if let Some(jitter) = recipe.jitter {
@@ -79,7 +97,7 @@ impl ViewMaker {
     /// The part of the image that [`ViewMaker::view`] shows for the same arguments.
     ///
     /// # Panics
-    /// If `slot` is above 3.
+    /// If there is no such slot.
     pub fn crop_of(&self, image: Image<'_>, epoch: u64, index: u64, slot: usize) -> CropBox {
         self.recipe(image, epoch, index, slot).crop
     }
@@ -95,7 +113,7 @@ impl ViewMaker {
     }
 
     fn recipe(&self, image: Image<'_>, epoch: u64, index: u64, slot: usize) -> Recipe {
-        let crop = self.crop_config(ViewKind::SLOTS[slot]);
+        let crop = self.crop_config(self.kind(slot));
         let mut rng = generator(self.seed, Stream::View, epoch, index, slot as u64);
         Recipe::draw(image, crop, &self.config, &mut rng)
     }
@@ -172,7 +190,7 @@ pub(crate) mod tests {
 
     /// Global views of 8 pixels, local ones of 6, and every augmentation at times.
     pub fn config() -> ViewsConfig {
-        let crop = |size, area| CropConfig { size, area, aspect: [0.75, 4.0 / 3.0] };
+        let crop = |size, area| CropConfig { size, area, aspect: [0.75, 4.0 / 3.0], count: 2 };
         ViewsConfig {
             global: crop(8, [0.65, 0.9]),
             local: crop(6, [0.15, 0.4]),
@@ -194,7 +212,7 @@ pub(crate) mod tests {
     }
 
     fn view(maker: &ViewMaker, image: Image<'_>, index: u64, slot: usize) -> Vec<f32> {
-        let size = maker.size(ViewKind::SLOTS[slot]);
+        let size = maker.size(maker.kind(slot));
         let mut out = vec![f32::NAN; 3 * size * size];
         maker.view(image, 0, index, slot, &mut out);
         out

@@ -25,7 +25,7 @@ pub struct TrainBench {
     pub sizes: [usize; 2],
     /// Of the activations.
     pub precision: Precision,
-    /// Images a second, four views each.
+    /// Images a second, each with all of its views.
     pub images_per_second: f64,
     /// Median wait of an update for its views, seconds.
     pub views_wait_seconds: f64,

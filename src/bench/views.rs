@@ -11,7 +11,7 @@ use crate::data::Dataset;
 const WARM_UP: usize = 1;
 const RUNS: usize = 5;
 
-/// How fast two global and two local views of an image are made.
+/// How fast the views of an image are made.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct ViewsBench {
     /// Sides of the global and the local views, pixels.
@@ -31,8 +31,8 @@ pub fn views(config: &Config, dataset: &dyn Dataset) -> ViewsBench {
         (0..dataset.len()).into_par_iter().for_each_init(
             || vec![0.0; 3 * most * most],
             |view, image| {
-                for slot in 0..4 {
-                    let side = sizes[slot / 2];
+                for (slot, kind) in maker.slots().enumerate() {
+                    let side = maker.size(kind);
                     let out = &mut view[..3 * side * side];
                     maker.view(dataset.image(image), 0, image as u64, slot, out);
                 }

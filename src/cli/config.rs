@@ -19,9 +19,11 @@ pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Show { preset } => print!("{}", presets::preset_text(preset)?),
         Command::List => {
-            for (name, text) in presets::PRESETS {
+            for name in presets::names() {
+                let text = presets::preset_text(name)?;
                 let about = text.lines().next().unwrap_or_default().trim_start_matches("# ");
-                println!("{name:14}{about}");
+                let plain = if text.contains("logo = false") { "without LoGo: " } else { "" };
+                println!("{name:22}{plain}{about}");
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Arguments in, library calls, printed results: one file per subcommand, no logic.
 
 mod bench;
+mod compare;
 mod config;
 mod data;
 mod devices;
@@ -8,6 +9,7 @@ mod knn;
 mod pretrain;
 mod progress;
 mod report;
+mod sweep;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +43,10 @@ struct Output {
 enum Command {
     /// Train an encoder without labels, measure it, and write a report
     Pretrain(pretrain::Arguments),
+    /// Train several settings one after another, and compare them
+    Sweep(sweep::Arguments),
+    /// Set finished runs side by side: a table with mean and spread over seeds, and plots
+    Compare(compare::Arguments),
     /// Measure a trained encoder by its nearest neighbours
     Knn(knn::Arguments),
     /// Write the plots and report.html of a run again
@@ -105,6 +111,8 @@ fn dispatch(cli: Cli) -> Result<()> {
     Engine::shared().map_err(|error| Error::Usage(format!("{LEVEL_VARIABLE}: {error}")))?;
     match cli.command {
         Command::Pretrain(arguments) => pretrain::run(arguments, cli.output),
+        Command::Sweep(arguments) => sweep::run(&arguments, cli.output),
+        Command::Compare(arguments) => compare::run(&arguments, cli.output),
         Command::Knn(arguments) => knn::run(&arguments, cli.output),
         Command::Report(arguments) => report::run(&arguments, cli.output),
         Command::Devices(arguments) => devices::run(&arguments, cli.output),

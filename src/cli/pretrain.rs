@@ -19,7 +19,7 @@ use super::{DataDir, Output, Threads};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Settings to start from: quickstart, cifar10, cifar10-seed, cifar10-cpu [default: quickstart]
+    /// Settings to start from, as `logo-ssl config list` names them [default: quickstart]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
     /// TOML file laid over the preset
@@ -147,7 +147,7 @@ fn other_instructions(config: &Config) -> Option<String> {
 }
 
 /// Has the run's config say which instructions its numbers come from.
-fn record_instructions(config: &mut Config) -> Result<()> {
+pub fn record_instructions(config: &mut Config) -> Result<()> {
     let wanted = &config.compute.instructions;
     if let Some(used) = other_instructions(config) {
         return Err(Error::Usage(format!(
@@ -193,7 +193,7 @@ pub fn run(arguments: Arguments, output: Output) -> Result<()> {
 }
 
 /// A flag that SIGINT and SIGTERM set; the second signal ends the process at once.
-fn stop_on_signal() -> Arc<AtomicBool> {
+pub fn stop_on_signal() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     let handler = move || {

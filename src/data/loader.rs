@@ -18,9 +18,10 @@ use crate::rng::{Stream, generator};
 pub struct ViewBatch {
     /// Which images, `[b]`.
     pub indices: Vec<usize>,
-    /// `[2 b, 3, size, size]`: the first global view of every image, then the second of every one.
+    /// `[views b, 3, size, size]`: the first global view of every image, then the second of every
+    /// one, and so on.
     pub global: Vec<f32>,
-    /// `[2 b, 3, size, size]`: the first local view of every image, then the second of every one.
+    /// `[views b, 3, size, size]`: the local views likewise; empty where there are none.
     pub local: Vec<f32>,
 }
 
@@ -159,20 +160,21 @@ impl Job {
     fn batch(&self, number: usize) -> Option<ViewBatch> {
         let count = self.plan.batch_size;
         let indices = &self.plan.order[number * count..][..count];
-        let mut global = vec![0.0; 2 * count * self.view_len(ViewKind::Global)];
-        let mut local = vec![0.0; 2 * count * self.view_len(ViewKind::Local)];
+        let room = |kind| vec![0.0; self.maker.count(kind) * count * self.view_len(kind)];
+        let (mut global, mut local) = (room(ViewKind::Global), room(ViewKind::Local));
+        let globals = self.maker.count(ViewKind::Global);
         for (position, &index) in indices.iter().enumerate() {
             if self.stop.load(Ordering::Relaxed) {
                 return None;
             }
             let image = self.dataset.image(index);
-            for (slot, kind) in ViewKind::SLOTS.into_iter().enumerate() {
-                let views = match kind {
-                    ViewKind::Global => &mut global,
-                    ViewKind::Local => &mut local,
+            for (slot, kind) in self.maker.slots().enumerate() {
+                let (views, view) = match kind {
+                    ViewKind::Global => (&mut global, slot),
+                    ViewKind::Local => (&mut local, slot - globals),
                 };
                 let len = self.view_len(kind);
-                let row = slot % 2 * count + position;
+                let row = view * count + position;
                 let out = &mut views[row * len..][..len];
                 self.maker.view(image, self.plan.epoch, index as u64, slot, out);
             }

@@ -38,9 +38,9 @@ pub struct Recipe {
 #[derive(Clone, Copy)]
 pub struct Compared<'a> {
     /// Queries.
-    pub global: &'a [Embedding; 2],
+    pub global: &'a [Embedding],
     /// Targets.
-    pub targets: &'a [Embedding; 2],
+    pub targets: &'a [Embedding],
 }
 
 /// The plain framework's loss: L_gg.
@@ -54,7 +54,7 @@ pub fn losses(
     framework: &dyn Framework,
     affinity: &Affinity,
     views: &Compared<'_>,
-    local: &[Embedding; 2],
+    local: &[Embedding],
     recipe: &Recipe,
 ) -> Losses {
     let affinity = affinity.frozen();
@@ -67,17 +67,19 @@ pub fn with_affinity(
     framework: &dyn Framework,
     affinity: &Affinity,
     views: &Compared<'_>,
-    local: &[Embedding; 2],
+    local: &[Embedding],
     recipe: &Recipe,
 ) -> Losses {
     let global_global = global_global(framework, views, recipe);
-    let targets = views.targets.each_ref().map(stop_gradient);
+    let targets: Vec<_> = views.targets.iter().map(stop_gradient).collect();
     let local_global = objective::local_global(local, &targets, |l, g| framework.similarity(l, g));
+    let parts = (global_global.clone(), local_global.clone());
     let between_views = match recipe.terms {
-        Terms::Sum => objective::sum_of_terms,
-        Terms::Mean => objective::mean_of_terms,
+        Terms::Sum => objective::sum_of_terms(parts.0, parts.1),
+        Terms::Mean => {
+            objective::mean_of_terms(parts.0, parts.1, [views.global.len(), local.len()])
+        }
     };
-    let between_views = between_views(global_global.clone(), local_global.clone());
     let (total, local_local) = match recipe.step {
         LocalLocalStep::Joint => {
             let local_local = local_local(affinity, local, recipe.step);
@@ -89,23 +91,29 @@ pub fn with_affinity(
 }
 
 fn global_global(framework: &dyn Framework, views: &Compared<'_>, recipe: &Recipe) -> Tensor<1> {
-    let ([g1, g2], [t1, t2]) = (views.global, views.targets);
-    let similarity = |query, target| framework.similarity(query, target);
+    let similarity = |query: &Embedding, target: &Embedding| framework.similarity(query, target);
     match recipe.one_sided {
-        true => similarity(g1, t2),
-        false => objective::global_global([similarity(g1, t2), similarity(g2, t1)]),
+        true => similarity(&views.global[0], &views.targets[1]),
+        false => objective::global_global(views.global, views.targets, similarity),
     }
 }
 
 /// Equation 5 by `affinity`. Its norms use the running statistics by equation 9, and the batch's in
 /// the authors' code, which takes a separate step.
-pub fn local_local(affinity: &Affinity, local: &[Embedding; 2], step: LocalLocalStep) -> Tensor<1> {
+pub fn local_local(affinity: &Affinity, local: &[Embedding], step: LocalLocalStep) -> Tensor<1> {
     let phase = match step {
         LocalLocalStep::Joint => Phase::Eval,
         LocalLocalStep::Separate => Phase::Train,
     };
-    let [l1, l2] = local;
-    objective::local_local(affinity.forward(l1.z.clone(), l2.z.clone(), phase))
+    let of_pair =
+        |(a, b): (&Embedding, &Embedding)| affinity.forward(a.z.clone(), b.z.clone(), phase);
+    objective::local_local(Tensor::cat(pairs(local).map(of_pair).collect(), 0))
+}
+
+/// Every pair of an image's views.
+pub fn pairs<T>(views: &[T]) -> impl Iterator<Item = (&T, &T)> {
+    let with_later = |(at, a)| views[at + 1..].iter().map(move |b| (a, b));
+    views.iter().enumerate().flat_map(with_later)
 }
 
 fn stop_gradient(embedding: &Embedding) -> Embedding {
@@ -114,7 +122,7 @@ fn stop_gradient(embedding: &Embedding) -> Embedding {
 
 /// What f_d says of pairs from the same and from different images, `[pairs]` each.
 pub struct Affinities {
-    /// f_d(z^l_1, z^l_2) of one image.
+    /// f_d of two local views of one image.
     pub same: Tensor<1>,
     /// f_d(z^l, z^l-) with z^l- another image's local embedding.
     pub different: Tensor<1>,
@@ -146,18 +154,26 @@ impl Affinities {
 /// for each of the two places, is added to pairs of one image.
 pub fn affinities(
     affinity: &Affinity,
-    local: &[Embedding; 2],
+    local: &[Embedding],
     negatives: &[usize],
     noise: Option<&[Tensor<2>; 2]>,
     pairs: AffinityPairs,
 ) -> Affinities {
-    let local = local.each_ref().map(|view| affinity.input(view.z.clone().detach()));
-    match pairs {
-        AffinityPairs::OneOrder => one_order(affinity, local, negatives, noise),
-        AffinityPairs::BothOrders => both_orders(affinity, local, negatives, noise),
-    }
+    let local = local.iter().map(|view| affinity.input(view.z.clone().detach()));
+    let local: Vec<Tensor<2>> = local.collect();
+    let each = self::pairs(&local).map(|(a, b)| {
+        let pair = [a.clone(), b.clone()];
+        match pairs {
+            AffinityPairs::OneOrder => one_order(affinity, pair, negatives, noise),
+            AffinityPairs::BothOrders => both_orders(affinity, pair, negatives, noise),
+        }
+    });
+    let (same, different): (Vec<_>, Vec<_>) = each.map(|[s, d]| (s, d)).unzip();
+    Affinities::new(affinity, [Tensor::cat(same, 0), Tensor::cat(different, 0)])
 }
 
+/// Scores of one pair of local views, of the same and of different images.
+///
 /// Positives and negatives pass as one batch of `2 batch` rows, so both are normalised by the same
 /// statistics; separate passes would centre each on its own mean, which is what tells them apart.
 fn one_order(
@@ -165,30 +181,27 @@ fn one_order(
     [first, second]: [Tensor<2>; 2],
     negatives: &[usize],
     noise: Option<&[Tensor<2>; 2]>,
-) -> Affinities {
+) -> [Tensor<1>; 2] {
     let other = objective::reorder(first.clone(), negatives);
     let batch = negatives.len();
     let [anchor, partner] = noisy([first.clone(), second], noise);
     let anchors = Tensor::cat(vec![anchor, first], 0);
     let partners = Tensor::cat(vec![partner, other], 0);
     let both = affinity.score_inputs(anchors, partners, Phase::Train);
-    let scores = [both.clone().narrow(0, 0, batch), both.narrow(0, batch, batch)];
-    Affinities::new(affinity, scores)
+    [both.clone().narrow(0, 0, batch), both.narrow(0, batch, batch)]
 }
 
 fn both_orders(
     affinity: &Affinity,
-    local: [Tensor<2>; 2],
+    [first, second]: [Tensor<2>; 2],
     negatives: &[usize],
     noise: Option<&[Tensor<2>; 2]>,
-) -> Affinities {
-    let [first, second] = local;
+) -> [Tensor<1>; 2] {
     let orders = [[first.clone(), second.clone()], [second, first]];
     let score = |[a, b]: [Tensor<2>; 2]| affinity.score_inputs(a, b, Phase::Train);
     let same = orders.clone().map(|pair| score(noisy(pair, noise)));
     let different = orders.map(|[a, b]| score([a, objective::reorder(b, negatives)]));
-    let scores = [same, different].map(|orders| Tensor::cat(orders.to_vec(), 0));
-    Affinities::new(affinity, scores)
+    [same, different].map(|orders| Tensor::cat(orders.to_vec(), 0))
 }
 
 fn noisy(pair: [Tensor<2>; 2], noise: Option<&[Tensor<2>; 2]>) -> [Tensor<2>; 2] {

@@ -38,9 +38,9 @@ impl Framework for MoCo {
         objective::info_nce(query.z.clone(), target.z.clone(), negatives, self.temperature)
     }
 
-    fn remember(&mut self, targets: &[Embedding; 2]) {
-        let keys = targets.each_ref().map(|view| objective::normalise(view.z.clone().inner()));
-        for keys in keys {
+    fn remember(&mut self, targets: &[Embedding]) {
+        for view in targets {
+            let keys = objective::normalise(view.z.clone().inner());
             let [batch, dim] = keys.dims();
             let place = [self.next..self.next + batch, 0..dim];
             self.queue = self.queue.clone().slice_assign(place, keys);

@@ -19,8 +19,8 @@ pub trait Framework: Send + Sync {
     /// Between two views of the same images, `[batch, dim]` each, averaged over the batch.
     fn similarity(&self, query: &Embedding, target: &Embedding) -> Tensor<1>;
 
-    /// Takes in what both global views were compared with, once an update is done.
-    fn remember(&mut self, _targets: &[Embedding; 2]) {}
+    /// Takes in what the global views were compared with, once an update is done.
+    fn remember(&mut self, _targets: &[Embedding]) {}
 
     /// What a checkpoint must keep.
     fn state(&self) -> State {

@@ -37,14 +37,10 @@ pub struct Embedding {
 }
 
 impl Embedding {
-    /// The first and the second half of the batch.
-    pub fn halves(self) -> [Embedding; 2] {
-        let [zs, ps] = [self.z, self.p].map(|t| {
-            let mut parts = t.chunk(2, 0).into_iter();
-            [parts.next(), parts.next()].map(|part| part.expect("a batch of two views per image"))
-        });
-        let ([z1, z2], [p1, p2]) = (zs, ps);
-        [Embedding { z: z1, p: p1 }, Embedding { z: z2, p: p2 }]
+    /// Its equal parts: `views` of each image lie one behind the other.
+    pub fn views(self, views: usize) -> Vec<Embedding> {
+        let parts = self.z.chunk(views, 0).into_iter().zip(self.p.chunk(views, 0));
+        parts.map(|(z, p)| Embedding { z, p }).collect()
     }
 }
 

@@ -60,25 +60,46 @@ pub fn cosine(p: Tensor<2>, z: Tensor<2>) -> Tensor<1> {
     -mean_cosine(p, z.detach())
 }
 
-/// Equation 3: L_gg = E[ℓ_s(z^g_1, z^g_2)], averaged over both directions as SimSiam has it.
-pub fn global_global([there, back]: [Tensor<1>; 2]) -> Tensor<1> {
-    (there + back) / 2.0
+/// Equation 3: L_gg = E[ℓ_s(z^g_1, z^g_2)], averaged over both directions as SimSiam has it; of more
+/// than two views, over every ordered pair.
+pub fn global_global<T>(
+    global: &[T],
+    targets: &[T],
+    similarity: impl Fn(&T, &T) -> Tensor<1>,
+) -> Tensor<1> {
+    let pairs = (0..global.len()).flat_map(|query| (0..targets.len()).map(move |key| (query, key)));
+    let terms = pairs.filter(|(query, key)| query != key);
+    mean(terms.map(|(query, key)| similarity(&global[query], &targets[key])).collect())
 }
 
-/// Equation 4: L_lg = E[Σ_i ℓ_s(z^l_i, sg(z^g_1)) + ℓ_s(z^l_i, sg(z^g_2))].
+/// Equation 4: L_lg = E[Σ_i ℓ_s(z^l_i, sg(z^g_1)) + ℓ_s(z^l_i, sg(z^g_2))], over every local view with
+/// every global one.
 ///
 /// `global` must already be detached; that is the caller's `sg`.
 pub fn local_global<T>(
-    local: &[T; 2],
-    global: &[T; 2],
+    local: &[T],
+    global: &[T],
     similarity: impl Fn(&T, &T) -> Tensor<1>,
 ) -> Tensor<1> {
-    let [l1, l2] = local;
-    let [g1, g2] = global;
-    similarity(l1, g1) + similarity(l1, g2) + similarity(l2, g1) + similarity(l2, g2)
+    let pairs = local.iter().flat_map(|l| global.iter().map(move |g| (l, g)));
+    sum(pairs.map(|(l, g)| similarity(l, g)).collect())
 }
 
-/// Equation 5: L_ll = E[ℓ_a(z^l_1, z^l_2)] from the affinities of the batch, `[batch]`.
+/// # Panics
+/// If there are no terms.
+fn sum(terms: Vec<Tensor<1>>) -> Tensor<1> {
+    terms.into_iter().reduce(|a, b| a + b).expect("a loss has a term")
+}
+
+/// # Panics
+/// If there are no terms.
+fn mean(terms: Vec<Tensor<1>>) -> Tensor<1> {
+    let count = terms.len() as f64;
+    sum(terms) / count
+}
+
+/// Equation 5: L_ll = E[ℓ_a(z^l_1, z^l_2)] from the affinities of all pairs of an image's local views,
+/// `[pairs batch]`.
 pub fn local_local(affinities: Tensor<1>) -> Tensor<1> {
     affinities.mean()
 }
@@ -100,10 +121,15 @@ pub fn sum_of_terms(global_global: Tensor<1>, local_global: Tensor<1>) -> Tensor
     global_global + local_global
 }
 
-/// The mean of the two global-global and the four local-global terms, as the authors' code; L_gg
-/// comes as the mean of its two directions.
-pub fn mean_of_terms(global_global: Tensor<1>, local_global: Tensor<1>) -> Tensor<1> {
-    (global_global * 2.0 + local_global) / 6.0
+/// The mean of all global-global and local-global terms between `global` and `local` views, as the
+/// authors' code: of two each, two and four. L_gg comes as the mean of its terms, L_lg as their sum.
+pub fn mean_of_terms(
+    global_global: Tensor<1>,
+    local_global: Tensor<1>,
+    [global, local]: [usize; 2],
+) -> Tensor<1> {
+    let (within, across) = ((global * (global - 1)) as f64, (local * global) as f64);
+    (global_global * within + local_global) / (within + across)
 }
 
 /// The mean over dimensions of the standard deviation over the batch of normalised embeddings:

@@ -1,5 +1,6 @@
 //! Evidence: the logs of a run, its plots and its report, all made from the run directory alone.
 
+pub mod compare;
 mod figure;
 pub mod html;
 pub mod metrics;

@@ -57,7 +57,7 @@ pub fn write_all(records: &[Record], embedding_dim: usize, dir: &Path) -> Result
     plots.iter().map(|plot| write(plot, dir)).collect()
 }
 
-fn write(plot: &Captioned, dir: &Path) -> Result<Plot> {
+pub(super) fn write(plot: &Captioned, dir: &Path) -> Result<Plot> {
     let svg = dir.join(plot.name).with_extension("svg");
     let text = figure::svg(&plot.figure).map_err(Error::io("draw", &svg))?;
     write_atomic(&svg, text.as_bytes())?;

@@ -21,8 +21,6 @@ const BACKGROUND: Rgb<u8> = Rgb([255, 255, 255]);
 const MARGIN: u32 = 10;
 /// Pixels of the lines around crops and views.
 const LINE: u32 = 2;
-/// The image and its views.
-const COLUMNS: u32 = 1 + ViewKind::SLOTS.len() as u32;
 
 /// Writes `grid` as PNG, atomically.
 ///
@@ -35,8 +33,8 @@ pub fn save(grid: &RgbImage, path: &Path) -> Result<()> {
     write_atomic(path, png.get_ref())
 }
 
-/// One row for each image of `indices`: the image with its crops marked, its two global views
-/// (blue), its two local views (orange), as training sees them in `epoch`.
+/// One row for each image of `indices`: the image with its crops marked, its global views (blue),
+/// its local views (orange), as training sees them in `epoch`.
 ///
 /// Every cell is a square of `scale` times the side of a global view; nearest neighbour, so that
 /// the views' pixels can be counted.
@@ -52,16 +50,16 @@ pub fn preview_grid(
 ) -> RgbImage {
     let side = maker.size(ViewKind::Global) as u32 * scale;
     let place = |at: u32| MARGIN + at * (side + MARGIN);
-    let rows = indices.len() as u32;
-    let mut grid = RgbImage::from_pixel(place(COLUMNS), place(rows), BACKGROUND);
+    let (columns, rows) = (1 + maker.slots().count() as u32, indices.len() as u32);
+    let mut grid = RgbImage::from_pixel(place(columns), place(rows), BACKGROUND);
     for (row, &index) in (0..).zip(indices) {
         let top = place(row);
         let image = dataset.image(index);
         let marked = marked_image(image, maker, epoch, index as u64, side);
         replace(&mut grid, &marked, place(0).into(), top.into());
-        for (slot, kind) in ViewKind::SLOTS.into_iter().enumerate() {
+        for (slot, kind) in maker.slots().enumerate() {
             let left = place(1 + slot as u32);
-            let picture = view_picture(image, maker, epoch, index as u64, slot);
+            let picture = view_picture(image, maker, epoch, index as u64, (slot, kind));
             let picture = resize(&picture, side, side, FilterType::Nearest);
             replace(&mut grid, &picture, left.into(), top.into());
             let frame = [left, top, left + side, top + side];
@@ -91,7 +89,7 @@ fn marked_image(
     let original = picture(image.width, image.height, image.pixels.to_vec());
     let (width, height) = (scaled(image.width), scaled(image.height));
     let mut marked = resize(&original, width, height, FilterType::Nearest);
-    for (slot, kind) in ViewKind::SLOTS.into_iter().enumerate() {
+    for (slot, kind) in maker.slots().enumerate() {
         let CropBox { x, y, width, height } = maker.crop_of(image, epoch, index, slot);
         let corners = [x, y, x + width, y + height].map(scaled);
         // The rim keeps the line in sight where the image is of its colour.
@@ -107,9 +105,9 @@ fn view_picture(
     maker: &ViewMaker,
     epoch: u64,
     index: u64,
-    slot: usize,
+    (slot, kind): (usize, ViewKind),
 ) -> RgbImage {
-    let size = maker.size(ViewKind::SLOTS[slot]);
+    let size = maker.size(kind);
     let mut view = vec![0.0; 3 * size * size];
     maker.view(image, epoch, index, slot, &mut view);
     picture(size, size, maker.to_rgb8(&view))

@@ -119,8 +119,8 @@ impl Learner {
     /// One update of f_d by equation 6, then one of the encoder by equation 9; with a separate step,
     /// f_d's and the encoder's by L_ll, then the encoder's by the other terms.
     ///
-    /// The four crops pass the encoder in two batches, both globals and both locals. Batch norm
-    /// then sees one distribution at a time, and twice the samples of a pass for each crop.
+    /// The crops pass the encoder in two batches, all globals and all locals. Batch norm then sees one
+    /// distribution at a time, and more samples than in a pass for each crop.
     pub fn update(&mut self, views: Views, rates: Rates) -> Update {
         let mut health = Health { lr: rates.encoder, ..Health::default() };
         let mut gradients = NamedGradients::new();
@@ -129,22 +129,25 @@ impl Learner {
             gradients.extend(self.separate_step(&views, rates, &mut health));
         }
         let targets = self.momentum.as_ref().map(|momentum| momentum.targets(&views));
-        let global = self.embed(views.global.clone()).halves();
+        let global = self.embed(&views.global, views.images());
         let local = views.local.as_ref().filter(|_| self.logo.is_some());
-        let local = local.map(|local| self.embed(local.clone()).halves());
-        observe(&global, local.as_ref(), &mut health);
-        if let (Some(logo), Some(local), false) = (&mut self.logo, &local, separate) {
+        let local = local.map(|local| self.embed(local, views.images()));
+        let local = local.as_deref();
+        observe(&global, local, &mut health);
+        if let (Some(logo), Some(local), false) = (&mut self.logo, local, separate) {
             gradients.extend(logo.update_affinity(local, &views, rates.affinity, &mut health));
         }
-        let targets = targets.as_ref().unwrap_or(&global);
+        let targets = targets.as_deref().unwrap_or(&global);
         let compared = Compared { global: &global, targets };
-        gradients.extend(self.main_step(compared, local.as_ref(), rates, &mut health));
+        gradients.extend(self.main_step(compared, local, rates, &mut health));
         self.framework.remember(targets);
         Update { health, gradients }
     }
 
-    fn embed(&self, views: Tensor<4>) -> Embedding {
-        in_groups(&self.network, views, self.groups)
+    /// One embedding for each view of the `images`.
+    fn embed(&self, views: &Tensor<4>, images: usize) -> Vec<Embedding> {
+        let count = views.dims()[0] / images;
+        in_groups(&self.network, views.clone(), self.groups).views(count)
     }
 
     /// f_d's update and the encoder's by L_ll, as the authors' code takes them before the main step.
@@ -157,7 +160,7 @@ impl Learner {
         let Some(local) = &views.local else {
             return NamedGradients::new();
         };
-        let local = self.embed(local.clone()).halves();
+        let local = self.embed(local, views.images());
         let Some(logo) = &mut self.logo else {
             return NamedGradients::new();
         };
@@ -179,7 +182,7 @@ impl Learner {
     fn main_step(
         &mut self,
         compared: Compared<'_>,
-        local: Option<&[Embedding; 2]>,
+        local: Option<&[Embedding]>,
         rates: Rates,
         health: &mut Health,
     ) -> NamedGradients {
@@ -269,8 +272,8 @@ impl Learner {
 }
 
 impl Momentum {
-    /// The embeddings of both global views, as constants.
-    fn targets(&self, views: &Views) -> [Embedding; 2] {
+    /// The embeddings of the global views, as constants.
+    fn targets(&self, views: &Views) -> Vec<Embedding> {
         let global = views.global.clone().inner();
         let embedding = match &views.key_order {
             None => in_groups(&self.network, global, self.groups),
@@ -285,7 +288,9 @@ impl Momentum {
             }
         };
         let constant = |t: Tensor<2>| t.autodiff();
-        Embedding { z: constant(embedding.z), p: constant(embedding.p) }.halves()
+        let embedding = Embedding { z: constant(embedding.z), p: constant(embedding.p) };
+        let count = views.global.dims()[0] / views.images();
+        embedding.views(count)
     }
 }
 
@@ -312,7 +317,7 @@ fn inverse(order: &[usize]) -> Vec<usize> {
 impl Logo {
     fn update_affinity(
         &mut self,
-        local: &[Embedding; 2],
+        local: &[Embedding],
         views: &Views,
         lr: f64,
         health: &mut Health,
@@ -341,7 +346,7 @@ impl Logo {
         &self,
         framework: &dyn Framework,
         compared: &Compared<'_>,
-        local: &[Embedding; 2],
+        local: &[Embedding],
         recipe: &Recipe,
     ) -> logo::Losses {
         match self.leaked {
@@ -358,19 +363,27 @@ impl Logo {
 }
 
 /// The collapse watch: how spread out the embeddings are, and how alike the views.
-fn observe(global: &[Embedding; 2], local: Option<&[Embedding; 2]>, health: &mut Health) {
-    let z = |view: &Embedding| view.z.clone().inner();
-    let [g1, g2] = [&global[0], &global[1]].map(z);
+fn observe(global: &[Embedding], local: Option<&[Embedding]>, health: &mut Health) {
+    let z = |views: &[Embedding]| -> Vec<Tensor<2>> {
+        views.iter().map(|view| view.z.clone().inner()).collect()
+    };
     let cosine =
-        |a: &Tensor<2>, b: &Tensor<2>| number(objective::mean_cosine(a.clone(), b.clone()));
-    health.cos_gg = cosine(&g1, &g2);
-    health.z_std = number(objective::embedding_std(g1.clone()));
+        |(a, b): (&Tensor<2>, &Tensor<2>)| number(objective::mean_cosine(a.clone(), b.clone()));
+    let global = z(global);
+    health.cos_gg = mean(logo::pairs(&global).map(cosine));
+    health.z_std = number(objective::embedding_std(global[0].clone()));
     if let Some(local) = local {
-        let [l1, l2] = [&local[0], &local[1]].map(z);
-        let crossed = [(&l1, &g1), (&l1, &g2), (&l2, &g1), (&l2, &g2)];
-        health.cos_lg = Some(crossed.iter().map(|(l, g)| cosine(l, g)).sum::<f64>() / 4.0);
-        health.cos_ll = Some(cosine(&l1, &l2));
+        let local = z(local);
+        let across = local.iter().flat_map(|l| global.iter().map(move |g| (l, g)));
+        health.cos_lg = Some(mean(across.map(cosine)));
+        health.cos_ll = Some(mean(logo::pairs(&local).map(cosine)));
     }
+}
+
+/// The mean of at least one number.
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0), |(sum, count), value| (sum + value, count + 1));
+    sum / f64::from(count)
 }
 
 fn number(scalar: Tensor<1>) -> f64 {

@@ -158,7 +158,10 @@ impl<'a> Pretraining<'a> {
             metrics: dir.metrics(position.log_bytes)?,
             timings: dir.timings()?,
             schedule: Schedule::new(&config.optimizer, steps_per_epoch),
-            views: Arc::new(ViewMaker::of_config(config)),
+            views: Arc::new(match config.framework.logo {
+                true => ViewMaker::of_config(config),
+                false => ViewMaker::of_config(config).without_local(),
+            }),
             warned_of_collapse: false,
             config,
             dir,

@@ -103,7 +103,7 @@ impl RunDir {
             return Ok(None);
         }
         let (position, state) = checkpoint::read(&path)?;
-        if position.config != presets::to_toml(config) {
+        if presets::config_of_text(&position.config).as_ref() != Ok(config) {
             return Err(Error::run(
                 self.config_path(),
                 "is not the config this run was started with; restore it, or start another run with --run-dir",

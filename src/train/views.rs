@@ -7,12 +7,12 @@ use crate::data::loader::ViewBatch;
 use crate::framework::logo;
 use crate::rng::{self, Stream, generator};
 
-/// The views of one batch. Views come in pairs: the first `batch` rows are every image's first
-/// view, the last `batch` rows its second.
+/// The views of one batch: the first `batch` rows are every image's first view, the next `batch` rows
+/// its second, and so on.
 pub struct Views {
-    /// `[2 batch, 3, size, size]`
+    /// `[views batch, 3, size, size]`
     pub global: Tensor<4>,
-    /// `[2 batch, 3, size, size]`; read with LoGo alone.
+    /// `[views batch, 3, size, size]`; read with LoGo alone.
     pub local: Option<Tensor<4>>,
     /// For each image, which other one's local crop is its negative; read with LoGo alone.
     pub negatives: Vec<usize>,
@@ -23,16 +23,22 @@ pub struct Views {
 }
 
 impl Views {
+    /// Images in the batch.
+    pub fn images(&self) -> usize {
+        self.negatives.len()
+    }
+
     /// What a loader made for update number `step`, on `device`, with negatives drawn.
     pub fn of_batch(batch: ViewBatch, config: &Config, step: u64, device: &Device) -> Self {
         let images = batch.indices.len();
         let tensor = |views: Vec<f32>, size: usize| {
-            let data = TensorData::new(views, [2 * images, 3, size, size]);
+            let rows = views.len() / (3 * size * size);
+            let data = TensorData::new(views, [rows, 3, size, size]);
             Tensor::from_data(data, device)
         };
         Self {
             global: tensor(batch.global, config.views.global.size),
-            local: Some(tensor(batch.local, config.views.local.size)),
+            local: (!batch.local.is_empty()).then(|| tensor(batch.local, config.views.local.size)),
             negatives: negatives(config, step, images),
             noise: noise(config, step, images, device),
             key_order: key_order(config, step, images),
@@ -63,16 +69,16 @@ fn noise(config: &Config, step: u64, images: usize, device: &Device) -> Option<[
     }))
 }
 
-/// A random order within each of the two views.
+/// A random order within each global view.
 fn key_order(config: &Config, step: u64, images: usize) -> Option<Vec<usize>> {
     let momentum = &config.framework.momentum;
     if !config.framework.name.has_momentum() || momentum.norm_groups == 1 {
         return None;
     }
-    let order = [0, 1].map(|view| {
+    let order = (0..config.views.global.count).flat_map(|view| {
         let mut rng = generator(config.seed, Stream::KeyOrder, step, view as u64, 0);
         let order = logo::permutation(images, &mut rng).into_iter();
         order.map(move |row| view * images + row)
     });
-    Some(order.into_iter().flatten().collect())
+    Some(order.collect())
 }

@@ -10,7 +10,7 @@ use logo_ssl::train::{Learner, Rates, Views};
 use crate::support::distance;
 use crate::{Fixture, assert_close, assert_state, device, numbers};
 
-const SMALL: [&str; 14] = [
+const SMALL: [&str; 15] = [
     "model.backbone=resnet10",
     "model.width=4",
     "model.projector.hidden=24",
@@ -20,6 +20,7 @@ const SMALL: [&str; 14] = [
     "affinity.depth=2",
     "affinity.width=8",
     "affinity.lambda=0.1",
+    "affinity.objective=difference",
     "affinity.clip=0.015",
     "optimizer.batch_size=12",
     "optimizer.momentum=0.9",

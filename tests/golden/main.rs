@@ -151,8 +151,7 @@ fn equations_3_and_4_global_global_and_local_global() {
         }
         assert!(zs.iter().all(|z| z.grad(&gradients).is_none()), "{what}: targets are constants");
     };
-    let [g1, g2] = &global;
-    check("gg", objective::global_global([simsiam(g1, g2), simsiam(g2, g1)]), &[0, 1]);
+    check("gg", objective::global_global(&global, &global, simsiam), &[0, 1]);
     check("gg_one_sided", simsiam(&global[0], &global[1]), &[0]);
     check("lg", objective::local_global(&local, &global, simsiam), &[2, 3]);
 }
@@ -222,6 +221,7 @@ fn learner(f: &Fixture, further: &[&str]) -> Learner {
         "model.predictor.hidden=6",
         "framework.name=simsiam",
         "affinity.lambda=0.1",
+        "affinity.objective=difference",
         "affinity.depth=2",
         "affinity.width=8",
         "optimizer.momentum=0.9",

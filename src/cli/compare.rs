@@ -1,0 +1,38 @@
+//! `logo-ssl compare`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use logo_ssl::Result;
+use logo_ssl::report::compare::Comparison;
+use serde_json::json;
+
+use super::Output;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Run directories; those that differ in their seed alone become one row
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// Folder for the table and the plots
+    #[arg(long, value_name = "DIR", default_value = "comparison")]
+    out: PathBuf,
+}
+
+pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
+    show(&Comparison::read(&arguments.runs)?, &arguments.out, output)
+}
+
+/// Writes a comparison into `out` and prints its table and where everything lies.
+pub fn show(comparison: &Comparison, out: &std::path::Path, output: Output) -> Result<()> {
+    let written = comparison.write(out)?;
+    if output.json {
+        println!("{}", json!({ "files": written, "table": comparison.table() }));
+        return Ok(());
+    }
+    print!("{}", comparison.table());
+    for path in written {
+        println!("{}", path.display());
+    }
+    Ok(())
+}

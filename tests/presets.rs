@@ -1,0 +1,82 @@
+//! Every preset trains: a step of it, on images of its kind, with a network of a size for tests.
+
+mod support;
+
+use logo_ssl::presets;
+use support::command;
+
+/// Batch and network small; views, framework, affinity and optimiser as the preset has them.
+const SMALL: [&str; 8] = [
+    "model.width=2",
+    "model.projector.hidden=16",
+    "model.projector.dim=16",
+    "affinity.width=8",
+    "optimizer.warmup_epochs=0.0",
+    "framework.momentum.queue=64",
+    "eval.k=[1]",
+    "eval.every=0",
+];
+
+fn train(preset: &str, further: &[&str]) -> assert_cmd::Command {
+    let mut command = command();
+    command.args(["pretrain", "--quiet", "--preset", preset, "--epochs", "1"]);
+    command.args(["--batch-size", "16", "--limit", "16"]);
+    for setting in SMALL.iter().chain(further) {
+        command.args(["--set", setting]);
+    }
+    command
+}
+
+/// A preset with a predictor keeps one.
+fn predictor(preset: &str) -> Option<&'static str> {
+    let config = presets::Layers::preset(preset).unwrap().build().unwrap();
+    (config.model.predictor.hidden > 0).then_some("model.predictor.hidden=4")
+}
+
+#[test]
+fn each_trains_a_step_on_the_embedded_images() {
+    let folder = tempfile::tempdir().unwrap();
+    for preset in presets::names() {
+        let mut further = vec!["data.dataset=shapes"];
+        further.extend(predictor(preset));
+        let run = folder.path().join(preset);
+        train(preset, &further).arg("--run-dir").arg(&run).assert().success();
+        let log = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+        assert_eq!(log.matches(r#""kind":"step""#).count(), 1, "{preset}");
+    }
+}
+
+#[test]
+fn each_trains_a_step_on_cifar_10() {
+    let Some(data) = std::env::var_os("LOGO_SSL_DATA") else {
+        eprintln!("skipped: LOGO_SSL_DATA is not set");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for preset in presets::names().filter(|name| name.starts_with("cifar10-")) {
+        let further: Vec<_> = predictor(preset).into_iter().collect();
+        let run = folder.path().join(preset);
+        let mut command = train(preset, &further);
+        command.arg("--data-dir").arg(&data).arg("--run-dir").arg(&run);
+        command.assert().success();
+        let log = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+        assert_eq!(log.matches(r#""kind":"step""#).count(), 1, "{preset}");
+    }
+}
+
+#[test]
+fn any_number_of_views_trains() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = [
+        ("quickstart", ["views.global.count=2", "views.local.count=5"], "2"),
+        ("cifar10-moco-logo", ["views.global.count=3", "views.local.count=3"], "3"),
+    ];
+    for (preset, counts, groups) in cases {
+        let groups = format!("framework.momentum.norm_groups={groups}");
+        let others = ["data.dataset=shapes", "framework.momentum.queue=96", &groups];
+        let settings = [&counts[..], &others].concat();
+        let run = folder.path().join(preset);
+        train(preset, &settings).arg("--run-dir").arg(&run).assert().success();
+        assert!(run.join("preview.png").is_file());
+    }
+}
