@@ -82,3 +82,35 @@ fn any_number_of_views_trains() {
         assert!(run.join("preview.png").is_file());
     }
 }
+
+#[test]
+fn what_contradicts_itself_is_refused_with_the_reason() {
+    let cases: [(&str, &[&str], &str); 9] = [
+        ("cifar10-moco-logo", &["framework.momentum.queue=1000"], "must be a multiple of 512"),
+        ("cifar10-moco-logo", &["framework.momentum.norm_groups=3"], "equal groups"),
+        (
+            "cifar10-moco-logo",
+            &[
+                "optimizer.batch_size=17",
+                "framework.momentum.queue=34",
+                "framework.momentum.norm_groups=1",
+            ],
+            "its own negative",
+        ),
+        ("cifar10-byol-logo", &["model.predictor.hidden=0"], "collapse without one"),
+        ("cifar10", &["views.local.count=1"], "L_ll compares two local views"),
+        ("cifar10", &["views.local.size=40"], "local views are the smaller ones"),
+        ("cifar10", &["views.global.count=1"], "expected 2 to 64"),
+        ("cifar10", &["affinity.form=cosine"], "a cosine is bounded already"),
+        ("cifar10", &["affinity.form=tangent"], "unknown variant"),
+    ];
+    for (preset, settings, reason) in cases {
+        let layers = presets::Layers::preset(preset).unwrap();
+        let layers = settings.iter().fold(layers, |layers, setting| layers.set(setting).unwrap());
+        let error = layers.build().unwrap_err();
+        assert!(matches!(error, logo_ssl::Error::Usage(_)), "{error}");
+        assert!(error.to_string().contains(reason), "{preset} {settings:?}: {error}");
+    }
+    let plain = presets::Layers::preset("cifar10-simsiam").unwrap();
+    plain.set("views.local.count=0").unwrap().build().unwrap();
+}

@@ -119,3 +119,27 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
     let finite = state.values().all(|data| data.iter::<f32>().all(f32::is_finite));
     assert!(finite, "the kept checkpoint is good");
 }
+
+/// MoCo in the authors' form of LoGo has the most to remember: queue, momentum encoder, two velocities
+/// of the encoder, the norm of its last gradient.
+#[test]
+fn a_momentum_encoder_and_its_queue_come_back() {
+    let settings = [
+        "framework.name=moco",
+        "framework.momentum.queue=64",
+        "framework.momentum.norm_groups=4",
+        "affinity.step=separate",
+        "affinity.pairs=both-orders",
+        "affinity.noise=0.3",
+    ];
+    let more: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, run) = (folder.path().join("whole"), folder.path().join("run"));
+    assert!(spawn(&whole, &more).wait().unwrap().success());
+    let mut child = spawn(&run, &more);
+    wait_for_steps(&run, 5);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    resume(&run);
+    assert_eq!(files(&run), files(&whole));
+}
