@@ -316,7 +316,8 @@ pub struct AffinityConfig {
     pub depth: usize,
     /// Units of each.
     pub width: usize,
-    /// Learning rate of f_d's own SGD, under the encoder's schedule, momentum and weight decay.
+    /// Learning rate of f_d's own optimiser, which is of the encoder's kind, with its schedule,
+    /// momentum and weight decay.
     pub lr: f64,
 }
 
@@ -379,24 +380,58 @@ pub enum AffinityObjective {
     Softplus,
 }
 
-/// SGD with momentum and weight decay, under linear warm-up and cosine decay to 0.
+/// The optimiser of encoder and f_d, under linear warm-up and cosine decay to 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerConfig {
+    /// Which optimiser.
+    #[serde(default)]
+    pub name: OptimizerName,
     /// Passes over the images.
     pub epochs: usize,
     /// Images an update, each with all of its views.
     pub batch_size: usize,
     /// Learning rate after warm-up, as used: not scaled by the batch size.
     pub lr: f64,
-    /// Momentum of SGD.
+    /// Momentum of SGD and LARS.
     pub momentum: f64,
-    /// Weight decay, on every parameter.
+    /// β₁ and β₂ of AdamW.
+    #[serde(default = "OptimizerConfig::default_betas")]
+    pub betas: [f64; 2],
+    /// Weight decay.
     pub weight_decay: f64,
+    /// Whether biases, and γ and β of batch norms, decay as well.
+    #[serde(default = "OptimizerConfig::default_decay_norm_and_bias")]
+    pub decay_norm_and_bias: bool,
     /// Epochs of linear warm-up from 0; 0 for none.
     pub warmup_epochs: f64,
     /// Whether the rate changes with every step or once an epoch.
     pub schedule_per: SchedulePer,
+}
+
+impl OptimizerConfig {
+    /// PyTorch's.
+    fn default_betas() -> [f64; 2] {
+        [0.9, 0.999]
+    }
+
+    /// What was done before there was this key.
+    fn default_decay_norm_and_bias() -> bool {
+        true
+    }
+}
+
+/// The optimisers this version has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerName {
+    /// SGD with momentum.
+    #[default]
+    Sgd,
+    /// SGD whose steps are in proportion to each weight's norm, for large batches.
+    Lars,
+    /// Adam with decoupled weight decay.
+    AdamW,
 }
 
 /// How often the learning rate changes.

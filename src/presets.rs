@@ -7,6 +7,7 @@ use toml::{Table, Value};
 
 use crate::config::{
     AffinityForm, AffinityObjective, AffinityPairs, Config, CropConfig, FrameworkName,
+    LocalLocalStep, OptimizerName,
 };
 use crate::engine::Level;
 use crate::error::suggest;
@@ -189,6 +190,7 @@ pub fn validate(config: &Config) -> Result<()> {
         validate_views(config),
         validate_model(config),
         validate_training(config),
+        validate_optimizer(config),
         validate_eval(config),
         validate_compute(config),
         validate_seed_code(config),
@@ -341,6 +343,24 @@ fn validate_training(config: &Config) -> Check {
         )
     })?;
     in_range("framework.temperature", config.framework.temperature, 1e-3, 1e3)
+}
+
+fn validate_optimizer(config: &Config) -> Check {
+    let optimizer = &config.optimizer;
+    let [beta1, beta2] = optimizer.betas;
+    ensure(optimizer.betas.iter().all(|beta| (0.0..1.0).contains(beta)), || {
+        format!(
+            "optimizer.betas = [{beta1}, {beta2}] must be two numbers from 0 to below 1: at 1 a mean forgets nothing \
+             and learns nothing"
+        )
+    })?;
+    let separate = config.framework.logo && config.affinity.step == LocalLocalStep::Separate;
+    ensure(!separate || optimizer.name == OptimizerName::Sgd, || {
+        "affinity.step = \"separate\" contradicts optimizer.name: LARS and AdamW set the length of a step themselves, \
+         so that affinity.lambda and affinity.clip would not bound it; set affinity.step = \"joint\" or \
+         optimizer.name = \"sgd\""
+            .to_owned()
+    })
 }
 
 fn validate_eval(config: &Config) -> Check {

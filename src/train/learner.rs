@@ -3,7 +3,8 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::sgd::{NamedGradients, Sgd, clipped, gradient_norm};
+use super::gradients::{NamedGradients, clipped, gradient_norm};
+use super::optimizer::Optimizer;
 use super::views::Views;
 use crate::config::{AffinityConfig, Config, LocalLocalStep};
 use crate::framework::logo::{self, Compared, Recipe};
@@ -20,7 +21,7 @@ const AFFINITY_SEED: u64 = 0x10c0;
 pub struct Learner {
     /// Encoder and predictor.
     pub network: Network,
-    network_optimizer: Sgd,
+    network_optimizer: Optimizer,
     momentum: Option<Momentum>,
     groups: usize,
     framework: Box<dyn Framework>,
@@ -32,7 +33,7 @@ pub struct Learner {
 struct Logo {
     affinity: Affinity,
     config: AffinityConfig,
-    optimizer: Sgd,
+    optimizer: Optimizer,
     /// The encoder's optimiser for L_ll, where that is a step of its own.
     separate: Option<Separate>,
     /// λ L_ll's gradient from the last update, where the earlier code's leak is wanted.
@@ -41,7 +42,7 @@ struct Logo {
 
 /// The encoder's step by L_ll alone.
 struct Separate {
-    optimizer: Sgd,
+    optimizer: Optimizer,
     /// The norm of the last main gradient; 0 before the first.
     main_norm: f64,
 }
@@ -75,7 +76,7 @@ pub struct Rates {
 impl Learner {
     /// Fresh weights under `config.seed`; `device` must differentiate.
     pub fn new(config: &Config, device: &Device) -> Self {
-        let optimizer = || Sgd::new(config.optimizer.momentum, config.optimizer.weight_decay);
+        let optimizer = || Optimizer::new(&config.optimizer);
         let logo = config.framework.logo.then(|| {
             let mut init = Initializer::new(config.seed ^ AFFINITY_SEED, device);
             let dim = config.model.projector.dim;
@@ -173,7 +174,7 @@ impl Learner {
         if let Some(separate) = &mut logo.separate {
             let gradients = clipped(gradients, logo.config.clip * separate.main_norm);
             let network = self.network.clone();
-            self.network = separate.optimizer.step(network, "", &gradients, rates.encoder);
+            self.network = separate.optimizer.step(network, "", &gradients, |_| rates.encoder);
         }
         self.follow(rates.momentum);
         of_affinity
@@ -202,10 +203,11 @@ impl Learner {
         health.local_global = losses.local_global.map(number);
         health.local_local = losses.local_local.map(number).or(health.local_local);
         if let Some(separate) = self.logo.as_mut().and_then(|logo| logo.separate.as_mut()) {
-            separate.main_norm = health.grad_norm;
+            // As a checkpoint holds it, so that a run that goes on has the same.
+            separate.main_norm = f64::from(health.grad_norm as f32);
         }
         let network = self.network.clone();
-        self.network = self.network_optimizer.step(network, "", &gradients, rates.encoder);
+        self.network = self.network_optimizer.step(network, "", &gradients, |_| rates.encoder);
         self.follow(rates.momentum);
         gradients
     }
@@ -217,19 +219,19 @@ impl Learner {
         }
     }
 
-    /// Weights, running statistics and velocities by name.
+    /// Weights, running statistics and what the optimisers remember, by name.
     pub fn state(&self) -> State {
         let mut state = params::state(&self.network, "network");
-        state.extend(behind("velocity", self.network_optimizer.state()));
+        state.extend(self.network_optimizer.state());
         state.extend(self.framework.state());
         if let Some(momentum) = &self.momentum {
             state.extend(params::state(&momentum.network, "momentum"));
         }
         if let Some(logo) = &self.logo {
             state.extend(params::state(&logo.affinity, "affinity"));
-            state.extend(behind("velocity", logo.optimizer.state()));
+            state.extend(logo.optimizer.state());
             if let Some(separate) = &logo.separate {
-                state.extend(behind("separate", separate.optimizer.state()));
+                state.extend(params::behind("separate", separate.optimizer.state()));
                 let norm = TensorData::new(vec![separate.main_norm as f32], [1]);
                 state.insert("main_norm".to_owned(), norm);
             }
@@ -246,24 +248,22 @@ impl Learner {
     pub fn load(&mut self, state: &State, device: &Device) -> Result<(), String> {
         let inner = device.clone().inner();
         self.network = params::load(self.network.clone(), "network", state)?;
-        let velocity = strip("velocity.", state);
-        let (affinity, network) =
-            velocity.into_iter().partition(|(name, _)| name.starts_with("affinity."));
-        self.network_optimizer.load(network, &inner);
+        let of_affinity = |name: &str| name.starts_with("affinity.");
+        self.network_optimizer.load(state, &inner, |name| !of_affinity(name))?;
         self.framework.load(state)?;
         if let Some(momentum) = &mut self.momentum {
             momentum.network = params::load(momentum.network.clone(), "momentum", state)?;
         }
         if let Some(logo) = &mut self.logo {
             logo.affinity = params::load(logo.affinity.clone(), "affinity", state)?;
-            logo.optimizer.load(affinity, &inner);
+            logo.optimizer.load(state, &inner, of_affinity)?;
             if let Some(separate) = &mut logo.separate {
-                separate.optimizer.load(strip("separate.", state), &inner);
+                separate.optimizer.load(&of_separate_step(state), &inner, |_| true)?;
                 let norm = state.get("main_norm").and_then(|norm| norm.iter::<f32>().next());
                 separate.main_norm = norm.ok_or("it has no tensor `main_norm`")?.into();
             }
             if let Some(leaked) = &mut logo.leaked {
-                let kept = strip("leaked.", state).into_iter();
+                let kept = params::within("leaked", state).into_iter();
                 *leaked = kept.map(|(name, g)| (name, Tensor::from_data(g, &inner))).collect();
             }
         }
@@ -335,7 +335,7 @@ impl Logo {
                 gradients.entry(name).and_modify(|g| *g = g.clone() + leak);
             }
         }
-        self.affinity = self.optimizer.step(self.affinity.clone(), "affinity", &gradients, lr);
+        self.affinity = self.optimizer.step(self.affinity.clone(), "affinity", &gradients, |_| lr);
         health.omega = Some(number(omega));
         health.affinity_same = Some(number(affinities.same.mean()));
         health.affinity_different = Some(number(affinities.different.mean()));
@@ -391,13 +391,12 @@ fn number(scalar: Tensor<1>) -> f64 {
     f64::from(value)
 }
 
-fn behind(prefix: &str, state: State) -> State {
-    state.into_iter().map(|(name, data)| (format!("{prefix}.{name}"), data)).collect()
-}
-
-fn strip(prefix: &str, state: &State) -> State {
-    let with_prefix = state.iter().filter_map(|(name, data)| {
-        name.strip_prefix(prefix).map(|short| (short.to_owned(), data.clone()))
-    });
-    with_prefix.collect()
+/// What the separate step's optimiser remembers. Runs of before there was a choice of optimisers call
+/// its velocities `separate.<parameter>`.
+fn of_separate_step(state: &State) -> State {
+    let kept = params::within("separate", state);
+    match kept.keys().any(|name| name.starts_with("backbone.")) {
+        true => params::behind("velocity", kept),
+        false => kept,
+    }
 }

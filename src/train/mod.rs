@@ -1,15 +1,17 @@
 //! The loop, schedules, optimisers, checkpoints, the run directory.
 
 pub mod checkpoint;
+pub mod gradients;
 pub mod learner;
 pub mod means;
+mod optimizer;
 mod pretrain;
 pub mod run_dir;
 pub mod schedule;
-pub mod sgd;
 mod views;
 
 pub use learner::{Learner, Rates, Update};
+pub use optimizer::Optimizer;
 pub use pretrain::{Event, Setup, Summary, pretrain};
 pub use views::Views;
 

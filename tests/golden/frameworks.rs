@@ -4,7 +4,7 @@
 use burn::tensor::TensorData;
 use logo_ssl::model::params::State;
 use logo_ssl::presets::Layers;
-use logo_ssl::train::sgd::NamedGradients;
+use logo_ssl::train::gradients::NamedGradients;
 use logo_ssl::train::{Learner, Rates, Views};
 
 use crate::support::distance;

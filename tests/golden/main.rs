@@ -4,6 +4,7 @@
 //! and must agree within 1e-5 relative, by norm.
 
 mod frameworks;
+mod optimisers;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -20,8 +21,7 @@ use logo_ssl::model::params::{self, State};
 use logo_ssl::model::{Affinity, Embedding, Initializer, Phase};
 use logo_ssl::objective;
 use logo_ssl::presets::Layers;
-use logo_ssl::train::sgd::Sgd;
-use logo_ssl::train::{Learner, Rates, Views};
+use logo_ssl::train::{Learner, Optimizer, Rates, Views};
 use support::distance;
 
 const TOLERANCE: f64 = 1e-5;
@@ -176,7 +176,7 @@ fn assert_affinity(name: &str, form: AffinityForm, omega: AffinityObjective) {
     let preset = Layers::preset("cifar10").unwrap().build().unwrap().affinity;
     let settings = AffinityConfig { form, objective: omega, width: 8, depth: 3, ..preset };
     let mut fd = affinity(&f, &settings, 12);
-    let mut optimizer = Sgd::new(0.9, 1e-4);
+    let mut optimizer = Optimizer::sgd(0.9, 1e-4);
     let local = [embedding(&f, "zl1", "zl1"), embedding(&f, "zl2", "zl2")];
     for step in ["step1", "step2"] {
         let affinities =
@@ -185,7 +185,7 @@ fn assert_affinity(name: &str, form: AffinityForm, omega: AffinityObjective) {
         assert_close(step, &numbers(loss.clone()), &f.values(&format!("{step}.loss")));
         let gradients = params::gradients(&fd, "", &loss.backward());
         assert_gradients(step, &gradients, &f.section(&format!("{step}.grad.")));
-        fd = optimizer.step(fd, "", &gradients, 0.05);
+        fd = optimizer.step(fd, "", &gradients, |_| 0.05);
         assert_state(step, &params::state(&fd, ""), &f.section(&format!("{step}.after.")));
     }
     let [zl1, zl2] = ["zl1", "zl2"].map(|name| f.tensor::<2>(name).require_grad());
