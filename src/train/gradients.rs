@@ -1,4 +1,4 @@
-//! Gradients by parameter name: their norm, and how it is bounded.
+//! Gradients by parameter name: their norm, their mean over batches, and how a norm is bounded.
 
 use std::collections::BTreeMap;
 
@@ -39,6 +39,35 @@ fn scaled(gradients: NamedGradients, scale: f64) -> NamedGradients {
     gradients.into_iter().map(|(name, gradient)| (name, gradient * scale)).collect()
 }
 
+/// The mean of the gradients of several batches.
+#[derive(Debug, Default)]
+pub struct MeanGradients {
+    sums: NamedGradients,
+    batches: usize,
+}
+
+impl MeanGradients {
+    /// Counts one batch in. Whatever it has no gradient of counts as 0.
+    pub fn add(&mut self, gradients: NamedGradients) {
+        self.batches += 1;
+        for (name, gradient) in gradients {
+            let sum = match self.sums.remove(&name) {
+                Some(sum) => sum + gradient,
+                None => gradient,
+            };
+            self.sums.insert(name, sum);
+        }
+    }
+
+    /// The mean; a single batch's gradients come back untouched.
+    pub fn finish(self) -> NamedGradients {
+        match self.batches {
+            0 | 1 => self.sums,
+            batches => scaled(self.sums, 1.0 / batches as f64),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,5 +90,15 @@ mod tests {
         assert!((gradient_norm(&one) - 1.0).abs() < 1e-6);
         assert!((values(&one, "a")[0] - 0.6).abs() < 1e-6);
         assert_eq!(values(&clipped(five, 6.0), "a"), [3.0, 0.0]);
+    }
+
+    #[test]
+    fn a_mean_counts_every_batch() {
+        let mut mean = MeanGradients::default();
+        mean.add(gradients(&[("a", [1.0, 2.0])]));
+        mean.add(gradients(&[("a", [3.0, 6.0]), ("b", [4.0, 0.0])]));
+        let mean = mean.finish();
+        assert_eq!(values(&mean, "a"), [2.0, 4.0]);
+        assert_eq!(values(&mean, "b"), [2.0, 0.0]);
     }
 }

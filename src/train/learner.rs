@@ -3,8 +3,10 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::gradients::{NamedGradients, clipped, gradient_norm};
+use super::gradients::{MeanGradients, NamedGradients, clipped, gradient_norm};
+use super::means::Means;
 use super::optimizer::Optimizer;
+use super::schedule::Rates;
 use super::views::Views;
 use crate::config::{AffinityConfig, Config, LocalLocalStep};
 use crate::framework::logo::{self, Compared, Recipe};
@@ -22,6 +24,8 @@ pub struct Learner {
     /// Encoder and predictor.
     pub network: Network,
     network_optimizer: Optimizer,
+    /// The most that the norm of the encoder's gradient may be, where it is bounded.
+    clip: Option<f64>,
     momentum: Option<Momentum>,
     groups: usize,
     framework: Box<dyn Framework>,
@@ -53,24 +57,21 @@ struct Momentum {
     groups: usize,
 }
 
+/// What one batch has the encoder do, and what it had f_d do.
+struct BatchGradients {
+    /// f_d's, as it was applied.
+    affinity: NamedGradients,
+    /// The encoder's and the predictor's.
+    network: NamedGradients,
+}
+
 /// What one update did.
 pub struct Update {
     /// The loss, its parts, and the signs of health.
     pub health: Health,
-    /// The gradients that were applied, by parameter name: the network's, and f_d's behind
-    /// `affinity.`.
+    /// The gradients that were applied, by parameter name: the network's, and behind `affinity.`
+    /// those of f_d's last step.
     pub gradients: NamedGradients,
-}
-
-/// The learning rates of one update.
-#[derive(Clone, Copy, Debug)]
-pub struct Rates {
-    /// Encoder and predictor.
-    pub encoder: f64,
-    /// f_d
-    pub affinity: f64,
-    /// m of the momentum encoder: what it keeps of its weights.
-    pub momentum: f64,
 }
 
 impl Learner {
@@ -101,6 +102,7 @@ impl Learner {
             network,
             groups,
             network_optimizer: optimizer(),
+            clip: (config.optimizer.clip > 0.0).then_some(config.optimizer.clip),
             framework: framework::from_config(config, &device.clone().inner()),
             recipe: Recipe {
                 lambda: config.affinity.lambda,
@@ -117,32 +119,54 @@ impl Learner {
         self.logo.as_ref().map(|logo| &logo.affinity)
     }
 
-    /// One update of f_d by equation 6, then one of the encoder by equation 9; with a separate step,
-    /// f_d's and the encoder's by L_ll, then the encoder's by the other terms.
+    /// On each batch one update of f_d, by equation 6; then one of the encoder, by the mean of the
+    /// batches' gradients of equation 9. With a separate step: f_d's and the encoder's by L_ll first,
+    /// then the encoder's by the other terms.
+    ///
+    /// f_d does not wait for the encoder's update: it has to keep up with an encoder that changes, and
+    /// equation 9 wants it as it is after its step.
     ///
     /// The crops pass the encoder in two batches, all globals and all locals. Batch norm then sees one
     /// distribution at a time, and more samples than in a pass for each crop.
-    pub fn update(&mut self, views: Views, rates: Rates) -> Update {
-        let mut health = Health { lr: rates.encoder, ..Health::default() };
+    pub fn update(&mut self, batches: &[Views], rates: Rates) -> Update {
+        let mut reports = vec![Health::default(); batches.len()];
         let mut gradients = NamedGradients::new();
-        let separate = self.logo.as_ref().is_some_and(|logo| logo.separate.is_some());
-        if separate {
-            gradients.extend(self.separate_step(&views, rates, &mut health));
+        if self.logo.as_ref().is_some_and(|logo| logo.separate.is_some()) {
+            gradients.extend(self.separate_step(batches, rates, &mut reports));
         }
-        let targets = self.momentum.as_ref().map(|momentum| momentum.targets(&views));
+        let mut of_network = MeanGradients::default();
+        for (views, health) in batches.iter().zip(&mut reports) {
+            let of_batch = self.learn(views, rates.affinity, health);
+            gradients.extend(of_batch.affinity);
+            of_network.add(of_batch.network);
+        }
+        let of_network = of_network.finish();
+        let mut health = mean_of(&reports);
+        (health.lr, health.grad_norm) = (rates.encoder, gradient_norm(&of_network));
+        gradients.extend(self.main_step(of_network, health.grad_norm, rates));
+        Update { health, gradients }
+    }
+
+    /// f_d's update on one batch, where it takes none of its own before, and the encoder's gradient
+    /// with f_d as it then is.
+    fn learn(&mut self, views: &Views, affinity_lr: f64, health: &mut Health) -> BatchGradients {
+        let targets = self.momentum.as_ref().map(|momentum| momentum.targets(views));
         let global = self.embed(&views.global, views.images());
         let local = views.local.as_ref().filter(|_| self.logo.is_some());
         let local = local.map(|local| self.embed(local, views.images()));
         let local = local.as_deref();
-        observe(&global, local, &mut health);
-        if let (Some(logo), Some(local), false) = (&mut self.logo, local, separate) {
-            gradients.extend(logo.update_affinity(local, &views, rates.affinity, &mut health));
-        }
+        observe(&global, local, health);
+        let affinity = match (&mut self.logo, local) {
+            (Some(logo), Some(local)) if logo.separate.is_none() => {
+                logo.update_affinity(local, views, affinity_lr, health)
+            }
+            _ => NamedGradients::new(),
+        };
         let targets = targets.as_deref().unwrap_or(&global);
         let compared = Compared { global: &global, targets };
-        gradients.extend(self.main_step(compared, local, rates, &mut health));
+        let network = self.main_gradient(compared, local, health);
         self.framework.remember(targets);
-        Update { health, gradients }
+        BatchGradients { affinity, network }
     }
 
     /// One embedding for each view of the `images`.
@@ -151,40 +175,53 @@ impl Learner {
         in_groups(&self.network, views.clone(), self.groups).views(count)
     }
 
-    /// f_d's update and the encoder's by L_ll, as the authors' code takes them before the main step.
+    /// f_d's updates and the encoder's by L_ll, as the authors' code takes them before the main step.
     fn separate_step(
         &mut self,
-        views: &Views,
+        batches: &[Views],
         rates: Rates,
-        health: &mut Health,
+        reports: &mut [Health],
     ) -> NamedGradients {
-        let Some(local) = &views.local else {
-            return NamedGradients::new();
-        };
-        let local = self.embed(local, views.images());
-        let Some(logo) = &mut self.logo else {
-            return NamedGradients::new();
-        };
-        let of_affinity = logo.update_affinity(&local, views, rates.affinity, health);
-        let frozen = logo.affinity.frozen();
-        let local_local = logo::local_local(&frozen, &local, self.recipe.step);
-        health.local_local = Some(number(local_local.clone()));
-        let gradients = (local_local * self.recipe.lambda).backward();
-        let gradients = params::gradients(&self.network, "", &gradients);
-        if let Some(separate) = &mut logo.separate {
-            let gradients = clipped(gradients, logo.config.clip * separate.main_norm);
+        let mut of_affinity = NamedGradients::new();
+        let mut of_network = MeanGradients::default();
+        for (views, health) in batches.iter().zip(reports) {
+            if let Some(of_batch) = self.learn_local(views, rates.affinity, health) {
+                of_affinity.extend(of_batch.affinity);
+                of_network.add(of_batch.network);
+            }
+        }
+        if let Some(Logo { config, separate: Some(separate), .. }) = &mut self.logo {
+            let gradients = clipped(of_network.finish(), config.clip * separate.main_norm);
             let network = self.network.clone();
-            self.network = separate.optimizer.step(network, "", &gradients, |_| rates.encoder);
+            let lr = |name: &str| rates.of_network(name);
+            self.network = separate.optimizer.step(network, "", &gradients, lr);
         }
         self.follow(rates.momentum);
         of_affinity
     }
 
-    fn main_step(
+    /// f_d's update on one batch, and λ L_ll's gradient on the encoder.
+    fn learn_local(
+        &mut self,
+        views: &Views,
+        affinity_lr: f64,
+        health: &mut Health,
+    ) -> Option<BatchGradients> {
+        let local = self.embed(views.local.as_ref()?, views.images());
+        let logo = self.logo.as_mut()?;
+        let affinity = logo.update_affinity(&local, views, affinity_lr, health);
+        let frozen = logo.affinity.frozen();
+        let local_local = logo::local_local(&frozen, &local, self.recipe.step);
+        health.local_local = Some(number(local_local.clone()));
+        let gradients = (local_local * self.recipe.lambda).backward();
+        Some(BatchGradients { affinity, network: params::gradients(&self.network, "", &gradients) })
+    }
+
+    /// The gradient of the main step's terms on one batch.
+    fn main_gradient(
         &mut self,
         compared: Compared<'_>,
         local: Option<&[Embedding]>,
-        rates: Rates,
         health: &mut Health,
     ) -> NamedGradients {
         let framework = self.framework.as_ref();
@@ -196,18 +233,26 @@ impl Learner {
         if let Some(logo) = &mut self.logo {
             logo.keep_leak(&gradients);
         }
-        let gradients = params::gradients(&self.network, "", &gradients);
-        health.grad_norm = gradient_norm(&gradients);
         health.loss = number(losses.total);
         health.global_global = number(losses.global_global);
         health.local_global = losses.local_global.map(number);
         health.local_local = losses.local_local.map(number).or(health.local_local);
+        params::gradients(&self.network, "", &gradients)
+    }
+
+    /// The encoder's step by gradients of the given norm, which come back as they were applied.
+    fn main_step(&mut self, gradients: NamedGradients, norm: f64, rates: Rates) -> NamedGradients {
         if let Some(separate) = self.logo.as_mut().and_then(|logo| logo.separate.as_mut()) {
             // As a checkpoint holds it, so that a run that goes on has the same.
-            separate.main_norm = f64::from(health.grad_norm as f32);
+            separate.main_norm = f64::from(norm as f32);
         }
+        let gradients = match self.clip {
+            Some(most) => clipped(gradients, most),
+            None => gradients,
+        };
         let network = self.network.clone();
-        self.network = self.network_optimizer.step(network, "", &gradients, |_| rates.encoder);
+        let lr = |name: &str| rates.of_network(name);
+        self.network = self.network_optimizer.step(network, "", &gradients, lr);
         self.follow(rates.momentum);
         gradients
     }
@@ -360,6 +405,13 @@ impl Logo {
             *leaked = params::gradients(&self.affinity, "affinity", gradients);
         }
     }
+}
+
+/// The means of what the batches of an update report.
+fn mean_of(reports: &[Health]) -> Health {
+    let mut means = Means::default();
+    reports.iter().for_each(|health| means.add(health));
+    means.mean()
 }
 
 /// The collapse watch: how spread out the embeddings are, and how alike the views.

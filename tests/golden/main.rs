@@ -262,8 +262,10 @@ fn equation_9_two_full_updates() {
     let f = Fixture::read("golden_step.safetensors");
     let mut learner = learner(&f, &[]);
     for (step, suffix) in [("step1", ""), ("step2", "2")] {
-        let update = learner
-            .update(views(&f, suffix), Rates { encoder: 0.05, affinity: 0.02, momentum: 0.9 });
+        let update = learner.update(
+            &[views(&f, suffix)],
+            Rates { encoder: 0.05, predictor: 0.05, affinity: 0.02, momentum: 0.9 },
+        );
         let health = &update.health;
         for (name, value) in [
             ("loss", Some(health.loss)),
@@ -289,8 +291,10 @@ fn equation_9_two_full_updates() {
 fn plain_simsiam_update() {
     let f = Fixture::read("golden_step.safetensors");
     let mut learner = learner(&f, &["framework.logo=false"]);
-    let update =
-        learner.update(views(&f, ""), Rates { encoder: 0.05, affinity: 0.02, momentum: 0.9 });
+    let update = learner.update(
+        &[views(&f, "")],
+        Rates { encoder: 0.05, predictor: 0.05, affinity: 0.02, momentum: 0.9 },
+    );
     assert_close("loss", &[update.health.loss as f32], &f.values("plain.loss"));
     assert_gradients("plain", &update.gradients, &f.section("plain.grad."));
 }
@@ -300,8 +304,10 @@ fn mean_of_the_six_terms_update() {
     let f = Fixture::read("golden_step.safetensors");
     let mean = Fixture::read("golden_mean.safetensors");
     let mut learner = learner(&f, &["framework.terms=mean", "affinity.lambda=0.0"]);
-    let update =
-        learner.update(views(&f, ""), Rates { encoder: 0.05, affinity: 0.0, momentum: 0.9 });
+    let update = learner.update(
+        &[views(&f, "")],
+        Rates { encoder: 0.05, predictor: 0.05, affinity: 0.0, momentum: 0.9 },
+    );
     assert_close("loss", &[update.health.loss as f32], &mean.values("loss"));
     frameworks::assert_whole_gradient("mean", &update.gradients, &mean.section("grad."));
 }
