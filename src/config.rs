@@ -316,7 +316,8 @@ pub struct AffinityConfig {
     pub depth: usize,
     /// Units of each.
     pub width: usize,
-    /// Learning rate of f_d's own SGD, under the encoder's schedule, momentum and weight decay.
+    /// Learning rate of f_d's own optimiser, which is of the encoder's kind, with its schedule,
+    /// momentum and weight decay.
     pub lr: f64,
 }
 
@@ -379,24 +380,104 @@ pub enum AffinityObjective {
     Softplus,
 }
 
-/// SGD with momentum and weight decay, under linear warm-up and cosine decay to 0.
+/// The optimiser of encoder and f_d, under linear warm-up and cosine decay to 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerConfig {
+    /// Which optimiser.
+    #[serde(default)]
+    pub name: OptimizerName,
     /// Passes over the images.
     pub epochs: usize,
-    /// Images an update, each with all of its views.
+    /// Images a batch, each with all of its views.
     pub batch_size: usize,
-    /// Learning rate after warm-up, as used: not scaled by the batch size.
+    /// Batches an update of the encoder, which follows the mean of their gradients. Each batch is
+    /// normalised and contrasted on its own; f_d takes a step with each.
+    #[serde(default = "OptimizerConfig::default_accumulate")]
+    pub accumulate: usize,
+    /// Learning rate after warm-up, before `lr_scaling`.
     pub lr: f64,
-    /// Momentum of SGD.
+    /// Whether learning rates, f_d's too, are per 256 images.
+    #[serde(default)]
+    pub lr_scaling: LrScaling,
+    /// Whether the predictor keeps its learning rate throughout, without warm-up and decay: it should
+    /// be ahead of the representations that change (SimSiam, section 4.2).
+    #[serde(default)]
+    pub predictor_fixed_lr: bool,
+    /// Momentum of SGD and LARS.
     pub momentum: f64,
-    /// Weight decay, on every parameter.
+    /// β₁ and β₂ of AdamW.
+    #[serde(default = "OptimizerConfig::default_betas")]
+    pub betas: [f64; 2],
+    /// Weight decay.
     pub weight_decay: f64,
+    /// Whether biases, and γ and β of batch norms, decay as well.
+    #[serde(default = "OptimizerConfig::default_decay_norm_and_bias")]
+    pub decay_norm_and_bias: bool,
+    /// The most that the norm of the encoder's gradient may be; 0 for no bound.
+    #[serde(default)]
+    pub clip: f64,
     /// Epochs of linear warm-up from 0; 0 for none.
     pub warmup_epochs: f64,
     /// Whether the rate changes with every step or once an epoch.
     pub schedule_per: SchedulePer,
+}
+
+impl OptimizerConfig {
+    /// Images an update of the encoder.
+    pub fn images_per_update(&self) -> usize {
+        self.batch_size * self.accumulate
+    }
+
+    /// `lr` as it is used in updates by `images` each.
+    pub fn scaled(&self, lr: f64, images: usize) -> f64 {
+        /// The batch that the field states its learning rates for (Goyal et al., 2017).
+        const BASE: f64 = 256.0;
+        match self.lr_scaling {
+            LrScaling::None => lr,
+            LrScaling::Batch => lr * images as f64 / BASE,
+        }
+    }
+
+    /// What was done before there was this key.
+    fn default_accumulate() -> usize {
+        1
+    }
+
+    /// PyTorch's.
+    fn default_betas() -> [f64; 2] {
+        [0.9, 0.999]
+    }
+
+    /// What was done before there was this key.
+    fn default_decay_norm_and_bias() -> bool {
+        true
+    }
+}
+
+/// The optimisers this version has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerName {
+    /// SGD with momentum.
+    #[default]
+    Sgd,
+    /// SGD whose steps are in proportion to each weight's norm, for large batches.
+    Lars,
+    /// Adam with decoupled weight decay.
+    AdamW,
+}
+
+/// Whether learning rates grow with what an update sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LrScaling {
+    /// They are used as they stand.
+    #[default]
+    None,
+    /// lr × images an update / 256: batch_size × accumulate for the encoder, batch_size for f_d, which
+    /// takes a step with each batch. A run's log has the encoder's rate as it was used.
+    Batch,
 }
 
 /// How often the learning rate changes.

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 
 use crate::config::{
     AffinityForm, AffinityObjective, AffinityPairs, Config, CropConfig, FrameworkName,
+    LocalLocalStep, OptimizerName,
 };
 use crate::engine::Level;
 use crate::error::suggest;
@@ -189,6 +190,8 @@ pub fn validate(config: &Config) -> Result<()> {
         validate_views(config),
         validate_model(config),
         validate_training(config),
+        validate_optimizer(config),
+        validate_batches(config),
         validate_eval(config),
         validate_compute(config),
         validate_seed_code(config),
@@ -306,8 +309,8 @@ fn validate_momentum(config: &Config) -> Check {
     let keys = config.views.global.count * batch;
     ensure(!moco || queue.is_multiple_of(keys), || {
         format!(
-            "framework.momentum.queue = {queue} contradicts optimizer.batch_size = {batch}: every update \
-             replaces the keys of all global views of a batch, so the queue must be a multiple of {keys}"
+            "framework.momentum.queue = {queue} contradicts optimizer.batch_size = {batch}: every batch \
+             replaces the keys of all its global views, so the queue must be a multiple of {keys}"
         )
     })?;
     let whole = |views: usize| views.is_multiple_of(groups) && views / groups != 1;
@@ -333,14 +336,53 @@ fn validate_training(config: &Config) -> Check {
             optimizer.warmup_epochs
         )
     })?;
-    let (limit, batch) = (config.data.limit, optimizer.batch_size);
+    in_range("framework.temperature", config.framework.temperature, 1e-3, 1e3)
+}
+
+fn validate_optimizer(config: &Config) -> Check {
+    let optimizer = &config.optimizer;
+    in_range("optimizer.clip", optimizer.clip, 0.0, 1e6)?;
+    let [beta1, beta2] = optimizer.betas;
+    ensure(optimizer.betas.iter().all(|beta| (0.0..1.0).contains(beta)), || {
+        format!(
+            "optimizer.betas = [{beta1}, {beta2}] must be two numbers from 0 to below 1: at 1 a mean forgets nothing \
+             and learns nothing"
+        )
+    })?;
+    ensure(!optimizer.predictor_fixed_lr || config.model.predictor.hidden > 0, || {
+        "optimizer.predictor_fixed_lr = true contradicts model.predictor.hidden = 0: there is no predictor whose \
+         rate could stay"
+            .to_owned()
+    })?;
+    let separate = config.framework.logo && config.affinity.step == LocalLocalStep::Separate;
+    ensure(!separate || optimizer.name == OptimizerName::Sgd, || {
+        "affinity.step = \"separate\" contradicts optimizer.name: LARS and AdamW set the length of a step themselves, \
+         so that affinity.lambda and affinity.clip would not bound it; set affinity.step = \"joint\" or \
+         optimizer.name = \"sgd\""
+            .to_owned()
+    })
+}
+
+fn validate_batches(config: &Config) -> Check {
+    let (limit, optimizer) = (config.data.limit, &config.optimizer);
+    let (batch, accumulate) = (optimizer.batch_size, optimizer.accumulate);
+    ensure(accumulate > 0, || {
+        "optimizer.accumulate = 0: an update takes at least one batch; 1 is an update with every batch"
+            .to_owned()
+    })?;
+    in_range("optimizer.accumulate", accumulate, 1, 1 << 16)?;
     ensure(limit == 0 || limit >= batch, || {
         format!(
             "data.limit = {limit} contradicts optimizer.batch_size = {batch}: there would be no whole batch; \
              raise the one or lower the other"
         )
     })?;
-    in_range("framework.temperature", config.framework.temperature, 1e-3, 1e3)
+    ensure(limit == 0 || limit >= optimizer.images_per_update(), || {
+        format!(
+            "data.limit = {limit} contradicts optimizer.batch_size × optimizer.accumulate = {batch} × {accumulate}: \
+             there would be no whole update; raise the one or lower the others"
+        )
+    })
 }
 
 fn validate_eval(config: &Config) -> Check {

@@ -7,7 +7,8 @@ use logo_ssl::model::params::{self, State};
 use logo_ssl::model::{Embedding, Network, Phase};
 use logo_ssl::presets::Layers;
 use logo_ssl::rng::{Stream, generator};
-use logo_ssl::train::{Learner, Rates, Views};
+use logo_ssl::train::gradients::gradient_norm;
+use logo_ssl::train::{Learner, Rates, Update, Views};
 use rand::RngExt;
 
 const BATCH: usize = 6;
@@ -92,7 +93,10 @@ fn local_local_leaves_no_gradient_on_the_affinity() {
 fn affinity_after(preset: &str, settings: &[&str]) -> [State; 2] {
     let mut learner = Learner::new(&config(preset, settings), &device());
     [0, 1].map(|key| {
-        learner.update(views(key), Rates { encoder: 0.0, affinity: 0.1, momentum: 0.9 });
+        learner.update(
+            &[views(key)],
+            Rates { encoder: 0.0, predictor: 0.0, affinity: 0.1, momentum: 0.9 },
+        );
         params::state(learner.affinity().unwrap(), "")
     })
 }
@@ -115,19 +119,76 @@ fn the_earlier_codes_leak_reaches_the_next_update_only() {
 #[test]
 fn a_learner_goes_on_from_its_state() {
     let config = config("cifar10-seed", &[]);
-    let rates = Rates { encoder: 0.1, affinity: 0.1, momentum: 0.9 };
+    let rates = Rates { encoder: 0.1, predictor: 0.1, affinity: 0.1, momentum: 0.9 };
     let mut learner = Learner::new(&config, &device());
-    learner.update(views(0), rates);
+    learner.update(&[views(0)], rates);
     let mut other = Learner::new(&config, &device());
     other.load(&learner.state(), &device()).unwrap();
-    learner.update(views(1), rates);
-    other.update(views(1), rates);
+    learner.update(&[views(1)], rates);
+    other.update(&[views(1)], rates);
     assert_eq!(learner.state(), other.state());
 
     let mut damaged = learner.state();
     damaged.remove("network.backbone.layer2.0.downsample.0.weight").unwrap();
     let problem = other.load(&damaged, &device()).unwrap_err();
     assert!(problem.contains("layer2.0.downsample.0.weight"), "{problem}");
+}
+
+#[test]
+fn velocities_of_a_separate_step_go_on_under_their_earlier_names() {
+    let config = config("cifar10", &["affinity.step=separate", "affinity.lambda=1.0"]);
+    let rates = Rates { encoder: 0.1, predictor: 0.1, affinity: 0.1, momentum: 0.9 };
+    let mut learner = Learner::new(&config, &device());
+    learner.update(&[views(0)], rates);
+    learner.update(&[views(1)], rates);
+    let state = learner.state();
+    let before = state.clone().into_iter();
+    let before = before.map(|(name, data)| (name.replace("separate.velocity.", "separate."), data));
+    let mut other = Learner::new(&config, &device());
+    other.load(&before.collect(), &device()).unwrap();
+    assert!(state.contains_key("separate.velocity.backbone.conv1.weight"));
+    assert_eq!(other.state(), state);
+}
+
+/// The first update of plain SimSiam under `settings`, by the batches of the given `keys`.
+fn plain_update(settings: &[&str], keys: &[u64]) -> Update {
+    let settings = [&["framework.logo=false"], settings].concat();
+    let mut learner = Learner::new(&config("cifar10", &settings), &device());
+    let batches: Vec<Views> = keys.iter().map(|&key| views(key)).collect();
+    learner.update(&batches, Rates { encoder: 0.1, predictor: 0.1, affinity: 0.1, momentum: 0.9 })
+}
+
+#[test]
+fn an_update_follows_the_mean_of_its_batches_gradients() {
+    let [first, second, both] = [&[0][..], &[1], &[0, 1]].map(|keys| plain_update(&[], keys));
+    for (name, found) in &both.gradients {
+        let expected = (first.gradients[name].clone() + second.gradients[name].clone()) * 0.5;
+        let [found, expected] = [found.clone(), expected].map(Tensor::into_data);
+        assert_eq!(found, expected, "{name}");
+    }
+    assert_eq!(both.health.loss, (first.health.loss + second.health.loss) / 2.0);
+    assert_eq!(both.health.grad_norm, gradient_norm(&both.gradients));
+}
+
+#[test]
+fn the_affinity_takes_a_step_with_each_batch() {
+    let config = config("cifar10", &["optimizer.weight_decay=0.0"]);
+    let rates = Rates { encoder: 0.0, predictor: 0.0, affinity: 0.1, momentum: 0.9 };
+    let [mut apart, mut together] = [(); 2].map(|()| Learner::new(&config, &device()));
+    apart.update(&[views(0)], rates);
+    apart.update(&[views(1)], rates);
+    together.update(&[views(0), views(1)], rates);
+    let [apart, together] = [apart, together].map(|l| params::state(l.affinity().unwrap(), ""));
+    assert_eq!(apart, together);
+}
+
+#[test]
+fn a_bounded_gradient_is_applied_and_its_own_norm_reported() {
+    let free = plain_update(&[], &[0]);
+    let half = free.health.grad_norm / 2.0;
+    let bounded = plain_update(&[&format!("optimizer.clip={half}")], &[0]);
+    assert_eq!(bounded.health.grad_norm, free.health.grad_norm);
+    assert!((gradient_norm(&bounded.gradients) / half - 1.0).abs() < 1e-4);
 }
 
 #[test]

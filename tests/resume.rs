@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use logo_ssl::train::checkpoint;
 use support::{command, files, tiny_arguments, tiny_run};
 
 fn spawn(run: &Path, more: &[&str]) -> Child {
@@ -70,21 +71,86 @@ fn wait_for_steps(run: &Path, steps: usize) {
     }
 }
 
-#[test]
-fn killed_within_an_epoch_and_again_it_ends_with_the_same_bytes() {
+/// A run under `settings` is killed as soon as its log holds so many steps, goes on, is killed again …
+/// and ends with the bytes of one that was not.
+fn assert_survives(settings: &[&str], killed_after: &[usize]) {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
-    assert!(spawn(&whole, &[]).wait().unwrap().success());
+    let settings: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+    assert!(spawn(&whole, &settings).wait().unwrap().success());
     let run = folder.path().join("run");
-    for steps in [2, 5, 7] {
-        let more: &[&str] = if steps == 2 { &[] } else { &["--resume"] };
-        let mut child = spawn(&run, more);
+    for (attempt, &steps) in killed_after.iter().enumerate() {
+        let resume: &[&str] = if attempt == 0 { &[] } else { &["--resume"] };
+        let mut child = spawn(&run, &[&settings, resume].concat());
         wait_for_steps(&run, steps);
         child.kill().unwrap();
         child.wait().unwrap();
     }
     resume(&run);
     assert_eq!(files(&run), files(&whole));
+}
+
+#[test]
+fn killed_within_an_epoch_and_again_it_ends_with_the_same_bytes() {
+    assert_survives(&[], &[2, 5, 7]);
+}
+
+#[test]
+fn killed_within_an_accumulation_it_ends_with_the_same_bytes() {
+    let adamw = ["optimizer.name=adamw", "optimizer.lr=0.001", "optimizer.accumulate=2"];
+    assert_survives(&adamw, &[1, 3]);
+}
+
+#[test]
+fn killed_with_a_queue_and_a_separate_step_it_ends_with_the_same_bytes() {
+    let settings = [
+        "framework.name=moco",
+        "framework.momentum.queue=64",
+        "framework.momentum.norm_groups=2",
+        "affinity.step=separate",
+        "optimizer.accumulate=2",
+    ];
+    assert_survives(&settings, &[1, 3]);
+}
+
+/// A config without the keys that came with the choice of optimisers.
+fn of_before(config: &str) -> String {
+    let new = [
+        "name = \"sgd\"",
+        "accumulate",
+        "lr_scaling",
+        "predictor_fixed_lr",
+        "betas",
+        "decay_norm_and_bias",
+        "clip = 0.0\n",
+    ];
+    let lines = config.split_inclusive('\n');
+    lines.filter(|line| !new.iter().any(|key| line.starts_with(key))).collect()
+}
+
+#[test]
+fn a_run_of_before_the_choice_of_optimisers_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    assert!(spawn(&whole, &[]).wait().unwrap().success());
+    let run = folder.path().join("run");
+    let mut child = spawn(&run, &[]);
+    wait_for_steps(&run, 4);
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let (config, last) = (run.join("config.toml"), run.join("checkpoints/last.safetensors"));
+    fs::write(&config, of_before(&fs::read_to_string(&config).unwrap())).unwrap();
+    let (mut position, state) = checkpoint::read(&last).unwrap();
+    assert!(state.contains_key("velocity.backbone.conv1.weight"));
+    position.config = of_before(&position.config);
+    assert!(!position.config.contains("betas"), "{}", position.config);
+    checkpoint::write(&last, &position, &state).unwrap();
+
+    resume(&run);
+    for file in ["metrics.jsonl", "weights.safetensors"] {
+        assert!(fs::read(run.join(file)).unwrap() == fs::read(whole.join(file)).unwrap(), "{file}");
+    }
 }
 
 #[test]
@@ -114,8 +180,7 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
     let assert = tiny_run(&run).args(["--set", "optimizer.lr=1e6"]).assert().code(1);
     let said = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
     assert!(said.contains("at step") && said.contains("last.safetensors"), "{said}");
-    let (_, state) =
-        logo_ssl::train::checkpoint::read(&run.join("checkpoints/last.safetensors")).unwrap();
+    let (_, state) = checkpoint::read(&run.join("checkpoints/last.safetensors")).unwrap();
     let finite = state.values().all(|data| data.iter::<f32>().all(f32::is_finite));
     assert!(finite, "the kept checkpoint is good");
 }

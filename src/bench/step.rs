@@ -8,7 +8,7 @@ use super::{Rate, median_seconds, peak_memory_mib};
 use crate::engine::{Plan, Precision};
 use crate::model::{Initializer, Phase, ResNet, params};
 use crate::rng::{Stream, generator};
-use crate::train::sgd::Sgd;
+use crate::train::Optimizer;
 
 const WARM_UP: usize = 2;
 const RUNS: usize = 7;
@@ -42,11 +42,11 @@ pub fn step(width: usize, batch: usize, precision: Precision) -> StepBench {
     let pixels = (0..batch * 3 * SIZE * SIZE).map(|_| rng.random_range(-1.0..1.0f32)).collect();
     let crops = TensorData::new::<f32, _>(pixels, [batch, 3, SIZE, SIZE]);
     let crops = Tensor::<4>::from_data(crops, &device);
-    let mut optimizer = Sgd::new(0.9, 1e-4);
+    let mut optimizer = Optimizer::sgd(0.9, 1e-4);
     let seconds = median_seconds(WARM_UP, RUNS, || {
         let loss = network.forward(crops.clone(), Phase::Train).square().mean();
         let gradients = params::gradients(&network, "", &loss.backward());
-        network = optimizer.step(network.clone(), "", &gradients, 0.01);
+        network = optimizer.step(network.clone(), "", &gradients, |_| 0.01);
     });
     StepBench {
         width,

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{median, peak_memory_mib};
 use crate::augment::views::ViewMaker;
-use crate::config::Config;
+use crate::config::{Config, OptimizerConfig};
 use crate::data::Dataset;
 use crate::data::loader::{Loader, LoaderPlan, epoch_order};
 use crate::engine::Precision;
@@ -41,29 +41,26 @@ pub struct TrainBench {
 pub fn train(config: &Config, dataset: &Arc<dyn Dataset>, steps: usize) -> TrainBench {
     let device = Device::flex().autodiff();
     let mut learner = Learner::new(config, &device);
-    let rates = Rates {
-        encoder: config.optimizer.lr,
-        affinity: config.affinity.lr,
-        momentum: config.framework.momentum.base,
-    };
-    let mut batches = endless_batches(config, dataset);
+    let (rates, accumulate) = (Rates::full(config), config.optimizer.accumulate);
+    let mut batches = (0..).zip(endless_batches(config, dataset));
     let [mut waits, mut updates] = [Vec::new(), Vec::new()];
     for step in 0..WARM_UP + steps.max(1) {
         let start = Instant::now();
-        let batch = batches.next().expect("a dataset of at least a batch has no last epoch");
+        let taken: Vec<_> = batches.by_ref().take(accumulate).collect();
         let waited = start.elapsed().as_secs_f64();
-        let views = Views::of_batch(batch, config, step as u64, &device);
-        learner.update(views, rates);
+        let views = taken.into_iter();
+        let views = views.map(|(number, batch)| Views::of_batch(batch, config, number, &device));
+        learner.update(&views.collect::<Vec<_>>(), rates);
         if step >= WARM_UP {
             waits.push(waited);
             updates.push(start.elapsed().as_secs_f64());
         }
     }
     TrainBench {
-        batch: config.optimizer.batch_size,
+        batch: config.optimizer.images_per_update(),
         sizes: [config.views.global.size, config.views.local.size],
         precision: config.compute.precision,
-        images_per_second: config.optimizer.batch_size as f64 / median(updates),
+        images_per_second: config.optimizer.images_per_update() as f64 / median(updates),
         views_wait_seconds: median(waits),
         peak_memory_mib: peak_memory_mib(),
     }
@@ -75,7 +72,8 @@ fn endless_batches(
 ) -> impl Iterator<Item = crate::data::loader::ViewBatch> {
     let maker = Arc::new(ViewMaker::of_config(config));
     let (dataset, seed) = (Arc::clone(dataset), config.seed);
-    let batch_size = config.optimizer.batch_size;
+    let OptimizerConfig { batch_size, accumulate, .. } = config.optimizer;
+    let prefetch = PREFETCH * accumulate;
     assert!(batch_size <= dataset.len(), "fewer images than a batch");
     (0..).flat_map(move |epoch| {
         let plan = LoaderPlan {
@@ -84,7 +82,7 @@ fn endless_batches(
             epoch,
             first_batch: 0,
             workers: LOADER_THREADS,
-            prefetch: PREFETCH,
+            prefetch,
         };
         Loader::start(Arc::clone(&dataset), Arc::clone(&maker), plan)
     })

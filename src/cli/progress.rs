@@ -20,7 +20,7 @@ pub struct Progress {
     output: Output,
     run_dir: PathBuf,
     embedding_dim: usize,
-    batch_size: f64,
+    images_per_update: f64,
     bars: Option<Bars>,
     steps_per_epoch: u64,
     total: u64,
@@ -58,7 +58,7 @@ impl Progress {
             output,
             run_dir: run_dir.to_path_buf(),
             embedding_dim: config.model.projector.dim,
-            batch_size: config.optimizer.batch_size as f64,
+            images_per_update: config.optimizer.images_per_update() as f64,
             bars: bars.then(Bars::new),
             steps_per_epoch: 1,
             total: 1,
@@ -157,7 +157,7 @@ impl Progress {
     /// Images a second since the start.
     fn speed(&self, step: u64) -> Option<f64> {
         let (first, since) = self.first?;
-        Some((step - first) as f64 * self.batch_size / since.elapsed().as_secs_f64())
+        Some((step - first) as f64 * self.images_per_update / since.elapsed().as_secs_f64())
     }
 
     fn eta(&self, step: u64) -> String {

@@ -17,6 +17,20 @@ pub fn state(module: &impl Module, prefix: &str) -> State {
     collector.state
 }
 
+/// The tensors of `state`, each name behind `prefix`.
+pub fn behind(prefix: &str, state: State) -> State {
+    state.into_iter().map(|(name, data)| (format!("{prefix}.{name}"), data)).collect()
+}
+
+/// The tensors of `state` whose names are behind `prefix`, without it.
+pub fn within(prefix: &str, state: &State) -> State {
+    let inside = state.iter().filter_map(|(name, data)| {
+        let short = name.strip_prefix(prefix)?.strip_prefix('.')?;
+        Some((short.to_owned(), data.clone()))
+    });
+    inside.collect()
+}
+
 /// `module` with every tensor replaced by the one of its name in `state`.
 ///
 /// # Errors
@@ -41,11 +55,29 @@ pub fn gradients(
     reader.found
 }
 
-/// Replaces every trained parameter by what `update(name, flattened value)` returns.
+/// A trained parameter, as an optimiser sees it.
+#[derive(Debug)]
+pub struct Parameter<'a> {
+    /// The path of its field.
+    pub name: &'a str,
+    /// Its axes.
+    pub rank: usize,
+    /// Its numbers, flattened to one axis.
+    pub value: Tensor<1>,
+}
+
+impl Parameter<'_> {
+    /// Whether it is a bias, or γ or β of a batch norm: whatever has a single axis.
+    pub fn is_norm_or_bias(&self) -> bool {
+        self.rank == 1
+    }
+}
+
+/// Replaces every trained parameter by what `update` returns, flattened likewise.
 pub fn update<M: Module>(
     module: M,
     prefix: &str,
-    update: impl FnMut(&str, Tensor<1>) -> Tensor<1>,
+    update: impl FnMut(Parameter<'_>) -> Tensor<1>,
 ) -> M {
     module.map(&mut Updater { path: Path::new(prefix), update })
 }
@@ -145,7 +177,7 @@ struct Updater<F> {
     update: F,
 }
 
-impl<F: FnMut(&str, Tensor<1>) -> Tensor<1>> ModuleMapper for Updater<F> {
+impl<F: FnMut(Parameter<'_>) -> Tensor<1>> ModuleMapper for Updater<F> {
     track_path!();
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
@@ -155,7 +187,8 @@ impl<F: FnMut(&str, Tensor<1>) -> Tensor<1>> ModuleMapper for Updater<F> {
         let name = self.path.name();
         replace(param, |old| {
             let shape = old.shape();
-            (self.update)(&name, old.inner().flatten(0, D - 1)).reshape(shape)
+            let value = old.inner().flatten(0, D - 1);
+            (self.update)(Parameter { name: &name, rank: D, value }).reshape(shape)
         })
     }
 }

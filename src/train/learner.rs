@@ -3,7 +3,10 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::sgd::{NamedGradients, Sgd, clipped, gradient_norm};
+use super::gradients::{MeanGradients, NamedGradients, clipped, gradient_norm};
+use super::means::Means;
+use super::optimizer::Optimizer;
+use super::schedule::Rates;
 use super::views::Views;
 use crate::config::{AffinityConfig, Config, LocalLocalStep};
 use crate::framework::logo::{self, Compared, Recipe};
@@ -20,7 +23,9 @@ const AFFINITY_SEED: u64 = 0x10c0;
 pub struct Learner {
     /// Encoder and predictor.
     pub network: Network,
-    network_optimizer: Sgd,
+    network_optimizer: Optimizer,
+    /// The most that the norm of the encoder's gradient may be, where it is bounded.
+    clip: Option<f64>,
     momentum: Option<Momentum>,
     groups: usize,
     framework: Box<dyn Framework>,
@@ -32,7 +37,7 @@ pub struct Learner {
 struct Logo {
     affinity: Affinity,
     config: AffinityConfig,
-    optimizer: Sgd,
+    optimizer: Optimizer,
     /// The encoder's optimiser for L_ll, where that is a step of its own.
     separate: Option<Separate>,
     /// λ L_ll's gradient from the last update, where the earlier code's leak is wanted.
@@ -41,7 +46,7 @@ struct Logo {
 
 /// The encoder's step by L_ll alone.
 struct Separate {
-    optimizer: Sgd,
+    optimizer: Optimizer,
     /// The norm of the last main gradient; 0 before the first.
     main_norm: f64,
 }
@@ -52,30 +57,27 @@ struct Momentum {
     groups: usize,
 }
 
+/// What one batch has the encoder do, and what it had f_d do.
+struct BatchGradients {
+    /// f_d's, as it was applied.
+    affinity: NamedGradients,
+    /// The encoder's and the predictor's.
+    network: NamedGradients,
+}
+
 /// What one update did.
 pub struct Update {
     /// The loss, its parts, and the signs of health.
     pub health: Health,
-    /// The gradients that were applied, by parameter name: the network's, and f_d's behind
-    /// `affinity.`.
+    /// The gradients that were applied, by parameter name: the network's, and behind `affinity.`
+    /// those of f_d's last step.
     pub gradients: NamedGradients,
-}
-
-/// The learning rates of one update.
-#[derive(Clone, Copy, Debug)]
-pub struct Rates {
-    /// Encoder and predictor.
-    pub encoder: f64,
-    /// f_d
-    pub affinity: f64,
-    /// m of the momentum encoder: what it keeps of its weights.
-    pub momentum: f64,
 }
 
 impl Learner {
     /// Fresh weights under `config.seed`; `device` must differentiate.
     pub fn new(config: &Config, device: &Device) -> Self {
-        let optimizer = || Sgd::new(config.optimizer.momentum, config.optimizer.weight_decay);
+        let optimizer = || Optimizer::new(&config.optimizer);
         let logo = config.framework.logo.then(|| {
             let mut init = Initializer::new(config.seed ^ AFFINITY_SEED, device);
             let dim = config.model.projector.dim;
@@ -100,6 +102,7 @@ impl Learner {
             network,
             groups,
             network_optimizer: optimizer(),
+            clip: (config.optimizer.clip > 0.0).then_some(config.optimizer.clip),
             framework: framework::from_config(config, &device.clone().inner()),
             recipe: Recipe {
                 lambda: config.affinity.lambda,
@@ -116,32 +119,54 @@ impl Learner {
         self.logo.as_ref().map(|logo| &logo.affinity)
     }
 
-    /// One update of f_d by equation 6, then one of the encoder by equation 9; with a separate step,
-    /// f_d's and the encoder's by L_ll, then the encoder's by the other terms.
+    /// On each batch one update of f_d, by equation 6; then one of the encoder, by the mean of the
+    /// batches' gradients of equation 9. With a separate step: f_d's and the encoder's by L_ll first,
+    /// then the encoder's by the other terms.
+    ///
+    /// f_d does not wait for the encoder's update: it has to keep up with an encoder that changes, and
+    /// equation 9 wants it as it is after its step.
     ///
     /// The crops pass the encoder in two batches, all globals and all locals. Batch norm then sees one
     /// distribution at a time, and more samples than in a pass for each crop.
-    pub fn update(&mut self, views: Views, rates: Rates) -> Update {
-        let mut health = Health { lr: rates.encoder, ..Health::default() };
+    pub fn update(&mut self, batches: &[Views], rates: Rates) -> Update {
+        let mut reports = vec![Health::default(); batches.len()];
         let mut gradients = NamedGradients::new();
-        let separate = self.logo.as_ref().is_some_and(|logo| logo.separate.is_some());
-        if separate {
-            gradients.extend(self.separate_step(&views, rates, &mut health));
+        if self.logo.as_ref().is_some_and(|logo| logo.separate.is_some()) {
+            gradients.extend(self.separate_step(batches, rates, &mut reports));
         }
-        let targets = self.momentum.as_ref().map(|momentum| momentum.targets(&views));
+        let mut of_network = MeanGradients::default();
+        for (views, health) in batches.iter().zip(&mut reports) {
+            let of_batch = self.learn(views, rates.affinity, health);
+            gradients.extend(of_batch.affinity);
+            of_network.add(of_batch.network);
+        }
+        let of_network = of_network.finish();
+        let mut health = mean_of(&reports);
+        (health.lr, health.grad_norm) = (rates.encoder, gradient_norm(&of_network));
+        gradients.extend(self.main_step(of_network, health.grad_norm, rates));
+        Update { health, gradients }
+    }
+
+    /// f_d's update on one batch, where it takes none of its own before, and the encoder's gradient
+    /// with f_d as it then is.
+    fn learn(&mut self, views: &Views, affinity_lr: f64, health: &mut Health) -> BatchGradients {
+        let targets = self.momentum.as_ref().map(|momentum| momentum.targets(views));
         let global = self.embed(&views.global, views.images());
         let local = views.local.as_ref().filter(|_| self.logo.is_some());
         let local = local.map(|local| self.embed(local, views.images()));
         let local = local.as_deref();
-        observe(&global, local, &mut health);
-        if let (Some(logo), Some(local), false) = (&mut self.logo, local, separate) {
-            gradients.extend(logo.update_affinity(local, &views, rates.affinity, &mut health));
-        }
+        observe(&global, local, health);
+        let affinity = match (&mut self.logo, local) {
+            (Some(logo), Some(local)) if logo.separate.is_none() => {
+                logo.update_affinity(local, views, affinity_lr, health)
+            }
+            _ => NamedGradients::new(),
+        };
         let targets = targets.as_deref().unwrap_or(&global);
         let compared = Compared { global: &global, targets };
-        gradients.extend(self.main_step(compared, local, rates, &mut health));
+        let network = self.main_gradient(compared, local, health);
         self.framework.remember(targets);
-        Update { health, gradients }
+        BatchGradients { affinity, network }
     }
 
     /// One embedding for each view of the `images`.
@@ -150,40 +175,53 @@ impl Learner {
         in_groups(&self.network, views.clone(), self.groups).views(count)
     }
 
-    /// f_d's update and the encoder's by L_ll, as the authors' code takes them before the main step.
+    /// f_d's updates and the encoder's by L_ll, as the authors' code takes them before the main step.
     fn separate_step(
         &mut self,
-        views: &Views,
+        batches: &[Views],
         rates: Rates,
-        health: &mut Health,
+        reports: &mut [Health],
     ) -> NamedGradients {
-        let Some(local) = &views.local else {
-            return NamedGradients::new();
-        };
-        let local = self.embed(local, views.images());
-        let Some(logo) = &mut self.logo else {
-            return NamedGradients::new();
-        };
-        let of_affinity = logo.update_affinity(&local, views, rates.affinity, health);
-        let frozen = logo.affinity.frozen();
-        let local_local = logo::local_local(&frozen, &local, self.recipe.step);
-        health.local_local = Some(number(local_local.clone()));
-        let gradients = (local_local * self.recipe.lambda).backward();
-        let gradients = params::gradients(&self.network, "", &gradients);
-        if let Some(separate) = &mut logo.separate {
-            let gradients = clipped(gradients, logo.config.clip * separate.main_norm);
+        let mut of_affinity = NamedGradients::new();
+        let mut of_network = MeanGradients::default();
+        for (views, health) in batches.iter().zip(reports) {
+            if let Some(of_batch) = self.learn_local(views, rates.affinity, health) {
+                of_affinity.extend(of_batch.affinity);
+                of_network.add(of_batch.network);
+            }
+        }
+        if let Some(Logo { config, separate: Some(separate), .. }) = &mut self.logo {
+            let gradients = clipped(of_network.finish(), config.clip * separate.main_norm);
             let network = self.network.clone();
-            self.network = separate.optimizer.step(network, "", &gradients, rates.encoder);
+            let lr = |name: &str| rates.of_network(name);
+            self.network = separate.optimizer.step(network, "", &gradients, lr);
         }
         self.follow(rates.momentum);
         of_affinity
     }
 
-    fn main_step(
+    /// f_d's update on one batch, and λ L_ll's gradient on the encoder.
+    fn learn_local(
+        &mut self,
+        views: &Views,
+        affinity_lr: f64,
+        health: &mut Health,
+    ) -> Option<BatchGradients> {
+        let local = self.embed(views.local.as_ref()?, views.images());
+        let logo = self.logo.as_mut()?;
+        let affinity = logo.update_affinity(&local, views, affinity_lr, health);
+        let frozen = logo.affinity.frozen();
+        let local_local = logo::local_local(&frozen, &local, self.recipe.step);
+        health.local_local = Some(number(local_local.clone()));
+        let gradients = (local_local * self.recipe.lambda).backward();
+        Some(BatchGradients { affinity, network: params::gradients(&self.network, "", &gradients) })
+    }
+
+    /// The gradient of the main step's terms on one batch.
+    fn main_gradient(
         &mut self,
         compared: Compared<'_>,
         local: Option<&[Embedding]>,
-        rates: Rates,
         health: &mut Health,
     ) -> NamedGradients {
         let framework = self.framework.as_ref();
@@ -195,17 +233,26 @@ impl Learner {
         if let Some(logo) = &mut self.logo {
             logo.keep_leak(&gradients);
         }
-        let gradients = params::gradients(&self.network, "", &gradients);
-        health.grad_norm = gradient_norm(&gradients);
         health.loss = number(losses.total);
         health.global_global = number(losses.global_global);
         health.local_global = losses.local_global.map(number);
         health.local_local = losses.local_local.map(number).or(health.local_local);
+        params::gradients(&self.network, "", &gradients)
+    }
+
+    /// The encoder's step by gradients of the given norm, which come back as they were applied.
+    fn main_step(&mut self, gradients: NamedGradients, norm: f64, rates: Rates) -> NamedGradients {
         if let Some(separate) = self.logo.as_mut().and_then(|logo| logo.separate.as_mut()) {
-            separate.main_norm = health.grad_norm;
+            // As a checkpoint holds it, so that a run that goes on has the same.
+            separate.main_norm = f64::from(norm as f32);
         }
+        let gradients = match self.clip {
+            Some(most) => clipped(gradients, most),
+            None => gradients,
+        };
         let network = self.network.clone();
-        self.network = self.network_optimizer.step(network, "", &gradients, rates.encoder);
+        let lr = |name: &str| rates.of_network(name);
+        self.network = self.network_optimizer.step(network, "", &gradients, lr);
         self.follow(rates.momentum);
         gradients
     }
@@ -217,19 +264,19 @@ impl Learner {
         }
     }
 
-    /// Weights, running statistics and velocities by name.
+    /// Weights, running statistics and what the optimisers remember, by name.
     pub fn state(&self) -> State {
         let mut state = params::state(&self.network, "network");
-        state.extend(behind("velocity", self.network_optimizer.state()));
+        state.extend(self.network_optimizer.state());
         state.extend(self.framework.state());
         if let Some(momentum) = &self.momentum {
             state.extend(params::state(&momentum.network, "momentum"));
         }
         if let Some(logo) = &self.logo {
             state.extend(params::state(&logo.affinity, "affinity"));
-            state.extend(behind("velocity", logo.optimizer.state()));
+            state.extend(logo.optimizer.state());
             if let Some(separate) = &logo.separate {
-                state.extend(behind("separate", separate.optimizer.state()));
+                state.extend(params::behind("separate", separate.optimizer.state()));
                 let norm = TensorData::new(vec![separate.main_norm as f32], [1]);
                 state.insert("main_norm".to_owned(), norm);
             }
@@ -246,24 +293,22 @@ impl Learner {
     pub fn load(&mut self, state: &State, device: &Device) -> Result<(), String> {
         let inner = device.clone().inner();
         self.network = params::load(self.network.clone(), "network", state)?;
-        let velocity = strip("velocity.", state);
-        let (affinity, network) =
-            velocity.into_iter().partition(|(name, _)| name.starts_with("affinity."));
-        self.network_optimizer.load(network, &inner);
+        let of_affinity = |name: &str| name.starts_with("affinity.");
+        self.network_optimizer.load(state, &inner, |name| !of_affinity(name))?;
         self.framework.load(state)?;
         if let Some(momentum) = &mut self.momentum {
             momentum.network = params::load(momentum.network.clone(), "momentum", state)?;
         }
         if let Some(logo) = &mut self.logo {
             logo.affinity = params::load(logo.affinity.clone(), "affinity", state)?;
-            logo.optimizer.load(affinity, &inner);
+            logo.optimizer.load(state, &inner, of_affinity)?;
             if let Some(separate) = &mut logo.separate {
-                separate.optimizer.load(strip("separate.", state), &inner);
+                separate.optimizer.load(&of_separate_step(state), &inner, |_| true)?;
                 let norm = state.get("main_norm").and_then(|norm| norm.iter::<f32>().next());
                 separate.main_norm = norm.ok_or("it has no tensor `main_norm`")?.into();
             }
             if let Some(leaked) = &mut logo.leaked {
-                let kept = strip("leaked.", state).into_iter();
+                let kept = params::within("leaked", state).into_iter();
                 *leaked = kept.map(|(name, g)| (name, Tensor::from_data(g, &inner))).collect();
             }
         }
@@ -335,7 +380,7 @@ impl Logo {
                 gradients.entry(name).and_modify(|g| *g = g.clone() + leak);
             }
         }
-        self.affinity = self.optimizer.step(self.affinity.clone(), "affinity", &gradients, lr);
+        self.affinity = self.optimizer.step(self.affinity.clone(), "affinity", &gradients, |_| lr);
         health.omega = Some(number(omega));
         health.affinity_same = Some(number(affinities.same.mean()));
         health.affinity_different = Some(number(affinities.different.mean()));
@@ -360,6 +405,13 @@ impl Logo {
             *leaked = params::gradients(&self.affinity, "affinity", gradients);
         }
     }
+}
+
+/// The means of what the batches of an update report.
+fn mean_of(reports: &[Health]) -> Health {
+    let mut means = Means::default();
+    reports.iter().for_each(|health| means.add(health));
+    means.mean()
 }
 
 /// The collapse watch: how spread out the embeddings are, and how alike the views.
@@ -391,13 +443,12 @@ fn number(scalar: Tensor<1>) -> f64 {
     f64::from(value)
 }
 
-fn behind(prefix: &str, state: State) -> State {
-    state.into_iter().map(|(name, data)| (format!("{prefix}.{name}"), data)).collect()
-}
-
-fn strip(prefix: &str, state: &State) -> State {
-    let with_prefix = state.iter().filter_map(|(name, data)| {
-        name.strip_prefix(prefix).map(|short| (short.to_owned(), data.clone()))
-    });
-    with_prefix.collect()
+/// What the separate step's optimiser remembers. Runs of before there was a choice of optimisers call
+/// its velocities `separate.<parameter>`.
+fn of_separate_step(state: &State) -> State {
+    let kept = params::within("separate", state);
+    match kept.keys().any(|name| name.starts_with("backbone.")) {
+        true => params::behind("velocity", kept),
+        false => kept,
+    }
 }

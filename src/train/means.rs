@@ -1,10 +1,10 @@
-//! The epoch's means of what the steps report.
+//! The means of what an epoch's steps report, or an update's batches.
 
 use serde::{Deserialize, Serialize};
 
 use crate::report::metrics::Health;
 
-/// Sums over the steps of an epoch, exact enough to survive a checkpoint bit by bit.
+/// Sums over steps or batches, exact enough to survive a checkpoint bit by bit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Means {
     steps: u64,

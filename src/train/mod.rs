@@ -1,19 +1,22 @@
 //! The loop, schedules, optimisers, checkpoints, the run directory.
 
 pub mod checkpoint;
+pub mod gradients;
 pub mod learner;
 pub mod means;
+mod optimizer;
 mod pretrain;
 pub mod run_dir;
 pub mod schedule;
-pub mod sgd;
 mod views;
 
-pub use learner::{Learner, Rates, Update};
+pub use learner::{Learner, Update};
+pub use optimizer::Optimizer;
 pub use pretrain::{Event, Setup, Summary, pretrain};
+pub use schedule::Rates;
 pub use views::Views;
 
 /// Threads that make views: one feeds a CPU, and more take nothing from the result.
 pub const LOADER_THREADS: usize = 1;
-/// Batches each of them may have ready.
+/// Updates whose batches each of them may have ready.
 pub const PREFETCH: usize = 2;

@@ -9,12 +9,12 @@ use burn::tensor::Device;
 
 use super::PREFETCH;
 use super::checkpoint::{self, Position};
-use super::learner::{Learner, Rates};
+use super::learner::Learner;
 use super::run_dir::{Log, RunDir};
-use super::schedule::Schedule;
+use super::schedule::{Rates, Schedule};
 use super::views::Views;
 use crate::augment::views::ViewMaker;
-use crate::config::Config;
+use crate::config::{Config, OptimizerConfig};
 use crate::data::loader::{Loader, LoaderPlan, ViewBatch, epoch_order};
 use crate::data::{Dataset, Splits};
 use crate::eval;
@@ -138,11 +138,12 @@ impl<'a> Pretraining<'a> {
         let Setup { config, dir, splits, device, workers, checkpoint_every, stop, show } = setup;
         let device = device.autodiff();
         let images = images_to_train_on(config, splits.train.as_ref());
-        let steps_per_epoch = (images / config.optimizer.batch_size) as u64;
+        let OptimizerConfig { batch_size, accumulate, .. } = config.optimizer;
+        let steps_per_epoch = (images / config.optimizer.images_per_update()) as u64;
         if steps_per_epoch == 0 {
             return Err(Error::Usage(format!(
-                "optimizer.batch_size = {} is more than the {images} images there are; lower it",
-                config.optimizer.batch_size
+                "optimizer.batch_size × optimizer.accumulate = {batch_size} × {accumulate} is more than the \
+                 {images} images there are; lower one of them"
             )));
         }
         let mut learner = Learner::new(config, &device);
@@ -215,38 +216,44 @@ impl<'a> Pretraining<'a> {
     /// The rest of the epoch under way.
     fn train_epoch(&mut self) -> Result<()> {
         let epoch = self.position.closed_epochs;
-        let first_batch = (self.position.step % self.steps_per_epoch) as usize;
-        let images = images_to_train_on(self.config, self.splits.train.as_ref());
-        let plan = LoaderPlan {
-            order: epoch_order(self.config.seed, epoch as u64, images),
-            batch_size: self.config.optimizer.batch_size,
-            epoch: epoch as u64,
-            first_batch,
-            workers: self.workers,
-            prefetch: PREFETCH,
-        };
-        let mut loader =
-            Loader::start(Arc::clone(&self.splits.train), Arc::clone(&self.views), plan);
+        let accumulate = self.config.optimizer.accumulate;
+        let done = (self.position.step % self.steps_per_epoch) as usize;
+        let mut loader = self.batches(epoch, done * accumulate);
         loop {
             let waiting = Instant::now();
-            let Some(batch) = loader.next() else {
+            let batches: Vec<ViewBatch> = loader.by_ref().take(accumulate).collect();
+            if batches.is_empty() {
                 return Ok(());
-            };
-            self.step(epoch, batch, waiting.elapsed())?;
+            }
+            self.step(epoch, batches, waiting.elapsed())?;
         }
     }
 
-    fn step(&mut self, epoch: usize, batch: ViewBatch, waited: Duration) -> Result<()> {
-        let started = Instant::now();
-        let step = self.position.step;
-        let factor = self.schedule.factor(step);
-        let rates = Rates {
-            encoder: self.config.optimizer.lr * factor,
-            affinity: self.config.affinity.lr * factor,
-            momentum: self.schedule.momentum(step, &self.config.framework.momentum),
+    /// The batches of an epoch from number `first_batch` on. Those that do not make a whole update at
+    /// its end are left out, as are images that do not make a whole batch.
+    fn batches(&self, epoch: usize, first_batch: usize) -> Loader {
+        let OptimizerConfig { batch_size, accumulate, .. } = self.config.optimizer;
+        let images = images_to_train_on(self.config, self.splits.train.as_ref());
+        let mut order = epoch_order(self.config.seed, epoch as u64, images);
+        order.truncate(self.steps_per_epoch as usize * accumulate * batch_size);
+        let plan = LoaderPlan {
+            order,
+            batch_size,
+            epoch: epoch as u64,
+            first_batch,
+            workers: self.workers,
+            // An update asks for all of its batches at once.
+            prefetch: PREFETCH * accumulate,
         };
-        let views = Views::of_batch(batch, self.config, step, &self.device);
-        let health = self.learner.update(views, rates).health;
+        Loader::start(Arc::clone(&self.splits.train), Arc::clone(&self.views), plan)
+    }
+
+    /// One update by `batches`: an accumulation is never cut by a checkpoint.
+    fn step(&mut self, epoch: usize, batches: Vec<ViewBatch>, waited: Duration) -> Result<()> {
+        let started = Instant::now();
+        let rates = Rates::at(self.position.step, &self.schedule, self.config);
+        let views = self.views_of(batches);
+        let health = self.learner.update(&views, rates).health;
         let updated = started.elapsed();
         self.check_finite(epoch, &health)?;
 
@@ -259,7 +266,7 @@ impl<'a> Pretraining<'a> {
             health: health.clone(),
         })?;
         let images_per_second =
-            self.config.optimizer.batch_size as f64 / (waited + updated).as_secs_f64();
+            self.config.optimizer.images_per_update() as f64 / (waited + updated).as_secs_f64();
         (self.show)(Event::Step { step: self.position.step, health: &health, images_per_second });
         self.watch_for_collapse(&health);
         self.save_if_due()?;
@@ -272,6 +279,14 @@ impl<'a> Pretraining<'a> {
             bookkeeping_ms: milliseconds(bookkeeping.elapsed()),
             views_cpu_ms: None,
         })
+    }
+
+    /// The batches of the next update, numbered through the run.
+    fn views_of(&self, batches: Vec<ViewBatch>) -> Vec<Views> {
+        let first = self.position.step * batches.len() as u64;
+        let numbered = (first..).zip(batches);
+        let views = |(number, batch)| Views::of_batch(batch, self.config, number, &self.device);
+        numbered.map(views).collect()
     }
 
     fn check_finite(&self, epoch: usize, health: &Health) -> Result<()> {

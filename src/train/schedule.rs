@@ -1,8 +1,8 @@
-//! Linear warm-up, then cosine decay to 0.
+//! Linear warm-up, then cosine decay to 0; and the rates of an update that come of it.
 
 use std::f64::consts::PI;
 
-use crate::config::{MomentumConfig, OptimizerConfig, SchedulePer};
+use crate::config::{Config, MomentumConfig, OptimizerConfig, SchedulePer};
 
 /// The learning rate's factor at any step.
 #[derive(Clone, Debug)]
@@ -58,9 +58,54 @@ impl Schedule {
     }
 }
 
+/// The learning rates of one update.
+#[derive(Clone, Copy, Debug)]
+pub struct Rates {
+    /// Backbone and projector.
+    pub encoder: f64,
+    /// h
+    pub predictor: f64,
+    /// f_d
+    pub affinity: f64,
+    /// m of the momentum encoder: what it keeps of its weights.
+    pub momentum: f64,
+}
+
+impl Rates {
+    /// After warm-up and before decay.
+    pub fn full(config: &Config) -> Self {
+        let optimizer = &config.optimizer;
+        let encoder = optimizer.scaled(optimizer.lr, optimizer.images_per_update());
+        Self {
+            encoder,
+            predictor: encoder,
+            affinity: optimizer.scaled(config.affinity.lr, optimizer.batch_size),
+            momentum: config.framework.momentum.base,
+        }
+    }
+
+    /// Those of update number `step`, counted from 0.
+    pub fn at(step: u64, schedule: &Schedule, config: &Config) -> Self {
+        let (full, factor) = (Self::full(config), schedule.factor(step));
+        let fixed = config.optimizer.predictor_fixed_lr;
+        Self {
+            encoder: full.encoder * factor,
+            predictor: if fixed { full.predictor } else { full.predictor * factor },
+            affinity: full.affinity * factor,
+            momentum: schedule.momentum(step, &config.framework.momentum),
+        }
+    }
+
+    /// The learning rate of a parameter of the network.
+    pub(super) fn of_network(&self, name: &str) -> f64 {
+        if name.starts_with("predictor.") { self.predictor } else { self.encoder }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::presets::Layers;
 
     fn schedule(per: SchedulePer, warmup_epochs: f64) -> Schedule {
         Schedule { per, steps_per_epoch: 10, epochs: 4.0, warmup_epochs }
@@ -85,5 +130,36 @@ mod tests {
         assert!((schedule.factor(10) - 1.0).abs() < 1e-12);
         assert!((schedule.factor(25) - 0.5).abs() < 1e-12);
         assert!(schedule.factor(39) < 0.01);
+    }
+
+    fn config(settings: &[&str]) -> Config {
+        let settings = ["optimizer.lr=0.1", "optimizer.batch_size=64", "affinity.lr=0.01"]
+            .into_iter()
+            .chain(settings.iter().copied());
+        let preset = Layers::preset("cifar10").unwrap();
+        settings.fold(preset, |layers, setting| layers.set(setting).unwrap()).build().unwrap()
+    }
+
+    #[test]
+    fn rates_are_scaled_by_the_images_that_their_update_sees() {
+        let plain = Rates::full(&config(&["optimizer.accumulate=8"]));
+        assert_eq!((plain.encoder, plain.affinity), (0.1, 0.01));
+        let scaled =
+            Rates::full(&config(&["optimizer.accumulate=8", "optimizer.lr_scaling=batch"]));
+        assert_eq!((scaled.encoder, scaled.predictor), (0.2, 0.2));
+        assert_eq!(scaled.affinity, 0.0025);
+    }
+
+    #[test]
+    fn a_fixed_predictor_ignores_the_schedule() {
+        let schedule = schedule(SchedulePer::Step, 1.0);
+        let of = |settings: &[&str], step| Rates::at(step, &schedule, &config(settings));
+        for step in [0, 9, 25, 39] {
+            let follows = of(&[], step);
+            assert_eq!(follows.of_network("predictor.output.weight"), follows.encoder);
+            let fixed = of(&["optimizer.predictor_fixed_lr=true"], step);
+            assert_eq!(fixed.of_network("predictor.output.weight"), 0.1);
+            assert_eq!(fixed.of_network("projector.layers.0.linear.weight"), follows.encoder);
+        }
     }
 }

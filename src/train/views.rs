@@ -28,8 +28,8 @@ impl Views {
         self.negatives.len()
     }
 
-    /// What a loader made for update number `step`, on `device`, with negatives drawn.
-    pub fn of_batch(batch: ViewBatch, config: &Config, step: u64, device: &Device) -> Self {
+    /// What a loader made as the run's batch `number`, on `device`, with negatives drawn.
+    pub fn of_batch(batch: ViewBatch, config: &Config, number: u64, device: &Device) -> Self {
         let images = batch.indices.len();
         let tensor = |views: Vec<f32>, size: usize| {
             let rows = views.len() / (3 * size * size);
@@ -39,15 +39,15 @@ impl Views {
         Self {
             global: tensor(batch.global, config.views.global.size),
             local: (!batch.local.is_empty()).then(|| tensor(batch.local, config.views.local.size)),
-            negatives: negatives(config, step, images),
-            noise: noise(config, step, images, device),
-            key_order: key_order(config, step, images),
+            negatives: negatives(config, number, images),
+            noise: noise(config, number, images, device),
+            key_order: key_order(config, number, images),
         }
     }
 }
 
-fn negatives(config: &Config, step: u64, images: usize) -> Vec<usize> {
-    let mut rng = generator(config.seed, Stream::Negative, step, 0, 0);
+fn negatives(config: &Config, number: u64, images: usize) -> Vec<usize> {
+    let mut rng = generator(config.seed, Stream::Negative, number, 0, 0);
     match (config.affinity.pairs, config.seed_code.self_negatives) {
         (AffinityPairs::BothOrders, _) => logo::flipped(images),
         (AffinityPairs::OneOrder, true) => logo::permutation(images, &mut rng),
@@ -56,27 +56,27 @@ fn negatives(config: &Config, step: u64, images: usize) -> Vec<usize> {
 }
 
 /// The authors' noise on the inputs of f_d: `affinity.noise` / √dim for each number.
-fn noise(config: &Config, step: u64, images: usize, device: &Device) -> Option<[Tensor<2>; 2]> {
+fn noise(config: &Config, number: u64, images: usize, device: &Device) -> Option<[Tensor<2>; 2]> {
     if !config.framework.logo || config.affinity.noise == 0.0 {
         return None;
     }
     let dim = config.model.projector.dim;
     let std = config.affinity.noise / (dim as f64).sqrt();
     Some([0, 1].map(|place| {
-        let mut rng = generator(config.seed, Stream::Noise, step, place, 0);
+        let mut rng = generator(config.seed, Stream::Noise, number, place, 0);
         let values = (0..images * dim).map(|_| (std * rng::normal(&mut rng)) as f32).collect();
         Tensor::from_data(TensorData::new::<f32, _>(values, [images, dim]), device)
     }))
 }
 
 /// A random order within each global view.
-fn key_order(config: &Config, step: u64, images: usize) -> Option<Vec<usize>> {
+fn key_order(config: &Config, number: u64, images: usize) -> Option<Vec<usize>> {
     let momentum = &config.framework.momentum;
     if !config.framework.name.has_momentum() || momentum.norm_groups == 1 {
         return None;
     }
     let order = (0..config.views.global.count).flat_map(|view| {
-        let mut rng = generator(config.seed, Stream::KeyOrder, step, view as u64, 0);
+        let mut rng = generator(config.seed, Stream::KeyOrder, number, view as u64, 0);
         let order = logo::permutation(images, &mut rng).into_iter();
         order.map(move |row| view * images + row)
     });

@@ -4,7 +4,7 @@
 use burn::tensor::TensorData;
 use logo_ssl::model::params::State;
 use logo_ssl::presets::Layers;
-use logo_ssl::train::sgd::NamedGradients;
+use logo_ssl::train::gradients::NamedGradients;
 use logo_ssl::train::{Learner, Rates, Views};
 
 use crate::support::distance;
@@ -84,8 +84,8 @@ fn assert_updates(name: &str, prefix: &str, settings: &[&str]) {
         } else {
             views.noise = None;
         }
-        let rates = Rates { encoder: 0.05, affinity: 0.02, momentum: 0.9 };
-        let update = learner.update(views, rates);
+        let rates = Rates { encoder: 0.05, predictor: 0.05, affinity: 0.02, momentum: 0.9 };
+        let update = learner.update(&[views], rates);
         let (health, at) = (&update.health, format!("{prefix}.{step}"));
         let mut reported = vec![("loss", health.loss), ("gg", health.global_global)];
         reported.extend(health.local_global.map(|lg| ("lg", lg)));

@@ -4,6 +4,7 @@
 //! and must agree within 1e-5 relative, by norm.
 
 mod frameworks;
+mod optimisers;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -20,8 +21,7 @@ use logo_ssl::model::params::{self, State};
 use logo_ssl::model::{Affinity, Embedding, Initializer, Phase};
 use logo_ssl::objective;
 use logo_ssl::presets::Layers;
-use logo_ssl::train::sgd::Sgd;
-use logo_ssl::train::{Learner, Rates, Views};
+use logo_ssl::train::{Learner, Optimizer, Rates, Views};
 use support::distance;
 
 const TOLERANCE: f64 = 1e-5;
@@ -176,7 +176,7 @@ fn assert_affinity(name: &str, form: AffinityForm, omega: AffinityObjective) {
     let preset = Layers::preset("cifar10").unwrap().build().unwrap().affinity;
     let settings = AffinityConfig { form, objective: omega, width: 8, depth: 3, ..preset };
     let mut fd = affinity(&f, &settings, 12);
-    let mut optimizer = Sgd::new(0.9, 1e-4);
+    let mut optimizer = Optimizer::sgd(0.9, 1e-4);
     let local = [embedding(&f, "zl1", "zl1"), embedding(&f, "zl2", "zl2")];
     for step in ["step1", "step2"] {
         let affinities =
@@ -185,7 +185,7 @@ fn assert_affinity(name: &str, form: AffinityForm, omega: AffinityObjective) {
         assert_close(step, &numbers(loss.clone()), &f.values(&format!("{step}.loss")));
         let gradients = params::gradients(&fd, "", &loss.backward());
         assert_gradients(step, &gradients, &f.section(&format!("{step}.grad.")));
-        fd = optimizer.step(fd, "", &gradients, 0.05);
+        fd = optimizer.step(fd, "", &gradients, |_| 0.05);
         assert_state(step, &params::state(&fd, ""), &f.section(&format!("{step}.after.")));
     }
     let [zl1, zl2] = ["zl1", "zl2"].map(|name| f.tensor::<2>(name).require_grad());
@@ -262,8 +262,10 @@ fn equation_9_two_full_updates() {
     let f = Fixture::read("golden_step.safetensors");
     let mut learner = learner(&f, &[]);
     for (step, suffix) in [("step1", ""), ("step2", "2")] {
-        let update = learner
-            .update(views(&f, suffix), Rates { encoder: 0.05, affinity: 0.02, momentum: 0.9 });
+        let update = learner.update(
+            &[views(&f, suffix)],
+            Rates { encoder: 0.05, predictor: 0.05, affinity: 0.02, momentum: 0.9 },
+        );
         let health = &update.health;
         for (name, value) in [
             ("loss", Some(health.loss)),
@@ -289,8 +291,10 @@ fn equation_9_two_full_updates() {
 fn plain_simsiam_update() {
     let f = Fixture::read("golden_step.safetensors");
     let mut learner = learner(&f, &["framework.logo=false"]);
-    let update =
-        learner.update(views(&f, ""), Rates { encoder: 0.05, affinity: 0.02, momentum: 0.9 });
+    let update = learner.update(
+        &[views(&f, "")],
+        Rates { encoder: 0.05, predictor: 0.05, affinity: 0.02, momentum: 0.9 },
+    );
     assert_close("loss", &[update.health.loss as f32], &f.values("plain.loss"));
     assert_gradients("plain", &update.gradients, &f.section("plain.grad."));
 }
@@ -300,8 +304,10 @@ fn mean_of_the_six_terms_update() {
     let f = Fixture::read("golden_step.safetensors");
     let mean = Fixture::read("golden_mean.safetensors");
     let mut learner = learner(&f, &["framework.terms=mean", "affinity.lambda=0.0"]);
-    let update =
-        learner.update(views(&f, ""), Rates { encoder: 0.05, affinity: 0.0, momentum: 0.9 });
+    let update = learner.update(
+        &[views(&f, "")],
+        Rates { encoder: 0.05, predictor: 0.05, affinity: 0.0, momentum: 0.9 },
+    );
     assert_close("loss", &[update.health.loss as f32], &mean.values("loss"));
     frameworks::assert_whole_gradient("mean", &update.gradients, &mean.section("grad."));
 }
