@@ -13,7 +13,8 @@ pub(super) struct Backward<'a, E: Element> {
     pub engine: &'a Engine,
     pub plan: &'a Plan,
     pub parameters: &'a [f32],
-    pub tape: &'a Tape<E>,
+    /// Given up as the pass goes back over it.
+    pub tape: Tape<E>,
     pub images: Images<'a>,
 }
 
@@ -25,7 +26,7 @@ struct Arrived<E: Element> {
 
 impl<E: Element> Backward<'_, E> {
     /// The gradients of all parameters, given that of the features `[batch, channels]`.
-    pub fn run(&self, features: &[f32]) -> Vec<f32> {
+    pub fn run(mut self, features: &[f32]) -> Vec<f32> {
         let mut gradients = vec![0.0; self.plan.parameters()];
         let last = self.before(self.tape.blocks.len());
         let mut g = self.engine.workspace.take(last.out.len());
@@ -40,6 +41,8 @@ impl<E: Element> Backward<'_, E> {
         let mut arrived = Arrived { g, sums };
         for at in (0..self.plan.blocks.len()).rev() {
             arrived = self.block(at, &arrived, &mut gradients);
+            // The larger gradients to come find their memory where these activations were.
+            self.tape.blocks.truncate(at);
         }
         let stem = &self.tape.stem;
         let through = self.through(&self.plan.stem, stem, &arrived.sums, 0, &mut gradients);

@@ -1,6 +1,6 @@
 //! The network as an operation of Burn's.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -158,18 +158,20 @@ struct State {
     images: CpuTensor,
     parameters: CpuTensor,
     plan: Arc<Plan>,
-    tape: Arc<AnyTape>,
+    /// Gone once a pass has gone back over it.
+    tape: Arc<Mutex<Option<AnyTape>>>,
 }
 
 impl State {
     fn gradients(&self, features: &CpuTensor) -> Vec<f32> {
-        match &*self.tape {
+        let tape = self.tape.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match tape.expect("Burn goes back over a graph once") {
             AnyTape::F32(tape) => self.run(tape, features),
             AnyTape::Bf16(tape) => self.run(tape, features),
         }
     }
 
-    fn run<E: Element>(&self, tape: &Tape<E>, features: &CpuTensor) -> Vec<f32> {
+    fn run<E: Element>(&self, tape: Tape<E>, features: &CpuTensor) -> Vec<f32> {
         let backward = Backward {
             engine: shared(),
             plan: &self.plan,
@@ -212,7 +214,7 @@ impl<C: CheckpointStrategy> Residual for Autodiff<Flex, C> {
         let (features, statistics, tape) = train(&images, &parameters, &plan);
         let features = match step.stateful() {
             OpsKind::Tracked(prep) => {
-                let tape = Arc::new(tape);
+                let tape = Arc::new(Mutex::new(Some(tape)));
                 prep.finish(State { images, parameters, plan, tape }, features)
             }
             OpsKind::UnTracked(prep) => prep.finish(features),
