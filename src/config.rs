@@ -128,10 +128,18 @@ pub struct BlurConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// Which ResNet, with the CIFAR stem.
+    /// Which ResNet.
     pub backbone: Backbone,
-    /// Channels of the first stage; 64 is the field's network. The features have 8 times as many.
+    /// What stands before its first stage; runs of before this key have the one for small images.
+    #[serde(default)]
+    pub stem: Stem,
+    /// Channels of the stem and of the first stage's 3×3 convolutions; 64 is the field's network.
+    /// The features have 8 times as many, with bottlenecks 32 times.
     pub width: usize,
+    /// Whether γ of each block's last batch norm starts at 0, so that every block starts as the
+    /// identity (Goyal et al., 2017, section 5.1).
+    #[serde(default)]
+    pub zero_init_residual: bool,
     /// Features to embedding z.
     pub projector: ProjectorConfig,
     /// z to h(z).
@@ -141,11 +149,42 @@ pub struct ModelConfig {
 impl ModelConfig {
     /// Dimensions of the backbone's features.
     pub fn feature_dim(&self) -> usize {
-        8 * self.width
+        8 * self.width * self.backbone.block().expansion()
     }
 }
 
-/// ResNets of basic blocks.
+/// What turns an image into the first stage's input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stem {
+    /// A 3×3 convolution of stride 1: the first stage sees every pixel.
+    #[default]
+    Cifar,
+    /// A 7×7 convolution of stride 2 and a 3×3 max-pool of stride 2: the first stage sees a quarter
+    /// of each side (He et al., 2016, table 1).
+    Imagenet,
+}
+
+/// What the stages of a ResNet are made of (He et al., 2016, figure 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockKind {
+    /// Two 3×3 convolutions.
+    Basic,
+    /// 1×1, 3×3, 1×1; the stride on the 3×3, as torchvision's ("v1.5").
+    Bottleneck,
+}
+
+impl BlockKind {
+    /// Channels that leave a block, per channel of its 3×3 convolutions.
+    pub fn expansion(self) -> usize {
+        match self {
+            BlockKind::Basic => 1,
+            BlockKind::Bottleneck => 4,
+        }
+    }
+}
+
+/// The residual networks of He et al. (2016), table 1, and a smaller one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backbone {
@@ -155,6 +194,12 @@ pub enum Backbone {
     Resnet18,
     /// 3, 4, 6 and 3 blocks.
     Resnet34,
+    /// 3, 4, 6 and 3 bottlenecks.
+    Resnet50,
+    /// 3, 4, 23 and 3 bottlenecks.
+    Resnet101,
+    /// 3, 8, 36 and 3 bottlenecks.
+    Resnet152,
 }
 
 impl Backbone {
@@ -163,7 +208,17 @@ impl Backbone {
         match self {
             Backbone::Resnet10 => [1, 1, 1, 1],
             Backbone::Resnet18 => [2, 2, 2, 2],
-            Backbone::Resnet34 => [3, 4, 6, 3],
+            Backbone::Resnet34 | Backbone::Resnet50 => [3, 4, 6, 3],
+            Backbone::Resnet101 => [3, 4, 23, 3],
+            Backbone::Resnet152 => [3, 8, 36, 3],
+        }
+    }
+
+    /// What those blocks are.
+    pub fn block(self) -> BlockKind {
+        match self {
+            Backbone::Resnet10 | Backbone::Resnet18 | Backbone::Resnet34 => BlockKind::Basic,
+            Backbone::Resnet50 | Backbone::Resnet101 | Backbone::Resnet152 => BlockKind::Bottleneck,
         }
     }
 }

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use crate::config::{
     AffinityForm, AffinityObjective, AffinityPairs, Config, CropConfig, FrameworkName,
-    LocalLocalStep, OptimizerName,
+    LocalLocalStep, OptimizerName, Stem,
 };
 use crate::engine::Level;
 use crate::error::suggest;
@@ -268,6 +268,7 @@ fn validate_crop(key: &str, crop: &CropConfig) -> Check {
 fn validate_model(config: &Config) -> Check {
     let model = &config.model;
     in_range("model.width", model.width, 1, 1024)?;
+    validate_stem(config)?;
     in_range("model.projector.layers", model.projector.layers, 1, 8)?;
     in_range("model.projector.hidden", model.projector.hidden, 1, 65_536)?;
     in_range("model.projector.dim", model.projector.dim, 2, 65_536)?;
@@ -297,6 +298,25 @@ fn validate_model(config: &Config) -> Check {
     })?;
     in_range("affinity.lambda", config.affinity.lambda, 0.0, 1e6)?;
     in_range("affinity.lr", config.affinity.lr, 0.0, 1e6)
+}
+
+/// The stem for large images and the three later stages halve each side five times.
+const IMAGENET_STEM_LEAST: usize = 32;
+
+fn validate_stem(config: &Config) -> Check {
+    let views = &config.views;
+    let local = config.framework.logo.then_some(("views.local", &views.local));
+    for (key, crop) in [("views.global", &views.global)].into_iter().chain(local) {
+        ensure(config.model.stem == Stem::Cifar || crop.size >= IMAGENET_STEM_LEAST, || {
+            format!(
+                "{key}.size = {} contradicts model.stem = \"imagenet\", which halves a view five times: the last \
+                 stages would have one pixel to halve; set model.stem = \"cifar\", or a size of at least \
+                 {IMAGENET_STEM_LEAST}",
+                crop.size
+            )
+        })?;
+    }
+    Ok(())
 }
 
 fn validate_momentum(config: &Config) -> Check {

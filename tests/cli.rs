@@ -145,6 +145,7 @@ fn values_out_of_range_and_contradictions_are_refused() {
         (vec!["optimizer.name=lars", "affinity.step=separate"], "would not bound it"),
         (vec!["optimizer.predictor_fixed_lr=true"], "no predictor whose rate could stay"),
         (vec!["framework.name=simsiam", "model.predictor.hidden=0"], "needs a predictor"),
+        (vec!["model.stem=imagenet"], "views.local.size = 16 contradicts model.stem"),
         (vec!["seed_code.self_negatives=true"], "cifar10-seed alone"),
         (vec!["eval.k=[]"], "eval.k is empty"),
         (vec!["optimizer"], "is no assignment"),

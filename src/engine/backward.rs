@@ -5,7 +5,7 @@ use cpu_kernels::{
     average_backward,
 };
 
-use super::forward::{BlockTape, Images, Tape, UnitTape};
+use super::forward::{BlockTape, Images, PoolTape, StemTape, Tape, UnitTape};
 use super::{BlockPlan, Engine, Plan, UnitPlan};
 
 /// One pass back.
@@ -44,7 +44,8 @@ impl<E: Element> Backward<'_, E> {
             // The larger gradients to come find their memory where these activations were.
             self.tape.blocks.truncate(at);
         }
-        let stem = &self.tape.stem;
+        let arrived = self.max_pool(arrived);
+        let stem = &self.tape.stem.unit;
         let through = self.through(&self.plan.stem, stem, &arrived.sums, 0, &mut gradients);
         let gradient = OutputGradient { g: &arrived.g, y: &stem.y, through: &through };
         let input = Input::Images(self.images.data);
@@ -58,8 +59,28 @@ impl<E: Element> Backward<'_, E> {
             Some(BlockTape { main, shortcut, out }) => {
                 Source { out, units: [main.last(), shortcut.as_ref()] }
             }
-            None => Source { out: &self.tape.stem_out, units: [Some(&self.tape.stem), None] },
+            None => {
+                let StemTape { unit, pool, out } = &self.tape.stem;
+                // Behind a max-pool, the sums for the stem's batch norm are taken past the pool.
+                Source { out, units: [Some(unit).filter(|_| pool.is_none()), None] }
+            }
         }
+    }
+
+    /// From the gradient of the max-pool's output to that behind the stem's batch norm; the same
+    /// where there is no max-pool.
+    fn max_pool(&self, arrived: Arrived<E>) -> Arrived<E> {
+        let StemTape { unit, pool, .. } = &self.tape.stem;
+        let Some(PoolTape { shape, winners }) = pool else {
+            return arrived;
+        };
+        let Engine { level, workspace, .. } = self.engine;
+        let gate = Gate::Input(&unit.y, &unit.norm);
+        let norms = [Some((&unit.y[..], &unit.norm)), None];
+        let arrival = Arrival { residual: None, gate, norms };
+        let mut g = workspace.take(unit.y.len());
+        let sums = shape.backward(*level, &arrived.g, winners, arrival, &mut g, workspace);
+        Arrived { g, sums }
     }
 
     /// From the gradient behind a block's last batch norm to that behind the previous one's.
@@ -141,7 +162,8 @@ impl<E: Element> Backward<'_, E> {
     }
 }
 
-/// Activations that a block reads, and the units whose normalised outputs their ReLU was applied to.
+/// Activations that a block reads, and the units whose normalised outputs their ReLU was applied to;
+/// none behind a max-pool, whose maxima are ReLU's outputs all the same.
 struct Source<'a, E: Element> {
     out: &'a Buffer<E>,
     units: [Option<&'a UnitTape<E>>; 2],

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use cpu_kernels::{
-    Buffer, Conv, ConvShape, Element, Input, Moments, Normalisation, Shortcut, average, join,
+    Buffer, Conv, ConvShape, Element, Input, MaxPool, Moments, Normalisation, Shortcut, average,
+    join,
 };
 
 use super::{BlockPlan, Engine, Plan, UnitPlan};
@@ -25,11 +26,27 @@ pub(super) struct BlockTape<E: Element> {
     pub out: Buffer<E>,
 }
 
+/// What a max-pool leaves for the way back.
+#[derive(Debug)]
+pub(super) struct PoolTape {
+    pub shape: MaxPool,
+    /// Where each maximum was, `[batch, height, width, channels]`.
+    pub winners: Vec<u32>,
+}
+
+/// What a stem leaves for the way back.
+#[derive(Debug)]
+pub(super) struct StemTape<E: Element> {
+    pub unit: UnitTape<E>,
+    pub pool: Option<PoolTape>,
+    /// After ReLU, and the max-pool where there is one.
+    pub out: Buffer<E>,
+}
+
 /// What a network leaves for the way back.
 #[derive(Debug)]
 pub(super) struct Tape<E: Element> {
-    pub stem: UnitTape<E>,
-    pub stem_out: Buffer<E>,
+    pub stem: StemTape<E>,
     pub blocks: Vec<BlockTape<E>>,
 }
 
@@ -70,21 +87,44 @@ pub(super) struct Outcome<E: Element> {
 impl Forward<'_> {
     pub fn run<E: Element>(&self, images: Images<'_>) -> Outcome<E> {
         let mut statistics = vec![0.0; self.plan.statistics()];
-        let shape = unit_shape(&self.plan.stem, images.size, true);
-        let stem: UnitTape<E> =
-            self.unit(&self.plan.stem, shape, Input::Images(images.data), images, &mut statistics);
-        let stem_out = self.join(&stem, Shortcut::None);
-        let mut size = shape.output_size();
+        let (stem, mut size) = self.stem(images, &mut statistics);
         let mut blocks: Vec<BlockTape<E>> = vec![];
         for plan in &self.plan.blocks {
-            let x = blocks.last().map_or(&stem_out, |block| &block.out);
+            let x = blocks.last().map_or(&stem.out, |block| &block.out);
             let (block, out_size) = self.block(plan, size, x, images, &mut statistics);
             blocks.push(block);
             size = out_size;
         }
-        let last = blocks.last().map_or(&stem_out, |block| &block.out);
+        let last = blocks.last().map_or(&stem.out, |block| &block.out);
         let features = average(self.engine.level, last, size[0] * size[1], self.plan.features());
-        Outcome { features, statistics, tape: Tape { stem, stem_out, blocks } }
+        Outcome { features, statistics, tape: Tape { stem, blocks } }
+    }
+
+    /// Images to what the first block reads, and its height and width.
+    fn stem<E: Element>(
+        &self,
+        images: Images<'_>,
+        statistics: &mut [f32],
+    ) -> (StemTape<E>, [usize; 2]) {
+        let plan = &self.plan.stem;
+        let shape = unit_shape(plan, images.size, true);
+        let unit = self.unit(plan, shape, Input::Images(images.data), images, statistics);
+        let out = self.join(&unit, Shortcut::None);
+        let size @ [height, width] = shape.output_size();
+        if !self.plan.max_pool {
+            return (StemTape { unit, pool: None, out }, size);
+        }
+        let pool = MaxPool { height, width, channels: shape.out_channels };
+        let (out, winners) = self.max_pool(pool, &out, images.batch);
+        (StemTape { unit, pool: Some(PoolTape { shape: pool, winners }), out }, pool.output_size())
+    }
+
+    /// The maxima, and where they were.
+    fn max_pool<E: Element>(&self, pool: MaxPool, x: &[E], batch: usize) -> (Buffer<E>, Vec<u32>) {
+        let len = batch * pool.output_len();
+        let (mut out, mut winners) = (self.engine.workspace.take(len), vec![0; len]);
+        pool.forward(x, &mut out, &mut winners);
+        (out, winners)
     }
 
     fn block<E: Element>(

@@ -59,11 +59,13 @@ pub struct BlockPlan {
     pub shortcut: Option<UnitPlan>,
 }
 
-/// A network: stem, blocks, global average pooling.
+/// A network: stem, max-pool where it has one, blocks, global average pooling.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Over images.
     pub stem: UnitPlan,
+    /// Whether a max-pool of 3×3 with stride 2 follows the stem's ReLU.
+    pub max_pool: bool,
     /// One after the other.
     pub blocks: Vec<BlockPlan>,
     /// Of the activations.
@@ -76,13 +78,16 @@ pub struct Plan {
 pub type UnitShape = ([usize; 2], usize, usize);
 
 impl Plan {
-    /// A network that starts with `stem`. Parameters lie in the order in which units are added.
-    pub fn new(stem: UnitShape, precision: Precision) -> Self {
-        let none =
-            UnitPlan { channels: [0; 2], kernel: 1, stride: 1, parameters: 0, statistics: 0 };
-        let mut plan = Self { stem: none, blocks: vec![], precision, parameters: 0, statistics: 0 };
-        plan.stem = plan.unit(stem);
-        plan
+    /// A network that starts with `stem` and, perhaps, a max-pool. Parameters lie in the order in
+    /// which units are added.
+    pub fn new(
+        (channels, kernel, stride): UnitShape,
+        max_pool: bool,
+        precision: Precision,
+    ) -> Self {
+        let stem = UnitPlan { channels, kernel, stride, parameters: 0, statistics: 0 };
+        let (parameters, statistics) = (stem.beta().end, stem.variance().end);
+        Self { stem, max_pool, blocks: vec![], precision, parameters, statistics }
     }
 
     /// Adds a block: its main path, then its shortcut.

@@ -5,9 +5,9 @@ use std::path::Path;
 use burn::tensor::Device;
 
 use super::tensors;
-use crate::config::Config;
+use crate::config::{BlockKind, Config, Stem};
 use crate::model::params::{self, State};
-use crate::model::{Blocks, Initializer, Network, ResNet};
+use crate::model::{Architecture, Initializer, Network, ResNet};
 use crate::presets;
 use crate::{Error, Result};
 
@@ -24,7 +24,7 @@ pub fn write(path: &Path, network: &Network, config: &Config) -> Result<()> {
 
 /// A backbone from a weights file, or from a checkpoint, in evaluation mode on `device`.
 ///
-/// Depth and width are read off the tensors, so that files of other programs work too.
+/// Its architecture is read off the tensors, so that files of other programs work too.
 ///
 /// # Errors
 /// [`Error::Io`] or [`Error::Data`] naming the file.
@@ -32,8 +32,8 @@ pub fn read(path: &Path, device: &Device) -> Result<ResNet> {
     let (state, _) = tensors::read(path)?;
     let state = backbone_of(state);
     let unusable = |problem: String| Error::data(path, format!("no ResNet backbone: {problem}"));
-    let (blocks, width) = shape_of(&state).map_err(unusable)?;
-    let fresh = ResNet::cifar(blocks, width, &mut Initializer::new(0, device));
+    let architecture = architecture_of(&state).map_err(unusable)?;
+    let fresh = ResNet::new(&architecture, &mut Initializer::new(0, device));
     params::load(fresh, "", &state).map_err(unusable)
 }
 
@@ -47,17 +47,26 @@ fn backbone_of(state: State) -> State {
     if inside.is_empty() { state } else { inside }
 }
 
-/// Blocks of each stage, and the width.
-fn shape_of(state: &State) -> Result<(Blocks, usize), String> {
-    let stem = state.get("conv1.weight").ok_or("it has no tensor `conv1.weight`")?;
-    let &[width, 3, 3, 3] = stem.shape().as_slice() else {
-        return Err(format!("its stem has shape {:?}, expected [width, 3, 3, 3]", stem.shape()));
+/// What network has these tensors.
+fn architecture_of(state: &State) -> Result<Architecture, String> {
+    let conv1 = state.get("conv1.weight").ok_or("it has no tensor `conv1.weight`")?;
+    let (width, stem) = match *conv1.shape().as_slice() {
+        [width, 3, 3, 3] => (width, Stem::Cifar),
+        [width, 3, 7, 7] => (width, Stem::Imagenet),
+        _ => {
+            let expected = "[width, 3, 3, 3] or [width, 3, 7, 7]";
+            return Err(format!("its stem has shape {:?}, expected {expected}", conv1.shape()));
+        }
     };
     let blocks = [1, 2, 3, 4].map(|stage| {
         (0..).take_while(|b| state.contains_key(&format!("layer{stage}.{b}.conv1.weight"))).count()
     });
-    match blocks.contains(&0) {
-        true => Err("it lacks one of layer1 to layer4".to_owned()),
-        false => Ok((blocks, width)),
+    if blocks.contains(&0) {
+        return Err("it lacks one of layer1 to layer4".to_owned());
     }
+    let block = match state.contains_key("layer1.0.conv3.weight") {
+        true => BlockKind::Bottleneck,
+        false => BlockKind::Basic,
+    };
+    Ok(Architecture { stem, block, blocks, width, zero_init_residual: false })
 }

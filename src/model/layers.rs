@@ -146,6 +146,12 @@ impl BatchNorm {
         }
     }
 
+    /// γ = β = 0: what it normalises adds nothing at first.
+    pub fn silent(channels: usize, device: &Device) -> Self {
+        let zeros = TensorData::zeros::<f32, _>([channels]);
+        Self { weight: Some(Param::from_data(zeros, device)), ..Self::new(channels, device) }
+    }
+
     /// No γ and β, as at the end of SimSiam's projector.
     pub fn without_affine(channels: usize, device: &Device) -> Self {
         Self {
@@ -234,5 +240,9 @@ impl LinearNorm {
 impl Initializer<'_> {
     pub(super) fn batch_norm(&self, channels: usize) -> BatchNorm {
         BatchNorm::new(channels, self.device)
+    }
+
+    pub(super) fn silent_batch_norm(&self, channels: usize) -> BatchNorm {
+        BatchNorm::silent(channels, self.device)
     }
 }

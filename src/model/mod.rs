@@ -12,7 +12,7 @@ use burn::tensor::{Device, Tensor};
 pub use affinity::Affinity;
 pub use heads::{Predictor, Projector};
 pub use layers::{BatchNorm, Conv2d, Initializer, Linear, LinearNorm, Phase};
-pub use resnet::{Blocks, ResNet};
+pub use resnet::{Architecture, ResNet};
 
 use crate::config::ModelConfig;
 
@@ -49,7 +49,7 @@ impl Network {
     pub fn new(config: &ModelConfig, seed: u64, device: &Device) -> Self {
         let mut init = Initializer::new(seed, device);
         let init = &mut init;
-        let backbone = ResNet::cifar(config.backbone.blocks(), config.width, init);
+        let backbone = ResNet::new(&Architecture::from(config), init);
         let projector = &config.projector;
         Self {
             backbone,

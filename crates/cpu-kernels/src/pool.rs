@@ -113,10 +113,14 @@ impl MaxPool {
         [self.height, self.width].map(|size| (size - 1) / 2 + 1)
     }
 
-    fn lens(&self) -> [usize; 2] {
+    /// Stored numbers of one image's output.
+    pub fn output_len(&self) -> usize {
         let [height, width] = self.output_size();
-        let stored = stored_channels(self.channels);
-        [self.height * self.width * stored, height * width * stored]
+        height * width * stored_channels(self.channels)
+    }
+
+    fn lens(&self) -> [usize; 2] {
+        [self.height * self.width * stored_channels(self.channels), self.output_len()]
     }
 
     /// Inputs under the window of output (row, column).
