@@ -39,10 +39,9 @@ impl<E: Element> Backward<'_, E> {
             &self.engine.workspace,
         );
         let mut arrived = Arrived { g, sums };
-        for at in (0..self.plan.blocks.len()).rev() {
-            arrived = self.block(at, &arrived, &mut gradients);
-            // The larger gradients to come find their memory where these activations were.
-            self.tape.blocks.truncate(at);
+        for plan in self.plan.blocks.iter().rev() {
+            let tape = self.tape.blocks.pop().expect("one for each block of the plan");
+            arrived = self.block(plan, tape, &arrived, &mut gradients);
         }
         let arrived = self.max_pool(arrived);
         let stem = &self.tape.stem.unit;
@@ -84,17 +83,28 @@ impl<E: Element> Backward<'_, E> {
     }
 
     /// From the gradient behind a block's last batch norm to that behind the previous one's.
-    fn block(&self, at: usize, arrived: &Arrived<E>, gradients: &mut [f32]) -> Arrived<E> {
-        let (plan, tape) = (&self.plan.blocks[at], &self.tape.blocks[at]);
-        let before = self.before(at);
-        let past_shortcut = self.shortcut(plan, tape, &before, arrived, gradients);
+    ///
+    /// Activations are given up as soon as nothing before them needs them: the gradients to come find
+    /// their memory there.
+    fn block(
+        &self,
+        plan: &BlockPlan,
+        tape: BlockTape<E>,
+        arrived: &Arrived<E>,
+        gradients: &mut [f32],
+    ) -> Arrived<E> {
+        let BlockTape { mut main, shortcut, out } = tape;
+        drop(out);
+        let before = self.before(self.tape.blocks.len());
+        let past_shortcut = self.shortcut(plan, shortcut, &before, arrived, gradients);
         let residual = past_shortcut.as_ref().unwrap_or(&arrived.g);
         let mut inner: Option<Arrived<E>> = None;
-        for (i, (unit, taped)) in plan.main.iter().zip(&tape.main).enumerate().rev() {
+        for unit in plan.main.iter().rev() {
+            let taped = main.pop().expect("one for each unit of the plan");
             let behind = inner.as_ref().unwrap_or(arrived);
-            let through = self.through(unit, taped, &behind.sums, 0, gradients);
+            let through = self.through(unit, &taped, &behind.sums, 0, gradients);
             let gradient = OutputGradient { g: &behind.g, y: &taped.y, through: &through };
-            let (input, arrival) = match i.checked_sub(1).map(|i| &tape.main[i]) {
+            let (input, arrival) = match main.last() {
                 Some(UnitTape { y, norm, .. }) => {
                     let gate = Gate::Input(y, norm);
                     let norms = [Some((&y[..], norm)), None];
@@ -102,7 +112,7 @@ impl<E: Element> Backward<'_, E> {
                 }
                 None => (Input::Plain(&before.out[..]), before.arrival(Some(residual))),
             };
-            inner = self.convolution(unit, taped, input, gradient, Some(arrival), gradients);
+            inner = self.convolution(unit, &taped, input, gradient, Some(arrival), gradients);
         }
         inner.expect("a block has at least one convolution")
     }
@@ -111,17 +121,17 @@ impl<E: Element> Backward<'_, E> {
     fn shortcut(
         &self,
         plan: &BlockPlan,
-        tape: &BlockTape<E>,
+        tape: Option<UnitTape<E>>,
         before: &Source<'_, E>,
         arrived: &Arrived<E>,
         gradients: &mut [f32],
     ) -> Option<Buffer<E>> {
-        let (unit, taped) = (plan.shortcut.as_ref()?, tape.shortcut.as_ref()?);
-        let through = self.through(unit, taped, &arrived.sums, 1, gradients);
+        let (unit, taped) = (plan.shortcut.as_ref()?, tape?);
+        let through = self.through(unit, &taped, &arrived.sums, 1, gradients);
         let gradient = OutputGradient { g: &arrived.g, y: &taped.y, through: &through };
         let arrival = Arrival { residual: None, gate: Gate::Open, norms: [None, None] };
         let input = Input::Plain(&before.out[..]);
-        let past = self.convolution(unit, taped, input, gradient, Some(arrival), gradients);
+        let past = self.convolution(unit, &taped, input, gradient, Some(arrival), gradients);
         past.map(|past| past.g)
     }
 
