@@ -33,6 +33,18 @@ pub struct Config {
     pub seed_code: SeedCodeConfig,
 }
 
+impl Config {
+    /// Whether `other` is the same experiment. Which instructions there are is the machine's to say,
+    /// not the experiment's.
+    pub fn is_experiment_of(&self, other: &Self) -> bool {
+        let compute = ComputeConfig {
+            instructions: self.compute.instructions.clone(),
+            ..other.compute.clone()
+        };
+        *self == Self { compute, ..other.clone() }
+    }
+}
+
 /// Where the images come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -96,8 +96,8 @@ fn crop_boxes_are_drawn_as_torchvisions() {
     }
 }
 
-#[test]
-fn colour_jitter_is_drawn_as_torchvisions() {
+/// Draws under the settings that theirs were made with.
+fn jitters() -> Vec<Jitter> {
     let config = JitterConfig {
         probability: 1.0,
         brightness: 0.4,
@@ -105,7 +105,12 @@ fn colour_jitter_is_drawn_as_torchvisions() {
         saturation: 0.4,
         hue: 0.1,
     };
-    let ours: Vec<Jitter> = (0..COUNT).map(|draw| Jitter::draw(&config, &mut rng(draw))).collect();
+    (0..COUNT).map(|draw| Jitter::draw(&config, &mut rng(draw))).collect()
+}
+
+#[test]
+fn colour_jitter_is_drawn_as_torchvisions() {
+    let ours = jitters();
     let theirs = theirs().jitter;
     let factors: [Measure<Jitter>; 4] = [
         ("brightness", |j| j.brightness.into()),
@@ -122,19 +127,9 @@ fn colour_jitter_is_drawn_as_torchvisions() {
 /// Each change comes at each place in a quarter of the draws, here as there.
 #[test]
 fn colour_jitter_is_ordered_as_torchvisions() {
-    let config = JitterConfig {
-        probability: 1.0,
-        brightness: 0.4,
-        contrast: 0.4,
-        saturation: 0.4,
-        hue: 0.1,
-    };
     let changes = [Change::Brightness, Change::Contrast, Change::Saturation, Change::Hue];
-    let ours = (0..COUNT).map(|draw| {
-        let order = Jitter::draw(&config, &mut rng(draw)).order;
-        order.map(|change| changes.iter().position(|&c| c == change).unwrap())
-    });
-    let ours = shares(ours.collect());
+    let place = |change| changes.iter().position(|&c| c == change).unwrap();
+    let ours = shares(jitters().iter().map(|jitter| jitter.order.map(place)).collect());
     let theirs = shares(theirs().jitter.iter().map(|draw| draw.order).collect());
     for (ours, theirs) in ours.iter().flatten().zip(theirs.iter().flatten()) {
         assert!((ours - theirs).abs() < 0.06, "{ours} against {theirs}");

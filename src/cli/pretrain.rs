@@ -120,12 +120,7 @@ impl Arguments {
             || self.config.is_some()
             || !self.set.is_empty()
             || !self.shorthands().is_empty();
-        let same = |mut given: Config| {
-            // Which instructions there are is the machine's to say, not the command's.
-            given.compute.instructions.clone_from(&config.compute.instructions);
-            given == *config
-        };
-        if given && !same(self.resolve()?) {
+        if given && !self.resolve()?.is_experiment_of(config) {
             return Err(Error::Usage(format!(
                 "{} was started with another config: --resume takes its settings from there. \
                  Leave the other flags out, or start a new run with --run-dir",
@@ -175,16 +170,28 @@ pub fn run(arguments: Arguments, output: Output) -> Result<()> {
         false => arguments.start()?,
     };
     let splits = arguments.splits(&config)?;
-    let stop = stop_on_signal();
-    let mut progress = Progress::new(output, dir.root(), &config);
+    let (checkpoint_every, stop) = (arguments.checkpoint_every, stop_on_signal());
+    train(&dir, &config, splits, checkpoint_every, &stop, output)
+}
+
+/// Trains the run in `dir` to its end, and shows what comes of it.
+pub fn train(
+    dir: &RunDir,
+    config: &Config,
+    splits: Splits,
+    checkpoint_every: u64,
+    stop: &AtomicBool,
+    output: Output,
+) -> Result<()> {
+    let mut progress = Progress::new(output, dir.root(), config);
     let summary = pretrain(Setup {
-        config: &config,
-        dir: &dir,
+        config,
+        dir,
         splits,
         device: Device::flex(),
         workers: LOADER_THREADS,
-        checkpoint_every: arguments.checkpoint_every.max(1),
-        stop: &stop,
+        checkpoint_every: checkpoint_every.max(1),
+        stop,
         show: &mut |event| progress.show(&event),
     })?;
     let report = report::generate(dir.root())?;

@@ -1,21 +1,17 @@
 //! `logo-ssl sweep`
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use burn::tensor::Device;
 use clap::Args;
 use logo_ssl::config::Config;
 use logo_ssl::data::Splits;
 use logo_ssl::report::compare::Comparison;
 use logo_ssl::sweep::{Planned, Sweep};
 use logo_ssl::train::run_dir::RunDir;
-use logo_ssl::train::{LOADER_THREADS, Setup, pretrain};
-use logo_ssl::{Error, Result, report};
+use logo_ssl::{Error, Result};
 
-use super::pretrain::{record_instructions, stop_on_signal};
-use super::progress::Progress;
+use super::pretrain::{self, record_instructions, stop_on_signal};
 use super::{DataDir, Output, Threads, compare};
 
 #[derive(Debug, Args)]
@@ -62,48 +58,35 @@ impl Arguments {
         &self,
         planned: &Planned,
         root: &Path,
-        stop: &Arc<AtomicBool>,
+        stop: &AtomicBool,
         output: Output,
     ) -> Result<()> {
         let mut config = planned.config.clone();
         record_instructions(&mut config)?;
-        let splits = Splits::load(config.data.dataset, self.data_dir.data_dir.as_deref())?;
-        let (dir, config) = open(root, config)?;
-        if dir.weights().exists() {
-            return Ok(());
+        let load = || Splits::load(config.data.dataset, self.data_dir.data_dir.as_deref());
+        let every = self.checkpoint_every;
+        if !root.join("config.toml").exists() {
+            // A run that cannot find its images leaves no folder behind.
+            let splits = load()?;
+            let dir = RunDir::create(root, &config)?;
+            return pretrain::train(&dir, &config, splits, every, stop, output);
         }
-        let mut progress = Progress::new(output, root, &config);
-        let summary = pretrain(Setup {
-            config: &config,
-            dir: &dir,
-            splits,
-            device: Device::flex(),
-            workers: LOADER_THREADS,
-            checkpoint_every: self.checkpoint_every.max(1),
-            stop,
-            show: &mut |event| progress.show(&event),
-        })?;
-        let report = report::generate(root)?;
-        progress.finish(&summary, &dir.weights(), &report);
-        Ok(())
+        let (dir, before) = reopen(root, &config)?;
+        match dir.weights().exists() {
+            true => Ok(()),
+            false => pretrain::train(&dir, &before, load()?, every, stop, output),
+        }
     }
 }
 
-/// The run in `root`, new or begun before under the same settings.
-fn open(root: &Path, config: Config) -> Result<(RunDir, Config)> {
-    if !root.join("config.toml").exists() {
-        return Ok((RunDir::create(root, &config)?, config));
-    }
-    let (dir, mut before) = RunDir::open(root)?;
-    // Which instructions there are is the machine's to say, not the sweep's.
-    let instructions =
-        std::mem::replace(&mut before.compute.instructions, config.compute.instructions.clone());
-    if before != config {
-        return Err(Error::run(
+/// The run that was begun in `root` under the same settings.
+fn reopen(root: &Path, config: &Config) -> Result<(RunDir, Config)> {
+    let (dir, before) = RunDir::open(root)?;
+    match before.is_experiment_of(config) {
+        true => Ok((dir, before)),
+        false => Err(Error::run(
             root,
             "holds a run with other settings than the sweep's file now has; choose another --out, or remove it",
-        ));
+        )),
     }
-    before.compute.instructions = instructions;
-    Ok((dir, before))
 }

@@ -73,12 +73,10 @@ pub fn with_affinity(
     let global_global = global_global(framework, views, recipe);
     let targets: Vec<_> = views.targets.iter().map(stop_gradient).collect();
     let local_global = objective::local_global(local, &targets, |l, g| framework.similarity(l, g));
-    let parts = (global_global.clone(), local_global.clone());
+    let (gg, lg) = (global_global.clone(), local_global.clone());
     let between_views = match recipe.terms {
-        Terms::Sum => objective::sum_of_terms(parts.0, parts.1),
-        Terms::Mean => {
-            objective::mean_of_terms(parts.0, parts.1, [views.global.len(), local.len()])
-        }
+        Terms::Sum => objective::sum_of_terms(gg, lg),
+        Terms::Mean => objective::mean_of_terms(gg, lg, [views.global.len(), local.len()]),
     };
     let (total, local_local) = match recipe.step {
         LocalLocalStep::Joint => {

@@ -13,16 +13,16 @@ use crate::files::{create_folder, write_atomic};
 use crate::presets;
 use crate::{Error, Result};
 
-/// Okabe and Ito's palette; the ninth group starts it again.
+/// One for each group; the ninth starts again.
 const COLORS: [RGBColor; 8] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 148, 108),
-    RGBColor(170, 84, 140),
-    RGBColor(31, 35, 40),
+    plots::BLUE,
+    plots::VERMILION,
+    plots::GREEN,
+    plots::PURPLE,
+    plots::BLACK,
     RGBColor(86, 180, 233),
     RGBColor(230, 159, 0),
-    RGBColor(110, 118, 129),
+    plots::GREY,
 ];
 
 /// Runs that differ in their seed alone.
@@ -116,12 +116,9 @@ impl Comparison {
     }
 
     fn accuracy_plot(&self) -> Captioned {
-        let panel = Panel {
-            y_label: "top-1 accuracy, smallest k, mean over seeds",
-            unit: " %",
-            decimals: 1,
-            ..self.panel(|group| &group.curve)
-        };
+        let curves = self.curves(|group| &group.curve);
+        let panel = plots::panel("top-1 accuracy, smallest k, mean over seeds", curves);
+        let panel = Panel { unit: " %", decimals: 1, ..panel };
         Captioned {
             name: "compare-knn",
             caption: "kNN accuracy of each group of runs, averaged over its seeds.",
@@ -134,7 +131,7 @@ impl Comparison {
     }
 
     fn loss_plot(&self) -> Captioned {
-        let panel = Panel { y_label: "loss, mean over seeds", ..self.panel(|group| &group.losses) };
+        let panel = plots::panel("loss, mean over seeds", self.curves(|group| &group.losses));
         Captioned {
             name: "compare-loss",
             caption: "The loss of each group of runs. Losses of different frameworks are no measure \
@@ -143,21 +140,17 @@ impl Comparison {
         }
     }
 
-    fn panel(&self, curve: impl Fn(&Group) -> &Vec<(f64, f64)>) -> Panel {
+    /// One curve of each group that has it.
+    fn curves(
+        &self,
+        curve: impl Fn(&Group) -> &Vec<(f64, f64)>,
+    ) -> impl Iterator<Item = Option<Series>> {
         let groups = self.groups.iter().zip(COLORS.into_iter().cycle());
-        let series = groups.filter(|(group, _)| !curve(group).is_empty()).map(|(group, color)| {
+        groups.map(move |(group, color)| {
             let (label, line) = (group.label.clone(), curve(group).clone());
-            Series { label, color, dots: Vec::new(), line, markers: true }
-        });
-        Panel {
-            y_label: "",
-            unit: "",
-            decimals: 2,
-            share: 1.0,
-            from_zero: false,
-            series: series.collect(),
-            levels: Vec::new(),
-        }
+            let series = Series { label, color, dots: Vec::new(), line, markers: true };
+            (!series.line.is_empty()).then_some(series)
+        })
     }
 }
 

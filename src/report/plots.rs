@@ -10,12 +10,12 @@ use crate::files::{create_folder, write_atomic};
 use crate::{Error, Result};
 
 // Okabe and Ito's palette, told apart by colour-blind readers too.
-const BLACK: RGBColor = RGBColor(31, 35, 40);
-const BLUE: RGBColor = RGBColor(0, 114, 178);
-const VERMILION: RGBColor = RGBColor(213, 94, 0);
-const GREEN: RGBColor = RGBColor(0, 148, 108);
-const PURPLE: RGBColor = RGBColor(170, 84, 140);
-const GREY: RGBColor = RGBColor(110, 118, 129);
+pub(super) const BLACK: RGBColor = RGBColor(31, 35, 40);
+pub(super) const BLUE: RGBColor = RGBColor(0, 114, 178);
+pub(super) const VERMILION: RGBColor = RGBColor(213, 94, 0);
+pub(super) const GREEN: RGBColor = RGBColor(0, 148, 108);
+pub(super) const PURPLE: RGBColor = RGBColor(170, 84, 140);
+pub(super) const GREY: RGBColor = RGBColor(110, 118, 129);
 
 /// Dots a curve has at most; longer runs show every n-th step.
 const MOST_DOTS: usize = 600;
@@ -216,7 +216,10 @@ fn floor(records: &[Record], source: KnnSource, name: &str, k: usize) -> Option<
 
 const STEPS: &str = "optimiser steps";
 
-fn panel(y_label: &'static str, series: impl IntoIterator<Item = Option<Series>>) -> Panel {
+pub(super) fn panel(
+    y_label: &'static str,
+    series: impl IntoIterator<Item = Option<Series>>,
+) -> Panel {
     let series = series.into_iter().flatten().collect();
     Panel {
         y_label,
