@@ -1,8 +1,14 @@
 //! The whole experiment as one typed, serialisable value.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
+use crate::augment::views::EvalView;
 pub use crate::engine::Precision;
+use crate::error::suggest;
+use crate::{Error, Result};
 
 /// One experiment: everything that decides its result. Threads, paths and verbosity are not here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,10 +59,20 @@ pub struct DataConfig {
     pub dataset: DatasetName,
     /// Images to train on; 0 means all. The evaluation always sees the whole splits.
     pub limit: usize,
+    /// The share of images that may be broken: they are passed over. More of them end the run.
+    #[serde(default = "DataConfig::default_max_bad_fraction")]
+    pub max_bad_fraction: f64,
     /// Per-channel mean of pixel values in [0, 1], subtracted from every view.
     pub mean: [f32; 3],
     /// Per-channel standard deviation of pixel values in [0, 1]; every view is divided by it.
     pub std: [f32; 3],
+}
+
+impl DataConfig {
+    /// One in a thousand.
+    fn default_max_bad_fraction() -> f64 {
+        0.001
+    }
 }
 
 /// The datasets this version reads.
@@ -65,8 +81,69 @@ pub struct DataConfig {
 pub enum DatasetName {
     /// The embedded, procedurally drawn dataset.
     Shapes,
-    /// CIFAR-10 in its binary layout.
+    /// CIFAR-10, in any of its layouts.
     Cifar10,
+    /// CIFAR-100, likewise; its hundred fine classes.
+    Cifar100,
+    /// STL-10: its unlabelled part is trained on, its train part is the kNN's bank.
+    Stl10,
+    /// MNIST, or any other set of that form.
+    Mnist,
+    /// Fashion-MNIST.
+    FashionMnist,
+    /// Any folder of pictures, with or without a folder for each class.
+    Folder,
+    /// A hundred classes of ImageNet.
+    Imagenet100,
+    /// Any of them, packed into one file.
+    Pack,
+}
+
+impl DatasetName {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Shapes,
+        Self::Cifar10,
+        Self::Cifar100,
+        Self::Stl10,
+        Self::Mnist,
+        Self::FashionMnist,
+        Self::Folder,
+        Self::Imagenet100,
+        Self::Pack,
+    ];
+
+    /// As configs and flags have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Shapes => "shapes",
+            Self::Cifar10 => "cifar10",
+            Self::Cifar100 => "cifar100",
+            Self::Stl10 => "stl10",
+            Self::Mnist => "mnist",
+            Self::FashionMnist => "fashion-mnist",
+            Self::Folder => "folder",
+            Self::Imagenet100 => "imagenet100",
+            Self::Pack => "pack",
+        }
+    }
+}
+
+impl fmt::Display for DatasetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for DatasetName {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str() == name).ok_or_else(|| {
+            let hint = suggest(name, Self::ALL.map(Self::as_str));
+            Error::Usage(format!("there is no dataset `{name}`: {hint}"))
+        })
+    }
 }
 
 /// How an image becomes global and local views.
@@ -561,6 +638,15 @@ pub enum SchedulePer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvalConfig {
+    /// What is classified: the dataset that is trained on, or another.
+    #[serde(default)]
+    pub dataset: EvalDataset,
+    /// Pixels that an image's shorter side is brought to; 0 leaves images as they are.
+    #[serde(default)]
+    pub resize: usize,
+    /// Side of the central square of it that is evaluated, pixels; 0 leaves images as they are.
+    #[serde(default)]
+    pub crop: usize,
     /// Evaluate every so many epochs, and always after the last; 0 for the last alone.
     pub every: usize,
     /// Neighbours: 1 is the plain nearest, others vote with weights exp(s/τ).
@@ -569,6 +655,47 @@ pub struct EvalConfig {
     pub temperature: f64,
     /// Which output is compared.
     pub features: Features,
+}
+
+impl EvalConfig {
+    /// How an image is seen.
+    pub fn view(&self) -> EvalView {
+        match (self.resize, self.crop) {
+            (0, _) | (_, 0) => EvalView::Whole,
+            (resize, crop) => EvalView::Central { resize, crop },
+        }
+    }
+}
+
+/// Which dataset the kNN is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum EvalDataset {
+    /// The one that is trained on.
+    #[default]
+    Same,
+    /// Another.
+    Other(DatasetName),
+}
+
+impl From<EvalDataset> for String {
+    fn from(dataset: EvalDataset) -> Self {
+        match dataset {
+            EvalDataset::Same => "same".to_owned(),
+            EvalDataset::Other(name) => name.to_string(),
+        }
+    }
+}
+
+impl TryFrom<String> for EvalDataset {
+    type Error = Error;
+
+    fn try_from(name: String) -> Result<Self> {
+        match name.as_str() {
+            "same" => Ok(Self::Same),
+            name => name.parse().map(Self::Other),
+        }
+    }
 }
 
 /// Where features are taken from.

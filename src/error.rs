@@ -23,6 +23,22 @@ pub enum Error {
         message: String,
     },
 
+    /// More images are broken than the config allows.
+    #[error(
+        "{found} of the {images} images cannot be read, at most {allowed} may be so. Repair or remove them, or raise \
+         data.max_bad_fraction. `logo-ssl data info` lists them all; the first are\n  {first}"
+    )]
+    Broken {
+        /// How many were found until it was given up.
+        found: usize,
+        /// Images in all.
+        images: usize,
+        /// How many of them were allowed to be broken.
+        allowed: usize,
+        /// The first of them with what is wrong with each, a line each.
+        first: String,
+    },
+
     /// The run directory cannot be used as asked: taken, locked, or from another config.
     #[error("{path}: {message}", path = .path.display())]
     Run {

@@ -9,7 +9,7 @@
 //! use logo_ssl::data::Splits;
 //! use logo_ssl::presets::Layers;
 //! use logo_ssl::train::run_dir::RunDir;
-//! use logo_ssl::train::{Setup, pretrain};
+//! use logo_ssl::train::{Setup, Workers, pretrain};
 //!
 //! # fn main() -> logo_ssl::Result<()> {
 //! let config = Layers::preset("quickstart")?.set("optimizer.epochs=2")?.build()?;
@@ -19,7 +19,7 @@
 //!     dir: &RunDir::create("runs/mine".as_ref(), &config)?,
 //!     splits,
 //!     device: Device::flex(),
-//!     workers: 1,
+//!     workers: Workers::measured(2),
 //!     checkpoint_every: 100,
 //!     stop: &AtomicBool::new(false),
 //!     show: &mut |event| eprintln!("{event:?}"),

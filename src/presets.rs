@@ -14,21 +14,30 @@ use crate::error::suggest;
 use crate::{Error, Result};
 
 /// The presets, as they are embedded in the binary. Each is complete: it names every key.
-pub const PRESETS: [(&str, &str); 6] = [
+pub const PRESETS: [(&str, &str); 11] = [
     ("quickstart", include_str!("../configs/quickstart.toml")),
     ("cifar10", include_str!("../configs/cifar10.toml")),
     ("cifar10-seed", include_str!("../configs/cifar10-seed.toml")),
     ("cifar10-cpu", include_str!("../configs/cifar10-cpu.toml")),
     ("cifar10-moco-logo", include_str!("../configs/cifar10-moco-logo.toml")),
     ("cifar10-byol-logo", include_str!("../configs/cifar10-byol-logo.toml")),
+    ("folder", include_str!("../configs/folder.toml")),
+    ("imagenet100-moco-logo", include_str!("../configs/imagenet100-moco-logo.toml")),
+    ("imagenet100-simsiam-logo", include_str!("../configs/imagenet100-simsiam-logo.toml")),
+    ("imagenet1k-moco-logo", include_str!("../configs/imagenet1k-moco-logo.toml")),
+    ("imagenet1k-simsiam-logo", include_str!("../configs/imagenet1k-simsiam-logo.toml")),
 ];
 
 /// Presets that are another one but for a line: `(name, the other, with LoGo)`.
-pub const TWINS: [(&str, &str, bool); 4] = [
+pub const TWINS: [(&str, &str, bool); 8] = [
     ("cifar10-simsiam-logo", "cifar10", true),
     ("cifar10-simsiam", "cifar10", false),
     ("cifar10-moco", "cifar10-moco-logo", false),
     ("cifar10-byol", "cifar10-byol-logo", false),
+    ("imagenet100-moco", "imagenet100-moco-logo", false),
+    ("imagenet100-simsiam", "imagenet100-simsiam-logo", false),
+    ("imagenet1k-moco", "imagenet1k-moco-logo", false),
+    ("imagenet1k-simsiam", "imagenet1k-simsiam-logo", false),
 ];
 
 /// The names of all presets.
@@ -187,6 +196,7 @@ fn merge(base: &mut Table, layer: Table, path: &mut Vec<String>, origin: &str) -
 /// [`Error::Usage`] naming the first such key, and what would do.
 pub fn validate(config: &Config) -> Result<()> {
     let checks = [
+        validate_data(config),
         validate_views(config),
         validate_model(config),
         validate_training(config),
@@ -245,9 +255,6 @@ fn validate_views(config: &Config) -> Check {
     let [least, most] = views.blur.sigma;
     ensure(least > 0.0 && least <= most, || {
         format!("views.blur.sigma = [{least}, {most}] must be two positive numbers in rising order")
-    })?;
-    ensure(config.data.std.iter().all(|&std| std > 0.0), || {
-        "data.std must be positive in every channel".to_owned()
     })
 }
 
@@ -405,8 +412,24 @@ fn validate_batches(config: &Config) -> Check {
     })
 }
 
+fn validate_data(config: &Config) -> Check {
+    // Above a half, an image that stands in for a broken one would mostly be broken too.
+    in_range("data.max_bad_fraction", config.data.max_bad_fraction, 0.0, 0.5)?;
+    ensure(config.data.std.iter().all(|&std| std > 0.0), || {
+        "data.std must be positive in every channel".to_owned()
+    })
+}
+
 fn validate_eval(config: &Config) -> Check {
     let eval = &config.eval;
+    ensure((eval.resize == 0) == (eval.crop == 0) && eval.crop <= eval.resize, || {
+        format!(
+            "eval.crop = {} contradicts eval.resize = {}: the crop is the middle of the resized image, for example 224 \
+             of 256; 0 and 0 leave images as they are",
+            eval.crop, eval.resize
+        )
+    })?;
+    in_range("eval.resize", eval.resize, 0, 4096)?;
     ensure(!eval.k.is_empty(), || {
         "eval.k is empty: name at least one k, for example [1]".to_owned()
     })?;

@@ -26,6 +26,8 @@ pub enum Stream {
     KeyOrder = 7,
     /// What is added to f_d's inputs.
     Noise = 8,
+    /// The image that stands in for a broken one.
+    Replacement = 9,
 }
 
 /// The generator of `stream` at `(epoch, a, b)` under `seed`.

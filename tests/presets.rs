@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::path::Path;
+
 use logo_ssl::config::DatasetName;
-use logo_ssl::data::Splits;
+use logo_ssl::data::{Places, Splits};
 use logo_ssl::{bench, presets};
 use support::command;
 
@@ -39,7 +41,7 @@ fn predictor(preset: &str) -> Option<&'static str> {
 fn each_trains_a_step_on_the_embedded_images() {
     let folder = tempfile::tempdir().unwrap();
     for preset in presets::names() {
-        let mut further = vec!["data.dataset=shapes"];
+        let mut further = vec!["data.dataset=shapes", "eval.resize=0", "eval.crop=0"];
         further.extend(predictor(preset));
         let run = folder.path().join(preset);
         train(preset, &further).arg("--run-dir").arg(&run).assert().success();
@@ -62,6 +64,37 @@ fn each_trains_a_step_on_cifar_10() {
         let layers = presets::Layers::preset(preset).unwrap();
         let layers = settings.fold(layers, |layers, setting| layers.set(setting).unwrap());
         let measured = bench::train(&layers.build().unwrap(), &splits.train, 1);
+        assert!(measured.unwrap().images_per_second > 0.0, "{preset}");
+    }
+}
+
+/// The sample of ImageNet among the data, unpacked.
+fn imagenet_sample() -> Option<tempfile::TempDir> {
+    let archive = Path::new(&std::env::var_os("LOGO_SSL_DATA")?).join("imagenet100-sample.tar");
+    let folder = tempfile::tempdir().unwrap();
+    let archive = std::fs::File::open(archive).ok()?;
+    tar::Archive::new(archive).unpack(folder.path()).unwrap();
+    Some(folder)
+}
+
+/// Views of 224 and 96 pixels, as the presets have them.
+#[test]
+fn each_trains_a_step_on_imagenet_and_that_for_folders_too() {
+    let Some(folder) = imagenet_sample() else {
+        eprintln!("skipped: LOGO_SSL_DATA is not set, or has no imagenet100-sample.tar");
+        return;
+    };
+    let data = folder.path().join("imagenet100-sample");
+    let suits = |name: &&str| name.starts_with("imagenet") || *name == "folder";
+    for preset in presets::names().filter(suits) {
+        let settings = SMALL.into_iter().chain(predictor(preset)).chain(["optimizer.batch_size=4"]);
+        let layers = presets::Layers::preset(preset).unwrap();
+        let layers = settings.fold(layers, |layers, setting| layers.set(setting).unwrap());
+        let config = layers.build().unwrap();
+        let places = Places { data: Some(&data), eval: None };
+        let splits = Splits::of_config(&config, places).unwrap();
+        assert_eq!((splits.train.len(), splits.evaluation.is_none()), (100, true), "{preset}");
+        let measured = bench::train(&config, &splits.train, 1).unwrap();
         assert!(measured.images_per_second > 0.0, "{preset}");
     }
 }

@@ -47,6 +47,7 @@ impl Jitter {
     }
 
     /// Makes the four changes, in the order drawn.
+    #[inline(always)]
     pub fn apply(&self, view: &mut [f32]) {
         for change in self.order {
             match change {
@@ -60,6 +61,7 @@ impl Jitter {
 }
 
 /// Scales every value: 0 is black, 1 changes nothing.
+#[inline(always)]
 pub fn brightness(view: &mut [f32], factor: f32) {
     for value in view {
         *value = (*value * factor).clamp(0.0, 1.0);
@@ -67,6 +69,7 @@ pub fn brightness(view: &mut [f32], factor: f32) {
 }
 
 /// Blends with the mean grey of the view: 0 is flat grey, 1 changes nothing.
+#[inline(always)]
 pub fn contrast(view: &mut [f32], factor: f32) {
     let means = planes(view).map(|plane| mean(plane));
     let offset = (1.0 - factor) * luma(means[0], means[1], means[2]);
@@ -76,6 +79,7 @@ pub fn contrast(view: &mut [f32], factor: f32) {
 }
 
 /// Blends every pixel with its own grey: 0 is grey, 1 changes nothing.
+#[inline(always)]
 pub fn saturation(view: &mut [f32], factor: f32) {
     map_pixels(view, |[r, g, b]| {
         let grey = (1.0 - factor) * luma(r, g, b);
@@ -87,6 +91,7 @@ pub fn saturation(view: &mut [f32], factor: f32) {
 ///
 /// The same function as torchvision's way through HSV and back, without a branch or a sextant: a
 /// channel is the pixel's maximum, less the chroma times how far the hue is from that channel.
+#[inline(always)]
 pub fn hue(view: &mut [f32], turn: f32) {
     let turn = (6.0 * turn).rem_euclid(6.0);
     map_pixels(view, |[r, g, b]| {
@@ -101,7 +106,7 @@ pub fn hue(view: &mut [f32], turn: f32) {
 }
 
 /// The hue in sixths of a circle, in [0, 6); 0 for a grey.
-#[inline]
+#[inline(always)]
 fn hue_of([r, g, b]: [f32; 3], max: f32, chroma: f32) -> f32 {
     // A grey has chroma 0 and differences 0: any divisor will do.
     let scale = 1.0 / if chroma > 0.0 { chroma } else { 1.0 };
@@ -116,17 +121,19 @@ fn hue_of([r, g, b]: [f32; 3], max: f32, chroma: f32) -> f32 {
 }
 
 /// Brings an angle in [0, 12) sixths into [0, 6). Cheaper than `%`, which does not vectorise.
-#[inline]
+#[inline(always)]
 fn wrap(angle: f32) -> f32 {
     if angle >= 6.0 { angle - 6.0 } else { angle }
 }
 
 /// Puts the grey of each pixel in all three channels.
+#[inline(always)]
 pub fn grayscale(view: &mut [f32]) {
     map_pixels(view, |[r, g, b]| [luma(r, g, b); 3]);
 }
 
 /// `(x - mean) / std`, channel by channel.
+#[inline(always)]
 pub fn normalise(view: &mut [f32], mean: [f32; 3], std: [f32; 3]) {
     for (plane, (mean, std)) in planes(view).into_iter().zip(mean.into_iter().zip(std)) {
         let scale = 1.0 / std;
@@ -136,13 +143,13 @@ pub fn normalise(view: &mut [f32], mean: [f32; 3], std: [f32; 3]) {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn luma(r: f32, g: f32, b: f32) -> f32 {
     LUMA[0] * r + LUMA[1] * g + LUMA[2] * b
 }
 
 /// Replaces each pixel `[r, g, b]` by `change` of it.
-#[inline]
+#[inline(always)]
 fn map_pixels(view: &mut [f32], change: impl Fn([f32; 3]) -> [f32; 3]) {
     let [red, green, blue] = planes(view);
     for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
@@ -151,6 +158,7 @@ fn map_pixels(view: &mut [f32], change: impl Fn([f32; 3]) -> [f32; 3]) {
 }
 
 /// The mean of a plane. Eight sums side by side: faster than one, and more exact.
+#[inline(always)]
 fn mean(plane: &[f32]) -> f32 {
     let mut sums = [0.0; 8];
     let chunks = plane.chunks_exact(sums.len());

@@ -58,7 +58,7 @@ fn distance(mut a: Vec<f64>, mut b: Vec<f64>) -> f64 {
 }
 
 /// Two samples of one distribution are further apart once in a thousand times.
-fn assert_alike(what: &str, ours: Vec<f64>, theirs: Vec<f64>) {
+pub(super) fn assert_alike(what: &str, ours: Vec<f64>, theirs: Vec<f64>) {
     const ONCE_IN_A_THOUSAND: f64 = 1.95;
     let (n, m) = (ours.len() as f64, theirs.len() as f64);
     let (found, bound) = (distance(ours, theirs), ONCE_IN_A_THOUSAND * ((n + m) / (n * m)).sqrt());

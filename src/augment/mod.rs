@@ -2,12 +2,17 @@
 //!
 //! From the crop on, a view is planar RGB: `[3, side, side]` as `f32` in [0, 1], the layout in
 //! which the compiler vectorises every step. Each step is that of torchvision on float tensors.
+//! Every step is `#[inline(always)]`: it becomes part of [`views`]' one function, which is compiled for
+//! each level of instructions.
 
 pub mod blur;
 pub mod color;
 pub mod crop;
 #[cfg(test)]
 mod draws;
+#[cfg(test)]
+mod pipeline;
+pub mod resize;
 pub mod views;
 
 use rand::{Rng, RngExt};
@@ -16,6 +21,7 @@ use rand::{Rng, RngExt};
 ///
 /// # Panics
 /// If the length of `view` is not a multiple of 3.
+#[inline(always)]
 fn planes(view: &mut [f32]) -> [&mut [f32]; 3] {
     assert!(view.len().is_multiple_of(3), "a view has three planes");
     let area = view.len() / 3;

@@ -3,14 +3,17 @@
 //! A view is a random resized crop, perhaps mirrored, with its colours perhaps jittered, perhaps
 //! grey, perhaps blurred, and normalised. Global and local views differ in the crop alone.
 
+use cpu_kernels::Work;
 use rand::{Rng, RngExt};
 
 use super::blur::{gaussian_blur, kernel_size};
 use super::color::{self, Jitter};
-use super::crop::{CropBox, crop_box, resized_crop};
+use super::crop::{CropBox, crop_box};
+use super::resize::resized_crop;
 use super::uniform;
 use crate::config::{Config, CropConfig, ViewsConfig};
-use crate::data::Image;
+use crate::data::{DecodeError, Image, Opened, Picture, Pixels};
+use crate::engine;
 use crate::rng::{Stream, generator};
 
 /// The two kinds of view.
@@ -72,34 +75,42 @@ impl ViewMaker {
         self.crop_config(kind).size
     }
 
+    /// The source of its randomness.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Decides on the views of image number `index` in `epoch`, and decodes it.
+    ///
+    /// # Errors
+    /// When the picture is a damaged file.
+    pub fn prepare<'a>(
+        &'a self,
+        picture: &'a Picture<'_>,
+        epoch: u64,
+        index: u64,
+    ) -> Result<Prepared<'a>, DecodeError> {
+        let opened = picture.open()?;
+        let recipes = self.recipes(opened.size(), epoch, index);
+        Ok(Prepared { maker: self, image: opened.pixels()?, recipes })
+    }
+
     /// Writes view `slot` of image number `index` to `out`: normalised, `[3, size, size]`.
     ///
-    /// [`ViewMaker::slots`] says which slot is of which kind.
+    /// [`ViewMaker::slots`] says which slot is of which kind. For all views of an image, and for files,
+    /// there is [`ViewMaker::prepare`].
     ///
     /// # Panics
     /// If there is no such slot, or `out` has another length.
     pub fn view(&self, image: Image<'_>, epoch: u64, index: u64, slot: usize, out: &mut [f32]) {
-        let size = self.size(self.kind(slot));
-        let recipe = self.recipe(image, epoch, index, slot);
-        resized_crop(image, recipe.crop, recipe.flip, size, out);
-        if let Some(jitter) = recipe.jitter {
-            jitter.apply(out);
-        }
-        if recipe.grayscale {
-            color::grayscale(out);
-        }
-        if let Some(sigma) = recipe.blur {
-            gaussian_blur(out, size, kernel_size(size), sigma);
-        }
-        color::normalise(out, self.mean, self.std);
+        let recipe = self.recipe([image.width, image.height], epoch, index, slot);
+        self.write(&recipe, self.kind(slot), image, out);
     }
 
-    /// The part of the image that [`ViewMaker::view`] shows for the same arguments.
-    ///
-    /// # Panics
-    /// If there is no such slot.
-    pub fn crop_of(&self, image: Image<'_>, epoch: u64, index: u64, slot: usize) -> CropBox {
-        self.recipe(image, epoch, index, slot).crop
+    fn write(&self, recipe: &Recipe, kind: ViewKind, image: Image<'_>, out: &mut [f32]) {
+        let size = self.size(kind);
+        let [mean, std] = [self.mean, self.std];
+        engine::level().do_work(Steps { recipe, image, size, mean, std, out });
     }
 
     /// A view as bytes to look at: `[3, n]` normalised to `[n, 3]` in 0..=255.
@@ -112,10 +123,14 @@ impl ViewMaker {
         (0..area).flat_map(|at| [0, 1, 2].map(|channel| byte(channel, at))).collect()
     }
 
-    fn recipe(&self, image: Image<'_>, epoch: u64, index: u64, slot: usize) -> Recipe {
+    fn recipes(&self, size: [usize; 2], epoch: u64, index: u64) -> Vec<Recipe> {
+        (0..self.slots().count()).map(|slot| self.recipe(size, epoch, index, slot)).collect()
+    }
+
+    fn recipe(&self, size: [usize; 2], epoch: u64, index: u64, slot: usize) -> Recipe {
         let crop = self.crop_config(self.kind(slot));
         let mut rng = generator(self.seed, Stream::View, epoch, index, slot as u64);
-        Recipe::draw(image, crop, &self.config, &mut rng)
+        Recipe::draw(size, crop, &self.config, &mut rng)
     }
 
     fn crop_config(&self, kind: ViewKind) -> &CropConfig {
@@ -126,21 +141,84 @@ impl ViewMaker {
     }
 }
 
+/// An image whose views are decided on.
+pub struct Prepared<'a> {
+    maker: &'a ViewMaker,
+    image: Pixels<'a>,
+    /// One a slot.
+    recipes: Vec<Recipe>,
+}
+
+impl Prepared<'_> {
+    /// The part of the image that the view in `slot` shows.
+    ///
+    /// # Panics
+    /// If there is no such slot.
+    pub fn crop(&self, slot: usize) -> CropBox {
+        self.recipes[slot].crop
+    }
+
+    /// Writes the view in `slot` to `out`: normalised, `[3, size, size]`.
+    ///
+    /// # Panics
+    /// If there is no such slot, or `out` has another length.
+    pub fn write(&self, slot: usize, out: &mut [f32]) {
+        self.maker.write(&self.recipes[slot], self.maker.kind(slot), self.image.image(), out);
+    }
+}
+
+/// What makes a view.
+pub(super) struct Steps<'a> {
+    pub(super) recipe: &'a Recipe,
+    pub(super) image: Image<'a>,
+    /// Side of the view, pixels.
+    pub(super) size: usize,
+    pub(super) mean: [f32; 3],
+    pub(super) std: [f32; 3],
+    /// `[3, size, size]`
+    pub(super) out: &'a mut [f32],
+}
+
+impl Work for Steps<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Steps { recipe, image, size, mean, std, out } = self;
+        resized_crop(image, recipe.crop, recipe.flip, size, out);
+        if let Some(jitter) = &recipe.jitter {
+            jitter.apply(out);
+        }
+        if recipe.grayscale {
+            color::grayscale(out);
+        }
+        if let Some(sigma) = recipe.blur {
+            gaussian_blur(out, size, kernel_size(size), sigma);
+        }
+        color::normalise(out, mean, std);
+    }
+}
+
 /// All that chance decides about one view.
-struct Recipe {
-    crop: CropBox,
-    flip: bool,
-    jitter: Option<Jitter>,
-    grayscale: bool,
+pub(super) struct Recipe {
+    pub(super) crop: CropBox,
+    pub(super) flip: bool,
+    pub(super) jitter: Option<Jitter>,
+    pub(super) grayscale: bool,
     /// σ in pixels of the view.
-    blur: Option<f32>,
+    pub(super) blur: Option<f32>,
 }
 
 impl Recipe {
     /// Draws everything, even what a coin then discards: changing one probability leaves all the
     /// other choices as they were.
-    fn draw(image: Image<'_>, crop: &CropConfig, views: &ViewsConfig, rng: &mut impl Rng) -> Self {
-        let crop = crop_box(image.width, image.height, crop, rng);
+    fn draw(
+        [width, height]: [usize; 2],
+        crop: &CropConfig,
+        views: &ViewsConfig,
+        rng: &mut impl Rng,
+    ) -> Self {
+        let crop = crop_box(width, height, crop, rng);
         let flip = coin(views.flip, rng);
         let jitters = coin(views.jitter.probability, rng);
         let jitter = Jitter::draw(&views.jitter, rng);
@@ -162,12 +240,63 @@ fn coin(probability: f32, rng: &mut impl Rng) -> bool {
     rng.random::<f32>() < probability
 }
 
-/// Writes the image as evaluation sees it to `out`: normalised and nothing else,
-/// `[3, height, width]`.
-///
-/// # Panics
-/// If `out` has another length.
-pub fn eval_view(image: Image<'_>, mean: [f32; 3], std: [f32; 3], out: &mut [f32]) {
+/// An image as evaluation sees it: normalised, and not augmented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvalView {
+    /// As it is.
+    Whole,
+    /// The shorter side brought to `resize` pixels, and the central square of `crop` of it.
+    Central {
+        /// Of the shorter side, pixels.
+        resize: usize,
+        /// Side of the view, pixels; at most `resize`.
+        crop: usize,
+    },
+}
+
+impl EvalView {
+    /// Width and height of the view of an image of width and height `size`, pixels.
+    pub fn size(self, size: [usize; 2]) -> [usize; 2] {
+        match self {
+            EvalView::Whole => size,
+            EvalView::Central { crop, .. } => [crop, crop],
+        }
+    }
+
+    /// Writes the view to `out`, `[3, height, width]`, normalised by a mean and a standard deviation.
+    ///
+    /// # Errors
+    /// When the picture is a damaged file.
+    ///
+    /// # Panics
+    /// If `out` has another length.
+    pub fn write(
+        self,
+        picture: Opened<'_>,
+        [mean, std]: [[f32; 3]; 2],
+        out: &mut [f32],
+    ) -> Result<(), DecodeError> {
+        let size = picture.size();
+        match self {
+            EvalView::Whole => copy(picture.pixels()?.image(), out),
+            EvalView::Central { resize, crop } => {
+                let area = central(size, crop as f64 / resize as f64);
+                resized_crop(picture.pixels()?.image(), area, false, crop, out);
+            }
+        }
+        color::normalise(out, mean, std);
+        Ok(())
+    }
+}
+
+/// The central square with the share `share` of the shorter side.
+fn central([width, height]: [usize; 2], share: f64) -> CropBox {
+    let side = (width.min(height) as f64 * share).round().max(1.0) as usize;
+    CropBox { x: (width - side) / 2, y: (height - side) / 2, width: side, height: side }
+}
+
+/// Bytes to planes in [0, 1].
+fn copy(image: Image<'_>, out: &mut [f32]) {
     assert_eq!(out.len(), image.pixels.len(), "as many values as bytes");
     let [red, green, blue] = super::planes(out);
     let planar = red.iter_mut().zip(green).zip(blue);
@@ -176,7 +305,6 @@ pub fn eval_view(image: Image<'_>, mean: [f32; 3], std: [f32; 3], out: &mut [f32
         *g = f32::from(pixel[1]) / 255.0;
         *b = f32::from(pixel[2]) / 255.0;
     }
-    color::normalise(out, mean, std);
 }
 
 #[cfg(test)]
@@ -263,7 +391,8 @@ pub(crate) mod tests {
         config.blur.probability = 0.0;
         let maker = maker(&config);
         let mut expected = vec![0.0; 3 * 6 * 6];
-        let crop = maker.crop_of(image, 0, 5, 2);
+        let picture = image.into();
+        let crop = maker.prepare(&picture, 0, 5).unwrap().crop(2);
         resized_crop(image, crop, false, 6, &mut expected);
         color::normalise(&mut expected, MEAN, STD);
         assert_eq!(view(&maker, image, 5, 2), expected);
@@ -273,12 +402,13 @@ pub(crate) mod tests {
     fn one_probability_changes_no_other_choice() {
         let golden = golden::load();
         let image = golden.source.image();
+        let size = [image.width, image.height];
         let usual = maker(&config());
         let mut never = config();
         never.jitter.probability = 0.0;
         let never = maker(&never);
         for index in 0..50 {
-            let (a, b) = (usual.recipe(image, 0, index, 0), never.recipe(image, 0, index, 0));
+            let (a, b) = (usual.recipe(size, 0, index, 0), never.recipe(size, 0, index, 0));
             assert_eq!(
                 (a.crop, a.flip, a.grayscale, a.blur),
                 (b.crop, b.flip, b.grayscale, b.blur)
@@ -291,8 +421,8 @@ pub(crate) mod tests {
     fn coins_fall_as_often_as_asked() {
         let golden = golden::load();
         let maker = maker(&config());
-        let draws: Vec<Recipe> =
-            (0..4000).map(|index| maker.recipe(golden.source.image(), 0, index, 0)).collect();
+        let size = [golden.source.width, golden.source.height];
+        let draws: Vec<Recipe> = (0..4000).map(|index| maker.recipe(size, 0, index, 0)).collect();
         let share = |has: fn(&Recipe) -> bool| {
             draws.iter().filter(|recipe| has(recipe)).count() as f32 / draws.len() as f32
         };
@@ -302,14 +432,33 @@ pub(crate) mod tests {
         assert!((share(|r| r.blur.is_some()) - 0.5).abs() < 0.03);
     }
 
+    fn evaluation_view(view: EvalView, image: Image<'_>) -> Vec<f32> {
+        let picture = Picture::from(image);
+        let opened = picture.open().unwrap();
+        let [width, height] = view.size(opened.size());
+        let mut out = vec![0.0; 3 * width * height];
+        view.write(opened, [MEAN, STD], &mut out).unwrap();
+        out
+    }
+
     #[test]
-    fn the_evaluation_view_is_the_image_and_back() {
+    fn the_whole_evaluation_view_is_the_image_and_back() {
         let golden = golden::load();
         let image = golden.source.image();
-        let mut out = vec![0.0; image.pixels.len()];
-        eval_view(image, MEAN, STD, &mut out);
+        let out = evaluation_view(EvalView::Whole, image);
         let first_red = (f32::from(image.pixels[0]) / 255.0 - MEAN[0]) / STD[0];
         assert!((out[0] - first_red).abs() < 1e-6);
         assert_eq!(maker(&config()).to_rgb8(&out), image.pixels);
+    }
+
+    #[test]
+    fn the_central_evaluation_view_is_a_square_of_the_middle() {
+        // Left third black, middle third grey, right third white.
+        let pixels: Vec<u8> = (0..6 * 18).flat_map(|at| [(at % 18 / 6 * 100) as u8; 3]).collect();
+        let image = Image { width: 18, height: 6, pixels: &pixels };
+        let out = evaluation_view(EvalView::Central { resize: 3, crop: 3 }, image);
+        assert_eq!(maker(&config()).to_rgb8(&out), [100; 27]);
+        let wide = evaluation_view(EvalView::Central { resize: 6, crop: 6 }, image);
+        assert_eq!(maker(&config()).to_rgb8(&wide), [100; 108], "no resizing is a copy");
     }
 }

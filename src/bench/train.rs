@@ -7,12 +7,13 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 use super::{median, peak_memory_mib};
+use crate::Result;
 use crate::augment::views::ViewMaker;
 use crate::config::{Config, OptimizerConfig};
-use crate::data::Dataset;
-use crate::data::loader::{Loader, LoaderPlan, epoch_order};
+use crate::data::Images;
+use crate::data::loader::{Loader, LoaderPlan, ViewBatch, epoch_order};
 use crate::engine::Precision;
-use crate::train::{LOADER_THREADS, Learner, PREFETCH, Rates, Views};
+use crate::train::{Learner, PREFETCH, Rates, Views};
 
 const WARM_UP: usize = 2;
 
@@ -33,57 +34,58 @@ pub struct TrainBench {
     pub peak_memory_mib: Option<f64>,
 }
 
-/// `steps` updates under `config` on `dataset`'s images, as a run does them: views made beside the
+/// `steps` updates under `config` on `images`, as a run does them: views made beside the
 /// computation, equations 6 and 9, both optimisers.
 ///
+/// # Errors
+/// [`crate::Error::Broken`] when too many images cannot be read.
+///
 /// # Panics
-/// If the dataset has fewer images than a batch.
-pub fn train(config: &Config, dataset: &Arc<dyn Dataset>, steps: usize) -> TrainBench {
+/// If there are fewer images than a batch.
+pub fn train(config: &Config, images: &Images, steps: usize) -> Result<TrainBench> {
     let device = Device::flex().autodiff();
     let mut learner = Learner::new(config, &device);
     let (rates, accumulate) = (Rates::full(config), config.optimizer.accumulate);
-    let mut batches = (0..).zip(endless_batches(config, dataset));
+    let mut batches = (0..).zip(endless_batches(config, images));
     let [mut waits, mut updates] = [Vec::new(), Vec::new()];
     for step in 0..WARM_UP + steps.max(1) {
         let start = Instant::now();
         let taken: Vec<_> = batches.by_ref().take(accumulate).collect();
         let waited = start.elapsed().as_secs_f64();
-        let views = taken.into_iter();
-        let views = views.map(|(number, batch)| Views::of_batch(batch, config, number, &device));
-        learner.update(&views.collect::<Vec<_>>(), rates);
+        let views = taken.into_iter().map(|(number, batch)| {
+            batch.map(|batch| Views::of_batch(batch, config, number, &device))
+        });
+        learner.update(&views.collect::<Result<Vec<_>>>()?, rates);
         if step >= WARM_UP {
             waits.push(waited);
             updates.push(start.elapsed().as_secs_f64());
         }
     }
-    TrainBench {
+    Ok(TrainBench {
         batch: config.optimizer.images_per_update(),
         sizes: [config.views.global.size, config.views.local.size],
         precision: config.compute.precision,
         images_per_second: config.optimizer.images_per_update() as f64 / median(updates),
         views_wait_seconds: median(waits),
         peak_memory_mib: peak_memory_mib(),
-    }
+    })
 }
 
-fn endless_batches(
-    config: &Config,
-    dataset: &Arc<dyn Dataset>,
-) -> impl Iterator<Item = crate::data::loader::ViewBatch> {
+fn endless_batches(config: &Config, images: &Images) -> impl Iterator<Item = Result<ViewBatch>> {
     let maker = Arc::new(ViewMaker::of_config(config));
-    let (dataset, seed) = (Arc::clone(dataset), config.seed);
+    let (images, seed) = (images.clone(), config.seed);
     let OptimizerConfig { batch_size, accumulate, .. } = config.optimizer;
     let prefetch = PREFETCH * accumulate;
-    assert!(batch_size <= dataset.len(), "fewer images than a batch");
+    assert!(batch_size <= images.len(), "fewer images than a batch");
     (0..).flat_map(move |epoch| {
         let plan = LoaderPlan {
-            order: epoch_order(seed, epoch, dataset.len()),
+            order: epoch_order(seed, epoch, images.len()),
             batch_size,
             epoch,
             first_batch: 0,
-            workers: LOADER_THREADS,
+            workers: 1,
             prefetch,
         };
-        Loader::start(Arc::clone(&dataset), Arc::clone(&maker), plan)
+        Loader::start(images.clone(), Arc::clone(&maker), plan)
     })
 }

@@ -4,9 +4,10 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::median_seconds;
+use crate::Result;
 use crate::augment::views::{ViewKind, ViewMaker};
 use crate::config::Config;
-use crate::data::Dataset;
+use crate::data::Images;
 
 const WARM_UP: usize = 1;
 const RUNS: usize = 5;
@@ -22,23 +23,37 @@ pub struct ViewsBench {
     pub images_per_second: f64,
 }
 
-/// The views of every image of `dataset` under `config`, on all threads.
-pub fn views(config: &Config, dataset: &dyn Dataset) -> ViewsBench {
+/// The views of every one of `images` under `config`, on all threads: read, decoded, cropped and
+/// augmented.
+///
+/// # Errors
+/// [`crate::Error::Broken`] when too many images cannot be read.
+pub fn views(config: &Config, images: &Images) -> Result<ViewsBench> {
     let maker = ViewMaker::of_config(config);
     let sizes = [ViewKind::Global, ViewKind::Local].map(|kind| maker.size(kind));
     let most = sizes[0].max(sizes[1]);
+    let mut outcome = Ok(());
     let seconds = median_seconds(WARM_UP, RUNS, || {
-        (0..dataset.len()).into_par_iter().for_each_init(
+        let made = (0..images.len()).into_par_iter().try_for_each_init(
             || vec![0.0; 3 * most * most],
-            |view, image| {
-                for (slot, kind) in maker.slots().enumerate() {
-                    let side = maker.size(kind);
-                    let out = &mut view[..3 * side * side];
-                    maker.view(dataset.image(image), 0, image as u64, slot, out);
-                }
-            },
+            |view, image| make(&maker, images, image, view),
         );
+        outcome = std::mem::replace(&mut outcome, Ok(())).and(made);
     });
-    let images_per_second = dataset.len() as f64 / seconds;
-    ViewsBench { sizes, threads: rayon::current_num_threads(), images_per_second }
+    outcome?;
+    let images_per_second = images.len() as f64 / seconds;
+    Ok(ViewsBench { sizes, threads: rayon::current_num_threads(), images_per_second })
+}
+
+/// Makes all views of an image, one after another in `view`.
+fn make(maker: &ViewMaker, images: &Images, image: usize, view: &mut [f32]) -> Result<()> {
+    let made = images.read(image, |picture| {
+        let prepared = maker.prepare(picture, 0, image as u64)?;
+        for (slot, kind) in maker.slots().enumerate() {
+            let side = maker.size(kind);
+            prepared.write(slot, &mut view[..3 * side * side]);
+        }
+        Ok(())
+    });
+    made.map(drop)
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use logo_ssl::bench::{self, KnnBench, Rate, StepBench, TrainBench, ViewsBench};
-use logo_ssl::data::Splits;
+use logo_ssl::config::Config;
 use logo_ssl::engine::{self, Precision};
 use logo_ssl::presets::Layers;
 use logo_ssl::{Error, Result};
@@ -60,6 +60,9 @@ pub struct Views {
     /// Whose dataset and views
     #[arg(long, value_name = "NAME", default_value = "quickstart")]
     preset: String,
+    /// One value laid over it, for example data.dataset=folder; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     #[command(flatten)]
     data_dir: DataDir,
     #[command(flatten)]
@@ -110,17 +113,16 @@ fn step(arguments: &Step, output: Output) -> Result<()> {
 }
 
 fn train(arguments: &Train, output: Output) -> Result<()> {
-    let preset = Layers::preset(&arguments.preset)?;
-    let config = arguments.set.iter().try_fold(preset, |layers, set| layers.set(set))?.build()?;
+    let config = config(&arguments.preset, &arguments.set)?;
     let threads = arguments.threads.install()?;
-    let splits = Splits::load(config.data.dataset, arguments.data_dir.data_dir.as_deref())?;
+    let splits = arguments.data_dir.splits(&config)?;
     let (batch, images) = (config.optimizer.batch_size, splits.train.len());
     if batch > images {
         return Err(Error::Usage(format!(
             "optimizer.batch_size = {batch} is more than the {images} images there are; lower it"
         )));
     }
-    let found = bench::train(&config, &splits.train, arguments.steps);
+    let found = bench::train(&config, &splits.train, arguments.steps)?;
     print(output, "train", threads, &found, |TrainBench { sizes, images_per_second, .. }| {
         let memory = found.peak_memory_mib.map_or(String::new(), |mib| format!(", {mib:.0} MiB"));
         format!(
@@ -132,10 +134,10 @@ fn train(arguments: &Train, output: Output) -> Result<()> {
 }
 
 fn views(arguments: &Views, output: Output) -> Result<()> {
-    let config = Layers::preset(&arguments.preset)?.build()?;
+    let config = config(&arguments.preset, &arguments.set)?;
     let threads = arguments.threads.install()?;
-    let splits = Splits::load(config.data.dataset, arguments.data_dir.data_dir.as_deref())?;
-    let found = bench::views(&config, splits.train.as_ref());
+    let splits = arguments.data_dir.splits(&config)?;
+    let found = bench::views(&config, &splits.train)?;
     print(output, "views", threads, &found, |ViewsBench { sizes, images_per_second, .. }| {
         format!(
             "{images_per_second:.0} images/s (2 × {} px + 2 × {} px), {:.0} a thread",
@@ -159,6 +161,11 @@ fn knn(arguments: &Knn, output: Output) -> Result<()> {
         )
     });
     Ok(())
+}
+
+/// The preset with single values laid over it.
+fn config(preset: &str, set: &[String]) -> Result<Config> {
+    set.iter().try_fold(Layers::preset(preset)?, |layers, set| layers.set(set))?.build()
 }
 
 fn positive(arguments: &[(&str, usize)]) -> Result<()> {

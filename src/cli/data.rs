@@ -6,7 +6,11 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use logo_ssl::augment::views::ViewMaker;
 use logo_ssl::config::DatasetName;
-use logo_ssl::data::{self, Splits, cifar10, fetch};
+use logo_ssl::data::fetch::{self, Archive};
+use logo_ssl::data::loader::epoch_order;
+use logo_ssl::data::pack::{Encoding, Options, Packing, pack};
+use logo_ssl::data::survey::{Depth, Survey, survey};
+use logo_ssl::data::{self, Images, Splits, cifar10, cifar100};
 use logo_ssl::presets::Layers;
 use logo_ssl::report::preview::{self, preview_grid};
 use logo_ssl::{Error, Result};
@@ -18,40 +22,51 @@ use super::{DataDir, Output};
 pub enum Command {
     /// Download a dataset, check it, and unpack it
     Fetch(Fetch),
-    /// Count a dataset's images and classes
+    /// Count a dataset's images, classes and sizes, and name images that cannot be read
     Info(Info),
     /// Draw images with their global and local crops
     Preview(Preview),
+    /// Put a dataset into one file, its images resized, for training without opening any other
+    Pack(Pack),
 }
 
 #[derive(Debug, Args)]
 pub struct Fetch {
-    /// Which one: cifar10
-    dataset: String,
+    /// Which one, for example cifar10
+    dataset: DatasetName,
     #[command(flatten)]
     data_dir: DataDir,
 }
 
 #[derive(Debug, Args)]
 pub struct Info {
-    /// Which one: shapes or cifar10
+    /// Which one, for example cifar10, or folder with --data-dir
     #[arg(long, value_name = "NAME", default_value = "shapes")]
-    dataset: String,
+    dataset: DatasetName,
+    /// Read the headers of image files only: their sizes, but not whether they are whole
+    #[arg(long)]
+    headers: bool,
     #[command(flatten)]
     data_dir: DataDir,
 }
 
 #[derive(Debug, Args)]
 pub struct Preview {
-    /// Which one: shapes or cifar10
+    /// Which one, for example cifar10, or folder with --data-dir
     #[arg(long, value_name = "NAME", default_value = "shapes")]
-    dataset: String,
-    /// Preset whose views are shown [default: quickstart for shapes, cifar10-cpu for cifar10]
+    dataset: DatasetName,
+    /// Preset whose views are shown [default: one that suits the dataset]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
-    /// How many images
+    /// One image, by its number [default: a page of random ones]
+    #[arg(long, value_name = "N")]
+    image: Option<usize>,
+    /// Images on the page
     #[arg(long, value_name = "N", default_value_t = 8)]
     images: usize,
+    /// Another page of random images
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    page: u64,
     /// The epoch whose views are shown
     #[arg(long, value_name = "N", default_value_t = 0)]
     epoch: u64,
@@ -62,39 +77,57 @@ pub struct Preview {
     data_dir: DataDir,
 }
 
+#[derive(Debug, Args)]
+pub struct Pack {
+    /// The folder of the dataset
+    dir: PathBuf,
+    /// The file, for example pictures.pack
+    out: PathBuf,
+    /// Which dataset it is
+    #[arg(long, value_name = "NAME", default_value = "folder")]
+    dataset: DatasetName,
+    /// Bring the shorter side of larger images to so many pixels; 0 leaves them as they are
+    #[arg(long, value_name = "PIXELS", default_value_t = 256)]
+    size: usize,
+    /// Store pixels, which need no decoding, or JPEG, a tenth of the size
+    #[arg(long, value_name = "raw|jpeg", default_value = "jpeg", value_parser = ["raw", "jpeg"])]
+    format: String,
+    /// Of JPEG, 1 to 100
+    #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(u8).range(1..=100))]
+    quality: u8,
+}
+
 pub fn run(command: Command, output: Output) -> Result<()> {
     match command {
         Command::Fetch(arguments) => arguments.run(output),
         Command::Info(arguments) => arguments.run(output),
         Command::Preview(arguments) => arguments.run(output),
+        Command::Pack(arguments) => arguments.run(output),
     }
 }
 
-/// The dataset called `name`.
-pub fn dataset(name: &str) -> Result<DatasetName> {
-    match name {
-        "shapes" => Ok(DatasetName::Shapes),
-        "cifar10" => Ok(DatasetName::Cifar10),
-        other => {
-            let hint = logo_ssl::error::suggest(other, ["shapes", "cifar10"]);
-            Err(Error::Usage(format!("there is no dataset `{other}`: {hint}")))
-        }
-    }
-}
-
-/// The preset whose `[data]` and `[views]` suit the dataset.
+/// The preset whose `[data]`, `[views]` and `[eval]` suit the dataset.
 pub fn preset_of(dataset: DatasetName) -> &'static str {
     match dataset {
         DatasetName::Shapes => "quickstart",
-        DatasetName::Cifar10 => "cifar10-cpu",
+        DatasetName::Cifar10
+        | DatasetName::Cifar100
+        | DatasetName::Mnist
+        | DatasetName::FashionMnist => "cifar10-cpu",
+        DatasetName::Folder | DatasetName::Stl10 | DatasetName::Pack => "folder",
+        DatasetName::Imagenet100 => "imagenet100-moco-logo",
     }
 }
 
 impl Fetch {
     fn run(&self, output: Output) -> Result<()> {
-        if dataset(&self.dataset)? == DatasetName::Shapes {
-            return Err(Error::Usage("shapes is embedded: there is nothing to fetch".into()));
+        match origin(self.dataset) {
+            Origin::Archive(archive) => self.fetch(&archive, output),
+            Origin::Person(steps) => Err(Error::Usage(steps.into())),
         }
+    }
+
+    fn fetch(&self, archive: &Archive<'_>, output: Output) -> Result<()> {
         let folder = data::data_dir(self.data_dir.data_dir.as_deref())?;
         let bar = match output.quiet || output.json {
             true => ProgressBar::hidden(),
@@ -104,57 +137,199 @@ impl Fetch {
             "{bar:30.cyan} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} to go",
         );
         bar.set_style(style.expect("a template of this program"));
-        let place = fetch::fetch(&cifar10::OFFICIAL, &folder, &mut |done, total| {
+        let place = fetch::fetch(archive, &folder, &mut |done, total| {
             bar.set_length(total.unwrap_or(done));
             bar.set_position(done);
         })?;
         bar.finish_and_clear();
         match output.json {
             true => println!("{}", json!({ "dataset": self.dataset, "path": place })),
-            false => println!("cifar10 lies in {}", place.display()),
+            false => println!("{} lies in {}", self.dataset, place.display()),
         }
         Ok(())
     }
 }
 
+/// Who gets a dataset.
+enum Origin {
+    /// The program.
+    Archive(Archive<'static>),
+    /// A person, in these steps.
+    Person(&'static str),
+}
+
+fn origin(dataset: DatasetName) -> Origin {
+    Origin::Person(match dataset {
+        DatasetName::Cifar10 => return Origin::Archive(cifar10::OFFICIAL),
+        DatasetName::Cifar100 => return Origin::Archive(cifar100::OFFICIAL),
+        DatasetName::Shapes => "shapes is embedded: there is nothing to fetch",
+        DatasetName::Folder => "a folder of pictures is yours already: name it with --data-dir",
+        DatasetName::Pack => "a pack is made of what is there already: `logo-ssl data pack`",
+        DatasetName::Stl10 => {
+            "STL-10's site states no terms for programs. Two steps:\n  \
+             1. download http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz (2.6 GB) and unpack it anywhere;\n  \
+             2. name the folder: logo-ssl pretrain --preset folder --dataset stl10 --data-dir FOLDER"
+        }
+        DatasetName::Mnist => {
+            "MNIST has several homes. Two steps:\n  \
+             1. download the four files train-images-idx3-ubyte.gz … t10k-labels-idx1-ubyte.gz into a folder;\n  \
+             2. name the folder: logo-ssl pretrain --preset cifar10-cpu --dataset mnist --data-dir FOLDER"
+        }
+        DatasetName::FashionMnist => {
+            "Fashion-MNIST comes with Debian and Ubuntu. Two steps:\n  \
+             1. sudo apt install dataset-fashion-mnist, or download the four files from \
+             https://github.com/zalandoresearch/fashion-mnist;\n  \
+             2. name the folder: logo-ssl pretrain --preset cifar10-cpu --dataset fashion-mnist \
+             --data-dir /usr/share/datasets"
+        }
+        DatasetName::Imagenet100 => {
+            "ImageNet's terms want a person to agree to them. Two steps:\n  \
+             1. sign in and download it at https://www.kaggle.com/datasets/ambityga/imagenet100, or all of ImageNet at \
+             https://image-net.org, and unpack it anywhere;\n  \
+             2. name the folder: logo-ssl pretrain --preset imagenet100-moco-logo --data-dir FOLDER"
+        }
+    })
+}
+
 impl Info {
     fn run(&self, output: Output) -> Result<()> {
-        let splits = Splits::load(dataset(&self.dataset)?, self.data_dir.data_dir.as_deref())?;
-        let parts = [("train", splits.train.as_ref()), ("test", splits.test.as_ref())];
-        for (split, images) in parts {
-            let mut counts = vec![0_usize; images.classes().len()];
-            (0..images.len()).for_each(|index| counts[images.label(index)] += 1);
-            let first = images.image(0);
-            if output.json {
-                let info = json!({ "dataset": self.dataset, "split": split, "images": images.len(),
-                    "width": first.width, "height": first.height, "classes": images.classes(),
-                    "images_of_class": counts });
-                println!("{info}");
-                continue;
-            }
-            println!("{split}: {} images of {} × {}", images.len(), first.width, first.height);
-            for (name, count) in images.classes().iter().zip(counts) {
-                println!("  {count:6} {name}");
+        let splits = Splits::load(self.dataset, self.data_dir.data_dir.as_deref())?;
+        let test = splits.evaluation.as_ref().map(|evaluation| &evaluation.test);
+        for (split, images) in [("train", Some(&splits.train)), ("test", test)] {
+            match images {
+                Some(images) => self.describe(split, images, output),
+                None if output.json => {}
+                None => println!("{split}: none, so there is no kNN without another dataset"),
             }
         }
         Ok(())
+    }
+
+    fn describe(&self, split: &str, images: &Images, output: Output) {
+        let bar = match output.quiet || output.json {
+            true => ProgressBar::hidden(),
+            false => ProgressBar::new(images.len() as u64),
+        };
+        let depth = if self.headers { Depth::Headers } else { Depth::Pixels };
+        let found = survey(&**images, depth, |done| bar.inc(done as u64));
+        bar.finish_and_clear();
+        if output.json {
+            let info = json!({ "dataset": self.dataset, "split": split, "classes": images.classes(),
+                "found": found });
+            println!("{info}");
+            return;
+        }
+        println!("{split}: {} images{}", found.images, sizes(&found));
+        print_classes(images.classes(), &found.images_of_class);
+        if !found.broken.is_empty() {
+            println!("  {} cannot be read, among them", found.broken.len());
+        }
+        for broken in found.broken.iter().take(BROKEN_SHOWN) {
+            println!("    {}: {}", broken.name, broken.problem);
+        }
+    }
+}
+
+/// Of more broken images than this, some are named; with `--json` all are.
+const BROKEN_SHOWN: usize = 10;
+/// Of more classes than this, the counts are summed up; with `--json` all are there.
+const CLASSES_SHOWN: usize = 20;
+
+fn sizes(found: &Survey) -> String {
+    match found.extent() {
+        None => String::new(),
+        Some([[width, widest], [height, highest]]) if width == widest && height == highest => {
+            format!(" of {width} × {height}")
+        }
+        Some([[narrow, wide], [low, high]]) => {
+            format!(", {narrow} to {wide} pixels wide, {low} to {high} high")
+        }
+    }
+}
+
+fn print_classes(names: &[String], counts: &[usize]) {
+    let (least, most) = (counts.iter().min(), counts.iter().max());
+    match (least, most) {
+        (Some(least), Some(most)) if names.len() > CLASSES_SHOWN => {
+            println!("  {} classes of {least} to {most} images", names.len());
+        }
+        (Some(_), Some(_)) => {
+            for (name, count) in names.iter().zip(counts) {
+                println!("  {count:6} {name}");
+            }
+        }
+        _ => println!("  no labels"),
     }
 }
 
 impl Preview {
     fn run(&self, output: Output) -> Result<()> {
-        let name = dataset(&self.dataset)?;
-        let preset = self.preset.as_deref().unwrap_or(preset_of(name));
+        let preset = self.preset.as_deref().unwrap_or(preset_of(self.dataset));
         let config = Layers::preset(preset)?.build()?;
-        let splits = Splits::load(name, self.data_dir.data_dir.as_deref())?;
+        let splits = Splits::load(self.dataset, self.data_dir.data_dir.as_deref())?;
         let maker = ViewMaker::of_config(&config);
-        let count = self.images.clamp(1, splits.train.len());
-        let indices: Vec<usize> = (0..count).collect();
-        let grid = preview_grid(splits.train.as_ref(), &maker, &indices, self.epoch, 4);
+        let indices = self.indices(splits.train.len())?;
+        let grid = preview_grid(&splits.train, &maker, &indices, self.epoch)?;
         preview::save(&grid, &self.out)?;
         match output.json {
             true => println!("{}", json!({ "preview": self.out })),
             false => println!("preview: {}", self.out.display()),
+        }
+        Ok(())
+    }
+
+    /// The images that are shown, of `count`.
+    fn indices(&self, count: usize) -> Result<Vec<usize>> {
+        match self.image {
+            Some(image) if image >= count => {
+                let last = count - 1;
+                Err(Error::Usage(format!("--image {image}: there are images 0 to {last}")))
+            }
+            Some(image) => Ok(vec![image]),
+            None => {
+                let mut order = epoch_order(self.page, 0, count);
+                order.truncate(self.images.max(1));
+                Ok(order)
+            }
+        }
+    }
+}
+
+impl Pack {
+    fn run(&self, output: Output) -> Result<()> {
+        let splits = Splits::load(self.dataset, Some(&self.dir))?;
+        let test = splits.evaluation.as_ref().map(|evaluation| &evaluation.test);
+        let encoding = match self.format.as_str() {
+            "raw" => Encoding::Raw,
+            _ => Encoding::Jpeg { quality: self.quality },
+        };
+        let options = Options { side: self.size, encoding };
+        let bar = match output.quiet || output.json {
+            true => ProgressBar::hidden(),
+            false => {
+                ProgressBar::new((splits.train.len() + test.map_or(0, |test| test.len())) as u64)
+            }
+        };
+        let style = ProgressStyle::with_template(
+            "{bar:30.cyan} {pos}/{len} images, {per_sec}, {eta} to go",
+        );
+        bar.set_style(style.expect("a template of this program"));
+        let mut progress = |done| bar.set_position(done as u64);
+        let Packing { images, broken, bytes } =
+            pack(&splits.train, test, &self.out, options, &mut progress)?;
+        bar.finish_and_clear();
+        match output.json {
+            true => println!(
+                "{}",
+                json!({ "pack": self.out, "images": images, "broken": broken, "bytes": bytes })
+            ),
+            false => println!(
+                "{images} images in {}, {:.1} MB; {broken} could not be read and are not in it\n\
+                 train on it: logo-ssl pretrain --preset folder --dataset pack --data-dir {}",
+                self.out.display(),
+                bytes as f64 / 1e6,
+                self.out.display()
+            ),
         }
         Ok(())
     }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::Device;
 use clap::Args;
-use logo_ssl::config::{Config, DatasetName, Features};
-use logo_ssl::data::Splits;
+use logo_ssl::config::{Config, DatasetName, EvalDataset, Features};
+use logo_ssl::data::Evaluation;
 use logo_ssl::eval::{self, Subject};
 use logo_ssl::interop::weights;
 use logo_ssl::presets::{self, Layers};
@@ -50,28 +50,36 @@ struct Encoder {
 pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
     arguments.threads.install()?;
     let config = arguments.config()?;
-    let splits = Splits::load(config.data.dataset, arguments.data_dir.data_dir.as_deref())?;
-    let results = arguments.evaluate(&config, &splits)?;
-    print(&results, &config, &splits, output);
+    let evaluation = arguments.data_dir.splits(&config)?.evaluation.ok_or_else(|| {
+        let name = evaluated(&config);
+        Error::Usage(format!(
+            "{name} has no labels, or no test images: choose another with --dataset"
+        ))
+    })?;
+    let results = arguments.evaluate(&config, &evaluation)?;
+    print(&results, &config, &evaluation, output);
     Ok(())
 }
 
 impl Arguments {
     /// The run's config, or that of the dataset's preset, with this command's settings laid over.
     fn config(&self) -> Result<Config> {
-        let dataset = self.dataset.as_deref().map(data::dataset).transpose()?;
+        let dataset = self.dataset.as_deref().map(str::parse::<DatasetName>).transpose()?;
         let preset = |name| Layers::preset(data::preset_of(name))?.build();
         let mut config = match (&self.encoder.run, dataset) {
             (Some(run), _) => presets::read_run_config(&run.join("config.toml"))?,
             (None, Some(name)) => preset(name)?,
             (None, None) => {
-                let needed = "--weights needs --dataset: shapes or cifar10";
-                return Err(Error::Usage(needed.into()));
+                let known = DatasetName::ALL.map(DatasetName::as_str).join(", ");
+                return Err(Error::Usage(format!("--weights needs --dataset: one of {known}")));
             }
         };
-        if let Some(name) = dataset.filter(|&name| name != config.data.dataset) {
-            // The statistics go with the dataset, not with the run.
-            config.data = preset(name)?.data;
+        if let Some(name) = dataset {
+            config.eval.dataset = EvalDataset::Same;
+            if name != config.data.dataset {
+                // The statistics go with the dataset, not with the run.
+                config.data = preset(name)?.data;
+            }
         }
         config.eval.k.clone_from(&self.k);
         config.eval.temperature = self.temperature;
@@ -79,10 +87,10 @@ impl Arguments {
         Ok(config)
     }
 
-    fn evaluate(&self, config: &Config, splits: &Splits) -> Result<Vec<KnnResult>> {
+    fn evaluate(&self, config: &Config, evaluation: &Evaluation) -> Result<Vec<KnnResult>> {
         let device = Device::flex();
         let knn = |subject| {
-            eval::knn_of(subject, splits, config, &device, |_, _| true)
+            eval::knn_of(subject, evaluation, config, &device, |_, _| true)?
                 .ok_or_else(|| Error::Usage("the evaluation was stopped".into()))
         };
         match (&self.encoder.run, &self.encoder.weights) {
@@ -105,19 +113,24 @@ fn last_network(run: &Path, config: &Config, device: &Device) -> Result<logo_ssl
     Ok(learner.network.valid())
 }
 
-fn print(results: &[KnnResult], config: &Config, splits: &Splits, output: Output) {
-    let (train, test) = (splits.train.len(), splits.test.len());
+/// What the kNN is about.
+fn evaluated(config: &Config) -> DatasetName {
+    match config.eval.dataset {
+        EvalDataset::Same => config.data.dataset,
+        EvalDataset::Other(name) => name,
+    }
+}
+
+fn print(results: &[KnnResult], config: &Config, evaluation: &Evaluation, output: Output) {
+    let (train, test) = (evaluation.bank.len(), evaluation.test.len());
+    let name = evaluated(config);
     if output.json {
-        let knn = json!({ "dataset": config.data.dataset, "features": config.eval.features,
+        let knn = json!({ "dataset": name, "features": config.eval.features,
             "temperature": config.eval.temperature, "train_images": train, "test_images": test,
             "results": results });
         println!("{knn}");
         return;
     }
-    let name = match config.data.dataset {
-        DatasetName::Shapes => "shapes",
-        DatasetName::Cifar10 => "cifar10",
-    };
     let features = match config.eval.features {
         Features::Backbone => "backbone features",
         Features::Projector => "projector output",

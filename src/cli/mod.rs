@@ -15,7 +15,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use logo_ssl::config::Config;
+use logo_ssl::data::{Places, Splits};
 use logo_ssl::engine::{Engine, LEVEL_VARIABLE};
+use logo_ssl::train::Workers;
 use logo_ssl::{Error, Result};
 
 /// Self-supervised pretraining of image encoders with LoGo (CVPR 2022).
@@ -70,6 +73,20 @@ struct DataDir {
     /// Folder of datasets [default: $LOGO_SSL_DATA, else the user's data directory]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Folder of the dataset that is evaluated, where that is another (eval.dataset) [default: the same]
+    #[arg(long, value_name = "DIR")]
+    eval_data_dir: Option<PathBuf>,
+}
+
+impl DataDir {
+    fn places(&self) -> Places<'_> {
+        Places { data: self.data_dir.as_deref(), eval: self.eval_data_dir.as_deref() }
+    }
+
+    /// What a run of `config` trains on and is measured by.
+    fn splits(&self, config: &Config) -> Result<Splits> {
+        Splits::of_config(config, self.places())
+    }
 }
 
 /// How many threads compute.
@@ -78,6 +95,31 @@ struct Threads {
     /// Threads; results do not depend on it [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+}
+
+/// How a run goes about its work; nothing of it changes the result.
+#[derive(Clone, Copy, Debug, Args)]
+struct Running {
+    #[command(flatten)]
+    threads: Threads,
+    /// Threads that make views, beside those that compute [default: 1, and more while updates wait for them]
+    #[arg(long, value_name = "N")]
+    loader_threads: Option<usize>,
+    /// Steps between two checkpoints within an epoch
+    #[arg(long, value_name = "STEPS", default_value_t = 100)]
+    checkpoint_every: u64,
+}
+
+impl Running {
+    /// Sizes the pool as [`Threads::install`], and says who makes the views.
+    fn install(self) -> Result<Workers> {
+        let threads = self.threads.install()?;
+        match self.loader_threads {
+            Some(0) => Err(Error::Usage("--loader-threads 0: at least one is needed".into())),
+            Some(count) => Ok(Workers::fixed(count)),
+            None => Ok(Workers::measured(threads)),
+        }
+    }
 }
 
 impl Threads {

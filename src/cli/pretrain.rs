@@ -11,11 +11,11 @@ use logo_ssl::data::Splits;
 use logo_ssl::engine::{self, LEVEL_VARIABLE};
 use logo_ssl::presets::{Layers, PRESETS};
 use logo_ssl::train::run_dir::{self, RunDir};
-use logo_ssl::train::{LOADER_THREADS, Setup, pretrain};
+use logo_ssl::train::{Setup, Workers, pretrain};
 use logo_ssl::{Error, Result, report};
 
 use super::progress::Progress;
-use super::{DataDir, Output, Threads};
+use super::{DataDir, Output, Running};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -28,6 +28,12 @@ pub struct Arguments {
     /// One value laid over both, for example optimizer.lr=0.1; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// What is trained on, for example folder: any folder of pictures, named by --data-dir (data.dataset)
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
+    /// What the kNN is about, where that is another dataset (eval.dataset)
+    #[arg(long, value_name = "NAME")]
+    eval_dataset: Option<String>,
     #[command(flatten)]
     data_dir: DataDir,
     /// Where the run is kept [default: runs/PRESET, or the next free runs/PRESET-N]
@@ -49,10 +55,7 @@ pub struct Arguments {
     #[arg(long, value_name = "TYPE")]
     precision: Option<String>,
     #[command(flatten)]
-    threads: Threads,
-    /// Steps between two checkpoints within an epoch; the result does not depend on it
-    #[arg(long, value_name = "STEPS", default_value_t = 100)]
-    checkpoint_every: u64,
+    running: Running,
     /// Go on with an interrupted run: the one in --run-dir, else the latest of the preset
     #[arg(long)]
     resume: bool,
@@ -73,8 +76,14 @@ impl Arguments {
         ];
         let numbers =
             named.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
-        let precision = self.precision.iter().map(|name| format!("compute.precision={name}"));
-        numbers.chain(precision).collect()
+        let names = [
+            ("compute.precision", &self.precision),
+            ("data.dataset", &self.dataset),
+            ("eval.dataset", &self.eval_dataset),
+        ];
+        let names =
+            names.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value.as_ref()?)));
+        numbers.chain(names).collect()
     }
 
     fn resolve(&self) -> Result<Config> {
@@ -97,7 +106,7 @@ impl Arguments {
         record_instructions(&mut config)?;
         let root = self.run_dir.clone().unwrap_or_else(|| run_dir::unused(&self.base()));
         // A run that cannot find its images leaves no folder behind.
-        self.splits(&config).map(drop)?;
+        self.data_dir.splits(&config).map(drop)?;
         Ok((RunDir::create(&root, &config)?, config))
     }
 
@@ -128,10 +137,6 @@ impl Arguments {
             )));
         }
         Ok(())
-    }
-
-    fn splits(&self, config: &Config) -> Result<Splits> {
-        Splits::load(config.data.dataset, self.data_dir.data_dir.as_deref())
     }
 }
 
@@ -164,14 +169,22 @@ fn warn_of_other_instructions(config: &Config) {
 }
 
 pub fn run(arguments: Arguments, output: Output) -> Result<()> {
-    arguments.threads.install()?;
+    let workers = arguments.running.install()?;
     let (dir, config) = match arguments.resume {
         true => arguments.go_on()?,
         false => arguments.start()?,
     };
-    let splits = arguments.splits(&config)?;
-    let (checkpoint_every, stop) = (arguments.checkpoint_every, stop_on_signal());
-    train(&dir, &config, splits, checkpoint_every, &stop, output)
+    let splits = arguments.data_dir.splits(&config)?;
+    let how = How { workers, checkpoint_every: arguments.running.checkpoint_every, output };
+    train(&dir, &config, splits, &stop_on_signal(), how)
+}
+
+/// How a run is trained and shown; nothing of it changes the result.
+#[derive(Clone)]
+pub struct How {
+    pub workers: Workers,
+    pub checkpoint_every: u64,
+    pub output: Output,
 }
 
 /// Trains the run in `dir` to its end, and shows what comes of it.
@@ -179,17 +192,17 @@ pub fn train(
     dir: &RunDir,
     config: &Config,
     splits: Splits,
-    checkpoint_every: u64,
     stop: &AtomicBool,
-    output: Output,
+    how: How,
 ) -> Result<()> {
+    let How { workers, checkpoint_every, output } = how;
     let mut progress = Progress::new(output, dir.root(), config);
     let summary = pretrain(Setup {
         config,
         dir,
         splits,
         device: Device::flex(),
-        workers: LOADER_THREADS,
+        workers,
         checkpoint_every: checkpoint_every.max(1),
         stop,
         show: &mut |event| progress.show(&event),

@@ -5,14 +5,13 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use logo_ssl::config::Config;
-use logo_ssl::data::Splits;
 use logo_ssl::report::compare::Comparison;
 use logo_ssl::sweep::{Planned, Sweep};
 use logo_ssl::train::run_dir::RunDir;
 use logo_ssl::{Error, Result};
 
-use super::pretrain::{self, record_instructions, stop_on_signal};
-use super::{DataDir, Output, Threads, compare};
+use super::pretrain::{self, How, record_instructions, stop_on_signal};
+use super::{DataDir, Output, Running, compare};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -25,14 +24,12 @@ pub struct Arguments {
     #[command(flatten)]
     data_dir: DataDir,
     #[command(flatten)]
-    threads: Threads,
-    /// Steps between two checkpoints within an epoch; the result does not depend on it
-    #[arg(long, value_name = "STEPS", default_value_t = 100)]
-    checkpoint_every: u64,
+    running: Running,
 }
 
 pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
-    arguments.threads.install()?;
+    let workers = arguments.running.install()?;
+    let how = How { workers, checkpoint_every: arguments.running.checkpoint_every, output };
     let sweep = Sweep::read(&arguments.file)?;
     let out = arguments.out();
     let stop = stop_on_signal();
@@ -41,7 +38,7 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
         if !output.quiet && !output.json {
             println!("run {} of {total}: {}", number + 1, planned.name);
         }
-        arguments.train(planned, &out.join(&planned.name), &stop, output)?;
+        arguments.train(planned, &out.join(&planned.name), &stop, how.clone())?;
     }
     let runs: Vec<PathBuf> = sweep.runs.iter().map(|planned| out.join(&planned.name)).collect();
     compare::show(&Comparison::read(&runs)?, &out, output)
@@ -54,27 +51,20 @@ impl Arguments {
     }
 
     /// Starts the run in `root`, goes on with it, or leaves it as it is if it is finished.
-    fn train(
-        &self,
-        planned: &Planned,
-        root: &Path,
-        stop: &AtomicBool,
-        output: Output,
-    ) -> Result<()> {
+    fn train(&self, planned: &Planned, root: &Path, stop: &AtomicBool, how: How) -> Result<()> {
         let mut config = planned.config.clone();
         record_instructions(&mut config)?;
-        let load = || Splits::load(config.data.dataset, self.data_dir.data_dir.as_deref());
-        let every = self.checkpoint_every;
+        let load = || self.data_dir.splits(&config);
         if !root.join("config.toml").exists() {
             // A run that cannot find its images leaves no folder behind.
             let splits = load()?;
             let dir = RunDir::create(root, &config)?;
-            return pretrain::train(&dir, &config, splits, every, stop, output);
+            return pretrain::train(&dir, &config, splits, stop, how);
         }
         let (dir, before) = reopen(root, &config)?;
         match dir.weights().exists() {
             true => Ok(()),
-            false => pretrain::train(&dir, &before, load()?, every, stop, output),
+            false => pretrain::train(&dir, &before, load()?, stop, how),
         }
     }
 }

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use rand::RngExt;
 use rand::seq::SliceRandom;
 
-use super::Dataset;
+use super::Images;
+use crate::Result;
 use crate::augment::views::{ViewKind, ViewMaker};
 use crate::rng::{Stream, generator};
 
@@ -51,7 +53,9 @@ pub struct LoaderPlan {
 
 /// Iterates over the batches of one epoch, in order.
 ///
-/// Images that do not fill a last batch are left out: batch norm needs whole batches.
+/// Images that do not fill a last batch are left out: batch norm needs whole batches. In the place of
+/// one that cannot be read comes another of the epoch's, which is drawn for that place; when too many
+/// cannot, that is an error, and the last item.
 ///
 /// Each worker has up to `prefetch` finished batches waiting and one in the making, so at most
 /// `workers * (prefetch + 1)` are in memory beside those taken. Dropping the loader stops the
@@ -69,22 +73,22 @@ pub struct Loader {
 
 #[derive(Debug)]
 struct Worker {
-    batches: Receiver<ViewBatch>,
+    batches: Receiver<Result<ViewBatch>>,
     thread: JoinHandle<()>,
 }
 
 impl Loader {
-    /// Starts the workers on the views that `maker` makes of `dataset`.
+    /// Starts the workers on the views that `maker` makes of `images`.
     ///
     /// # Panics
     /// If the plan has no workers, or batches of no images.
-    pub fn start(dataset: Arc<dyn Dataset>, maker: Arc<ViewMaker>, plan: LoaderPlan) -> Self {
+    pub fn start(images: Images, maker: Arc<ViewMaker>, plan: LoaderPlan) -> Self {
         assert!(plan.workers > 0, "a loader needs a worker");
         assert!(plan.batch_size > 0, "a batch needs an image");
         let stop = Arc::new(AtomicBool::new(false));
         let remaining = plan.first_batch..plan.order.len() / plan.batch_size;
         let (count, prefetch) = (plan.workers, plan.prefetch);
-        let job = Arc::new(Job { dataset, maker, plan, stop: Arc::clone(&stop) });
+        let job = Arc::new(Job { images, maker, plan, stop: Arc::clone(&stop) });
         let start_worker = |worker| {
             let (sender, batches) = sync_channel(prefetch);
             let mine = remaining.clone().filter(move |batch| batch % count == worker);
@@ -106,12 +110,16 @@ impl Loader {
 }
 
 impl Iterator for Loader {
-    type Item = ViewBatch;
+    type Item = Result<ViewBatch>;
 
-    fn next(&mut self) -> Option<ViewBatch> {
+    fn next(&mut self) -> Option<Result<ViewBatch>> {
         let worker = self.remaining.next()? % self.workers.len();
         match self.workers[worker].batches.recv() {
-            Ok(batch) => Some(batch),
+            Ok(Ok(batch)) => Some(Ok(batch)),
+            Ok(Err(error)) => {
+                self.remaining = 0..0;
+                Some(Err(error))
+            }
             Err(_) => self.resume_panic(worker),
         }
     }
@@ -137,49 +145,81 @@ impl Drop for Loader {
 
 /// What the workers share.
 struct Job {
-    dataset: Arc<dyn Dataset>,
+    images: Images,
     maker: Arc<ViewMaker>,
     plan: LoaderPlan,
     stop: Arc<AtomicBool>,
 }
 
 impl Job {
-    /// Makes and sends the given batches, until the loader is dropped.
-    fn run(&self, batches: impl Iterator<Item = usize>, sender: &SyncSender<ViewBatch>) {
+    /// Makes and sends the given batches, until the loader is dropped or one cannot be made.
+    fn run(&self, batches: impl Iterator<Item = usize>, sender: &SyncSender<Result<ViewBatch>>) {
         for batch in batches {
-            let Some(batch) = self.batch(batch) else {
+            let Some(batch) = self.batch(batch).transpose() else {
                 return;
             };
-            if sender.send(batch).is_err() {
+            let failed = batch.is_err();
+            if sender.send(batch).is_err() || failed {
                 return;
             }
         }
     }
 
     /// Makes batch `number`, or nothing if the loader is dropped meanwhile.
-    fn batch(&self, number: usize) -> Option<ViewBatch> {
+    fn batch(&self, number: usize) -> Result<Option<ViewBatch>> {
         let count = self.plan.batch_size;
-        let indices = &self.plan.order[number * count..][..count];
+        let wanted = &self.plan.order[number * count..][..count];
         let room = |kind| vec![0.0; self.maker.count(kind) * count * self.view_len(kind)];
-        let (mut global, mut local) = (room(ViewKind::Global), room(ViewKind::Local));
-        let globals = self.maker.count(ViewKind::Global);
-        for (position, &index) in indices.iter().enumerate() {
-            if self.stop.load(Ordering::Relaxed) {
-                return None;
+        let mut batch = ViewBatch {
+            indices: Vec::with_capacity(count),
+            global: room(ViewKind::Global),
+            local: room(ViewKind::Local),
+        };
+        for (position, &index) in wanted.iter().enumerate() {
+            let mut attempts = self.attempts(index);
+            loop {
+                if self.stop.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
+                let attempt = attempts.next().unwrap_or(index);
+                if self.write_views(attempt, position, &mut batch)? {
+                    batch.indices.push(attempt);
+                    break;
+                }
             }
-            let image = self.dataset.image(index);
+        }
+        Ok(Some(batch))
+    }
+
+    /// Image `index`, and those that stand in for it one after another: a function of seed and epoch.
+    fn attempts(&self, index: usize) -> impl Iterator<Item = usize> {
+        let order = &self.plan.order;
+        let (seed, epoch) = (self.maker.seed(), self.plan.epoch);
+        let stand_in = move |attempt| {
+            let mut rng = generator(seed, Stream::Replacement, epoch, index as u64, attempt);
+            order[rng.random_range(0..order.len())]
+        };
+        std::iter::once(index).chain((0..).map(stand_in))
+    }
+
+    /// Writes the views of image `index` to their rows of `batch`, or says that it cannot be read.
+    fn write_views(&self, index: usize, position: usize, batch: &mut ViewBatch) -> Result<bool> {
+        let globals = self.maker.count(ViewKind::Global);
+        let count = self.plan.batch_size;
+        let written = self.images.read(index, |picture| {
+            let prepared = self.maker.prepare(picture, self.plan.epoch, index as u64)?;
             for (slot, kind) in self.maker.slots().enumerate() {
                 let (views, view) = match kind {
-                    ViewKind::Global => (&mut global, slot),
-                    ViewKind::Local => (&mut local, slot - globals),
+                    ViewKind::Global => (&mut batch.global, slot),
+                    ViewKind::Local => (&mut batch.local, slot - globals),
                 };
                 let len = self.view_len(kind);
                 let row = view * count + position;
-                let out = &mut views[row * len..][..len];
-                self.maker.view(image, self.plan.epoch, index as u64, slot, out);
+                prepared.write(slot, &mut views[row * len..][..len]);
             }
-        }
-        Some(ViewBatch { indices: indices.to_vec(), global, local })
+            Ok(())
+        })?;
+        Ok(written.is_some())
     }
 
     /// Values in one view.
@@ -196,19 +236,27 @@ mod tests {
 
     use super::*;
     use crate::augment::views::tests::{config, maker};
-    use crate::data::Image;
+    use crate::data::{Dataset, Image, Picture};
 
-    /// Images of 8 x 8 pixels, each of its own bytes. Number `broken` panics.
+    /// Images of 8 x 8 pixels, each of its own bytes. Number `panics` panics, those of `broken` are
+    /// nonsense.
     struct Toy {
         images: Vec<Vec<u8>>,
-        broken: Option<usize>,
+        panics: Option<usize>,
+        broken: Vec<usize>,
     }
 
     impl Toy {
         fn new(count: usize) -> Self {
             let byte = |index: usize, at: usize| (31 * index + 7 * at + at * at) as u8;
             let image = |index| (0..3 * 8 * 8).map(|at| byte(index, at)).collect();
-            Toy { images: (0..count).map(image).collect(), broken: None }
+            Toy { images: (0..count).map(image).collect(), panics: None, broken: Vec::new() }
+        }
+    }
+
+    impl Toy {
+        fn image(&self, index: usize) -> Image<'_> {
+            Image { width: 8, height: 8, pixels: &self.images[index] }
         }
     }
 
@@ -217,13 +265,20 @@ mod tests {
             self.images.len()
         }
 
-        fn image(&self, index: usize) -> Image<'_> {
-            assert_ne!(Some(index), self.broken, "image {index} is broken");
-            Image { width: 8, height: 8, pixels: &self.images[index] }
+        fn picture(&self, index: usize) -> Result<Picture<'_>> {
+            assert_ne!(Some(index), self.panics, "image {index} panics");
+            Ok(match self.broken.contains(&index) {
+                true => Picture::File(b"nonsense"[..].into()),
+                false => self.image(index).into(),
+            })
         }
 
-        fn label(&self, _: usize) -> usize {
-            0
+        fn label(&self, _: usize) -> Option<usize> {
+            None
+        }
+
+        fn name(&self, index: usize) -> String {
+            format!("toy {index}")
         }
 
         fn classes(&self) -> &[String] {
@@ -245,11 +300,13 @@ mod tests {
     }
 
     fn start(dataset: Toy, plan: LoaderPlan) -> Loader {
-        Loader::start(Arc::new(dataset), Arc::new(maker(&config())), plan)
+        let images = Images::new(Arc::new(dataset), 0.1);
+        Loader::start(images, Arc::new(maker(&config())), plan)
     }
 
     fn batches(workers: usize, prefetch: usize, first_batch: usize) -> Vec<ViewBatch> {
-        start(Toy::new(IMAGES), plan(workers, prefetch, first_batch)).collect()
+        let loader = start(Toy::new(IMAGES), plan(workers, prefetch, first_batch));
+        loader.collect::<Result<_>>().unwrap()
     }
 
     #[test]
@@ -314,7 +371,7 @@ mod tests {
         for taken in [0, 1, 4] {
             let mut loader = start(Toy::new(IMAGES), plan(3, 1, 0));
             for _ in 0..taken {
-                loader.next().unwrap();
+                loader.next().unwrap().unwrap();
             }
             let job = Arc::downgrade(&loader.stop);
             drop(loader);
@@ -331,17 +388,52 @@ mod tests {
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     }
 
+    /// The batches of images of which the first `count` of the epoch are broken.
+    fn with_broken(count: usize, workers: usize) -> (Vec<usize>, Result<Vec<ViewBatch>>) {
+        let mut dataset = Toy::new(IMAGES);
+        dataset.broken = epoch_order(3, 2, IMAGES)[..count].to_vec();
+        (dataset.broken.clone(), start(dataset, plan(workers, 1, 0)).collect())
+    }
+
+    #[test]
+    fn another_image_stands_in_for_one_that_cannot_be_read() {
+        let (broken, batches) = with_broken(5, 1);
+        let batches = batches.unwrap();
+        assert_eq!(batches[1..], self::batches(1, 1, 0)[1..], "the others are as they were");
+        assert!(batches[0].indices.iter().all(|index| !broken.contains(index)));
+        let mut view = vec![0.0; 3 * 8 * 8];
+        let image = Toy::new(IMAGES);
+        let image = image.image(batches[0].indices[2]);
+        maker(&config()).view(image, 2, batches[0].indices[2] as u64, 0, &mut view);
+        assert_eq!(batches[0].global[2 * view.len()..][..view.len()], view);
+        for workers in [2, 5] {
+            assert!(with_broken(5, workers).1.unwrap() == batches);
+        }
+    }
+
+    #[test]
+    fn too_many_that_cannot_be_read_end_the_epoch() {
+        for workers in [1, 3] {
+            let mut dataset = Toy::new(IMAGES);
+            dataset.broken = epoch_order(3, 2, IMAGES)[20..26].to_vec();
+            let mut loader = start(dataset, plan(workers, 1, 0));
+            let error = loader.by_ref().find_map(Result::err).unwrap().to_string();
+            assert!(error.contains("6 of the 46 images cannot be read, at most 5"), "{error}");
+            assert!(loader.next().is_none());
+        }
+    }
+
     #[test]
     fn a_panic_in_a_worker_reaches_the_reader() {
         let mut dataset = Toy::new(IMAGES);
-        dataset.broken = Some(epoch_order(3, 2, IMAGES)[17]);
+        dataset.panics = Some(epoch_order(3, 2, IMAGES)[17]);
         let mut loader = start(dataset, plan(2, 1, 0));
         for _ in 0..3 {
             assert!(loader.next().is_some());
         }
         let panic = catch_unwind(AssertUnwindSafe(|| loader.next())).unwrap_err();
         let message = panic.downcast_ref::<String>().unwrap();
-        assert!(message.contains("is broken"), "{message}");
+        assert!(message.contains("panics"), "{message}");
         assert!(loader.next().is_none());
     }
 }

@@ -1,15 +1,30 @@
 //! Where images come from: one file per format, one trait.
 
+pub mod cifar;
 pub mod cifar10;
+pub mod cifar100;
+pub mod decode;
+mod disk;
 pub mod fetch;
+pub mod folder;
+pub mod idx;
+pub mod imagenet100;
+mod images;
 pub mod loader;
+pub mod pack;
+pub mod pickle;
 pub mod shapes;
+mod splits;
+pub mod stl10;
+pub mod survey;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::borrow::Cow;
 
-use crate::config::DatasetName;
-use crate::{Error, Result};
+pub use decode::{DecodeError, Encoded};
+pub use images::Images;
+pub use splits::{Evaluation, Places, Splits, data_dir};
+
+use crate::Result;
 
 /// An RGB image, 8 bits a channel, interleaved: `[height, width, 3]`.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +37,84 @@ pub struct Image<'a> {
     pub pixels: &'a [u8],
 }
 
-/// Images with their labels, held in memory and read from many threads.
+/// The same, with its pixels borrowed or its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pixels<'a> {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `height * width * 3` bytes, row by row.
+    pub bytes: Cow<'a, [u8]>,
+}
+
+impl Pixels<'_> {
+    /// The image.
+    pub fn image(&self) -> Image<'_> {
+        Image { width: self.width, height: self.height, pixels: &self.bytes }
+    }
+}
+
+/// One image as its source holds it.
+#[derive(Clone, Debug)]
+pub enum Picture<'a> {
+    /// Its pixels.
+    Pixels(Pixels<'a>),
+    /// The bytes of an image file: JPEG, PNG and so on. Whoever needs the pixels decodes them.
+    File(Cow<'a, [u8]>),
+}
+
+impl<'a> From<Image<'a>> for Picture<'a> {
+    fn from(Image { width, height, pixels }: Image<'a>) -> Self {
+        Picture::Pixels(Pixels { width, height, bytes: Cow::Borrowed(pixels) })
+    }
+}
+
+impl Picture<'_> {
+    /// Reads as much as says how large the image is.
+    ///
+    /// # Errors
+    /// When it is a file and that is damaged, or of no known format.
+    pub fn open(&self) -> Result<Opened<'_>, DecodeError> {
+        match self {
+            Picture::Pixels(pixels) => Ok(Opened::Pixels(pixels.image())),
+            Picture::File(bytes) => Encoded::open(bytes).map(Opened::File),
+        }
+    }
+}
+
+/// A [`Picture`] of known size.
+pub enum Opened<'a> {
+    /// Its pixels.
+    Pixels(Image<'a>),
+    /// A file whose header has been read.
+    File(Encoded<'a>),
+}
+
+impl<'a> Opened<'a> {
+    /// Width and height, pixels.
+    pub fn size(&self) -> [usize; 2] {
+        match self {
+            Opened::Pixels(image) => [image.width, image.height],
+            Opened::File(file) => [file.width(), file.height()],
+        }
+    }
+
+    /// Its pixels.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn pixels(self) -> Result<Pixels<'a>, DecodeError> {
+        match self {
+            Opened::Pixels(Image { width, height, pixels }) => {
+                Ok(Pixels { width, height, bytes: Cow::Borrowed(pixels) })
+            }
+            Opened::File(file) => file.decode(),
+        }
+    }
+}
+
+/// Images with their labels, read from many threads.
 pub trait Dataset: Send + Sync {
     /// How many images there are.
     fn len(&self) -> usize;
@@ -34,18 +126,27 @@ pub trait Dataset: Send + Sync {
 
     /// Image number `index`.
     ///
-    /// # Panics
-    /// If `index >= self.len()`.
-    fn image(&self, index: usize) -> Image<'_>;
-
-    /// The class of image `index`, counted from 0.
+    /// # Errors
+    /// [`crate::Error::Data`] or [`crate::Error::Io`] naming the file when it can no longer be read.
     ///
     /// # Panics
     /// If `index >= self.len()`.
-    fn label(&self, index: usize) -> usize;
+    fn picture(&self, index: usize) -> Result<Picture<'_>>;
 
-    /// The names of the classes, in the order of their labels.
+    /// The class of image `index`, counted from 0; none where there are no labels.
+    ///
+    /// # Panics
+    /// If `index >= self.len()`.
+    fn label(&self, index: usize) -> Option<usize>;
+
+    /// The names of the classes, in the order of their labels; empty where there are no labels.
     fn classes(&self) -> &[String];
+
+    /// Where image `index` is from, for messages: a file, or a file and the place in it.
+    ///
+    /// # Panics
+    /// If `index >= self.len()`.
+    fn name(&self, index: usize) -> String;
 }
 
 /// Which part of a dataset.
@@ -55,48 +156,4 @@ pub enum Split {
     Train,
     /// Classified by the kNN.
     Test,
-}
-
-/// Both parts of a dataset.
-#[derive(Clone)]
-pub struct Splits {
-    /// Trained on, and the bank of the kNN.
-    pub train: Arc<dyn Dataset>,
-    /// Classified by the kNN.
-    pub test: Arc<dyn Dataset>,
-}
-
-impl Splits {
-    /// Loads the dataset called `name`; one that is not embedded from `data_dir` (see
-    /// [`data_dir()`]).
-    ///
-    /// # Errors
-    /// [`crate::Error::Data`] when it is missing or damaged.
-    pub fn load(name: DatasetName, data_dir: Option<&Path>) -> Result<Self> {
-        let load = |split| -> Result<Arc<dyn Dataset>> {
-            Ok(match name {
-                DatasetName::Shapes => Arc::new(shapes::Shapes::embedded(split)),
-                DatasetName::Cifar10 => {
-                    Arc::new(cifar10::Cifar10::load(&self::data_dir(data_dir)?, split)?)
-                }
-            })
-        };
-        Ok(Self { train: load(Split::Train)?, test: load(Split::Test)? })
-    }
-}
-
-/// The folder of datasets: `flag`, else `$LOGO_SSL_DATA`, else `logo-ssl` in the user's data
-/// directory.
-///
-/// # Errors
-/// [`crate::Error::Usage`] when the system names no such directory.
-pub fn data_dir(flag: Option<&Path>) -> Result<PathBuf> {
-    let named = flag.map(Path::to_path_buf);
-    let from_environment = || std::env::var_os("LOGO_SSL_DATA").filter(|dir| !dir.is_empty());
-    named
-        .or_else(|| from_environment().map(PathBuf::from))
-        .or_else(|| dirs::data_dir().map(|dir| dir.join("logo-ssl")))
-        .ok_or_else(|| {
-            Error::Usage("there is no user data directory here; name one with --data-dir".into())
-        })
 }

@@ -7,7 +7,8 @@
 use rand::RngExt;
 use rayon::prelude::*;
 
-use super::{Dataset, Image, Split};
+use super::{Dataset, Image, Picture, Split};
+use crate::Result;
 use crate::rng::{Generator, Stream, generator};
 
 const SIDE: usize = 32;
@@ -58,16 +59,21 @@ impl Dataset for Shapes {
         self.pixels.len() / PIXELS
     }
 
-    fn image(&self, index: usize) -> Image<'_> {
-        Image { width: SIDE, height: SIDE, pixels: &self.pixels[index * PIXELS..][..PIXELS] }
+    fn picture(&self, index: usize) -> Result<Picture<'_>> {
+        let pixels = &self.pixels[index * PIXELS..][..PIXELS];
+        Ok(Image { width: SIDE, height: SIDE, pixels }.into())
     }
 
-    fn label(&self, index: usize) -> usize {
-        class_of(index)
+    fn label(&self, index: usize) -> Option<usize> {
+        Some(class_of(index))
     }
 
     fn classes(&self) -> &[String] {
         &self.classes
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("shapes, image {index}")
     }
 }
 
@@ -258,10 +264,9 @@ mod tests {
     fn classes_are_balanced_and_pictures_differ() {
         let data = Shapes::embedded(Split::Test);
         assert_eq!(data.len(), Shapes::SIZES[1]);
-        let counts = |class| (0..data.len()).filter(|&i| data.label(i) == class).count();
+        let counts = |class| (0..data.len()).filter(|&i| data.label(i) == Some(class)).count();
         assert!((0..10).all(|class| counts(class) == data.len() / 10));
-        let distinct: std::collections::HashSet<&[u8]> =
-            (0..data.len()).map(|i| data.image(i).pixels).collect();
+        let distinct: std::collections::HashSet<&[u8]> = data.pixels.chunks_exact(PIXELS).collect();
         assert_eq!(distinct.len(), data.len());
     }
 

@@ -3,12 +3,17 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
-use crate::augment::views::eval_view;
+use crate::augment::views::EvalView;
 use crate::config::Config;
-use crate::data::Dataset;
+use crate::data::Images;
+use crate::{Error, Result};
 
-/// Images a forward pass.
+/// Most images a forward pass.
 const BATCH: usize = 256;
+/// Most pixels a forward pass, which bounds its memory.
+const BATCH_PIXELS: usize = 1 << 22;
+/// Pixels are compared at most at this size: beyond, more of them say no more.
+const PIXELS_SIDE: usize = 64;
 
 /// Feature vectors of unit length with the classes they belong to.
 #[derive(Clone, Debug)]
@@ -33,7 +38,7 @@ impl FeatureSet {
     }
 
     pub(crate) fn new(dim: usize, mut rows: Vec<f32>, labels: Vec<usize>) -> Self {
-        rows.par_chunks_mut(dim).for_each(normalise);
+        rows.par_chunks_mut(dim.max(1)).for_each(normalise);
         Self { dim, rows, labels }
     }
 }
@@ -46,50 +51,124 @@ fn normalise(row: &mut [f32]) {
     }
 }
 
-/// The pixels themselves, normalised per channel: what any encoder must beat.
-pub fn of_pixels(dataset: &dyn Dataset, config: &Config) -> FeatureSet {
-    let images: Vec<usize> = (0..dataset.len()).collect();
-    let (rows, [channels, height, width]) = eval_views(dataset, &images, config);
-    FeatureSet::new(channels * height * width, rows, labels(dataset))
+/// Told how many more images are done; says whether to go on.
+pub type Progress<'a> = dyn FnMut(usize) -> bool + 'a;
+
+/// The pixels themselves, normalised per channel: what any encoder must beat. Large views are brought
+/// to 64 pixels. None is returned when `progress` says no.
+///
+/// # Errors
+/// As [`of_model`].
+pub fn of_pixels(
+    images: &Images,
+    config: &Config,
+    progress: &mut Progress<'_>,
+) -> Result<Option<FeatureSet>> {
+    let view = match config.eval.view() {
+        EvalView::Central { resize, crop } if crop > PIXELS_SIDE => {
+            EvalView::Central { resize: resize * PIXELS_SIDE / crop, crop: PIXELS_SIDE }
+        }
+        view => view,
+    };
+    features(images, config, view, progress, |batch| batch.values)
 }
 
-/// What `model` makes of the images. `progress` is told how many more are done and returns whether
-/// to go on; none is returned when it says no.
+/// What `model` makes of the images. None is returned when `progress` says no.
+///
+/// # Errors
+/// [`Error::Broken`] when too many images cannot be read; [`Error::Usage`] when they are of different
+/// sizes and the config does not say to which they are to be brought.
 pub fn of_model(
     model: impl Fn(Tensor<4>) -> Tensor<2>,
-    dataset: &dyn Dataset,
+    images: &Images,
     config: &Config,
     device: &Device,
-    progress: &mut dyn FnMut(usize) -> bool,
-) -> Option<FeatureSet> {
+    progress: &mut Progress<'_>,
+) -> Result<Option<FeatureSet>> {
     let device = device.clone().inner();
-    let images: Vec<usize> = (0..dataset.len()).collect();
-    let mut rows = Vec::new();
-    for batch in images.chunks(BATCH) {
-        let (views, [channels, height, width]) = eval_views(dataset, batch, config);
-        let shape = [batch.len(), channels, height, width];
-        let views = Tensor::from_data(TensorData::new(views, shape), &device);
-        rows.extend(model(views).into_data().iter::<f32>());
-        if !progress(batch.len()) {
-            return None;
+    features(images, config, config.eval.view(), progress, |batch| {
+        let [width, height] = batch.size;
+        let shape = [batch.labels.len(), 3, height, width];
+        let views = Tensor::from_data(TensorData::new(batch.values, shape), &device);
+        model(views).into_data().iter::<f32>().collect()
+    })
+}
+
+/// The vectors that `vectors` makes of the images' views, batch by batch.
+fn features(
+    images: &Images,
+    config: &Config,
+    view: EvalView,
+    progress: &mut Progress<'_>,
+    vectors: impl Fn(Views) -> Vec<f32>,
+) -> Result<Option<FeatureSet>> {
+    let (mut rows, mut labels) = (Vec::new(), Vec::new());
+    let all: Vec<usize> = (0..images.len()).collect();
+    let mut rest = &all[..];
+    let mut batch = BATCH;
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at(batch.min(rest.len()));
+        let views = Views::of(images, now, config, view)?;
+        batch = views.batch_within(BATCH_PIXELS);
+        labels.extend(&views.labels);
+        if !views.labels.is_empty() {
+            rows.extend(vectors(views));
         }
+        if !progress(now.len()) {
+            return Ok(None);
+        }
+        rest = later;
     }
-    let dim = rows.len() / images.len().max(1);
-    Some(FeatureSet::new(dim, rows, labels(dataset)))
+    let dim = rows.len() / labels.len().max(1);
+    Ok(Some(FeatureSet::new(dim, rows, labels)))
 }
 
-/// Normalised images, `[images, 3, height, width]`, and the shape of one.
-fn eval_views(dataset: &dyn Dataset, images: &[usize], config: &Config) -> (Vec<f32>, [usize; 3]) {
-    let first = dataset.image(images[0]);
-    let shape = [3, first.height, first.width];
-    let mut views = vec![0.0; images.len() * shape.iter().product::<usize>()];
-    let size = shape.iter().product();
-    views.par_chunks_mut(size).zip(images).for_each(|(view, &image)| {
-        eval_view(dataset.image(image), config.data.mean, config.data.std, view);
-    });
-    (views, shape)
+/// The views of some images, normalised.
+struct Views {
+    /// Width and height of each.
+    size: [usize; 2],
+    /// `[images, 3, height, width]`
+    values: Vec<f32>,
+    /// Of those that could be read.
+    labels: Vec<usize>,
 }
 
-fn labels(dataset: &dyn Dataset) -> Vec<usize> {
-    (0..dataset.len()).map(|image| dataset.label(image)).collect()
+impl Views {
+    fn of(images: &Images, wanted: &[usize], config: &Config, view: EvalView) -> Result<Self> {
+        let statistics = [config.data.mean, config.data.std];
+        let one = |&index: &usize| {
+            let read = images.read(index, |picture| {
+                let opened = picture.open()?;
+                let [width, height] = view.size(opened.size());
+                let mut values = vec![0.0; 3 * width * height];
+                view.write(opened, statistics, &mut values)?;
+                Ok(([width, height], values))
+            });
+            read.map(|read| read.map(|(size, values)| (index, size, values)))
+        };
+        let read: Vec<_> = wanted.par_iter().map(one).collect::<Result<_>>()?;
+        let mut views = Self { size: [0, 0], values: Vec::new(), labels: Vec::new() };
+        for (index, size, values) in read.into_iter().flatten() {
+            if !views.labels.is_empty() && size != views.size {
+                return Err(other_size(&images.name(index), size, views.size));
+            }
+            views.size = size;
+            views.values.extend(values);
+            views.labels.extend(images.label(index));
+        }
+        Ok(views)
+    }
+
+    /// How many such views have at most so many pixels, but not none and not too many.
+    fn batch_within(&self, pixels: usize) -> usize {
+        let [width, height] = self.size;
+        (pixels / (width * height).max(1)).clamp(1, BATCH)
+    }
+}
+
+fn other_size(name: &str, [width, height]: [usize; 2], [first, second]: [usize; 2]) -> Error {
+    Error::Usage(format!(
+        "{name} has {width} × {height} pixels, images before it {first} × {second}: for an evaluation they must be \
+         brought to one size; set eval.resize and eval.crop, for example 256 and 224"
+    ))
 }

@@ -57,11 +57,19 @@ fn rank_of(label: usize, votes: &[f64]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Features;
+    use crate::config::{EvalDataset, Features};
     use rand::RngExt;
 
     fn config(k: &[usize]) -> EvalConfig {
-        EvalConfig { every: 0, k: k.to_vec(), temperature: 0.07, features: Features::Backbone }
+        EvalConfig {
+            dataset: EvalDataset::Same,
+            resize: 0,
+            crop: 0,
+            every: 0,
+            k: k.to_vec(),
+            temperature: 0.07,
+            features: Features::Backbone,
+        }
     }
 
     fn set(dim: usize, rows: &[f32], labels: &[usize]) -> FeatureSet {

@@ -5,8 +5,9 @@ pub mod knn;
 
 use burn::tensor::Device;
 
+use crate::Result;
 use crate::config::{Config, Features};
-use crate::data::{Dataset, Splits};
+use crate::data::{Evaluation, Images};
 use crate::model::{Network, ResNet};
 use crate::report::metrics::KnnResult;
 use features::FeatureSet;
@@ -22,49 +23,53 @@ pub enum Subject<'a> {
     Backbone(&'a ResNet),
 }
 
-/// The kNN of `subject`: the train split is the bank, the test split the queries, both whole.
+/// The kNN of `subject`: `evaluation`'s bank is searched for neighbours of its test images.
 ///
 /// `progress` is told images done and in all, and returns whether to go on; none is returned when
 /// it says no.
+///
+/// # Errors
+/// As [`features::of_model`].
 pub fn knn_of(
     subject: Subject<'_>,
-    splits: &Splits,
+    evaluation: &Evaluation,
     config: &Config,
     device: &Device,
     mut progress: impl FnMut(usize, usize) -> bool,
-) -> Option<Vec<KnnResult>> {
-    let total = splits.train.len() + splits.test.len();
+) -> Result<Option<Vec<KnnResult>>> {
+    let total = evaluation.bank.len() + evaluation.test.len();
     let mut done = 0;
     let mut count = |images: usize| {
         done += images;
         progress(done, total)
     };
-    let mut of = |dataset: &dyn Dataset| features_of(subject, dataset, config, device, &mut count);
-    let (mut bank, mut test) = (of(splits.train.as_ref())?, of(splits.test.as_ref())?);
+    let mut of = |images: &Images| features_of(subject, images, config, device, &mut count);
+    let Some(mut bank) = of(&evaluation.bank)? else { return Ok(None) };
+    let Some(mut test) = of(&evaluation.test)? else { return Ok(None) };
     if config.seed_code.drop_last_bank_batch {
         drop_last_batch(&mut bank, &mut test, config.optimizer.batch_size);
     }
-    Some(knn::evaluate(&bank, &test, &config.eval))
+    Ok(Some(knn::evaluate(&bank, &test, &config.eval)))
 }
 
 fn features_of(
     subject: Subject<'_>,
-    dataset: &dyn Dataset,
+    images: &Images,
     config: &Config,
     device: &Device,
-    progress: &mut dyn FnMut(usize) -> bool,
-) -> Option<FeatureSet> {
+    progress: &mut features::Progress<'_>,
+) -> Result<Option<FeatureSet>> {
     match subject {
-        Subject::Pixels => Some(features::of_pixels(dataset, config)),
+        Subject::Pixels => features::of_pixels(images, config, progress),
         Subject::Backbone(backbone) => {
-            features::of_model(|x| backbone.features(x), dataset, config, device, progress)
+            features::of_model(|x| backbone.features(x), images, config, device, progress)
         }
         Subject::Network(network) => {
             let output = |x| match config.eval.features {
                 Features::Backbone => network.backbone.features(x),
                 Features::Projector => network.embed(x),
             };
-            features::of_model(output, dataset, config, device, progress)
+            features::of_model(output, images, config, device, progress)
         }
     }
 }

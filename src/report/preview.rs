@@ -7,8 +7,8 @@ use image::imageops::{FilterType, replace, resize};
 use image::{ImageFormat, Rgb, RgbImage};
 
 use crate::augment::crop::CropBox;
-use crate::augment::views::{ViewKind, ViewMaker};
-use crate::data::{Dataset, Image};
+use crate::augment::views::{Prepared, ViewKind, ViewMaker};
+use crate::data::{DecodeError, Images, Opened, Pixels};
 use crate::files::write_atomic;
 use crate::{Error, Result};
 
@@ -17,6 +17,8 @@ const GLOBAL: Rgb<u8> = Rgb([0, 114, 178]);
 const LOCAL: Rgb<u8> = Rgb([230, 159, 0]);
 const BACKGROUND: Rgb<u8> = Rgb([255, 255, 255]);
 
+/// Sides of cells come near this, pixels.
+const CELL: u32 = 128;
 /// Pixels between two cells, and around them all.
 const MARGIN: u32 = 10;
 /// Pixels of the lines around crops and views.
@@ -33,40 +35,59 @@ pub fn save(grid: &RgbImage, path: &Path) -> Result<()> {
     write_atomic(path, png.get_ref())
 }
 
-/// One row for each image of `indices`: the image with its crops marked, its global views (blue),
-/// its local views (orange), as training sees them in `epoch`.
+/// One row for each image of `indices` that can be read: the image with its crops marked, its global
+/// views (blue), its local views (orange), as training sees them in `epoch`.
 ///
-/// Every cell is a square of `scale` times the side of a global view; nearest neighbour, so that
-/// the views' pixels can be counted.
+/// Every cell is a square of a whole multiple of the side of a global view; views are enlarged to the
+/// nearest neighbour, so that their pixels can be counted.
+///
+/// # Errors
+/// [`Error::Broken`] when too many images cannot be read.
 ///
 /// # Panics
-/// If an index is not in `dataset`, or `scale` is 0.
+/// If an index is not in `images`.
 pub fn preview_grid(
-    dataset: &dyn Dataset,
+    images: &Images,
     maker: &ViewMaker,
     indices: &[usize],
     epoch: u64,
-    scale: u32,
-) -> RgbImage {
-    let side = maker.size(ViewKind::Global) as u32 * scale;
-    let place = |at: u32| MARGIN + at * (side + MARGIN);
-    let (columns, rows) = (1 + maker.slots().count() as u32, indices.len() as u32);
-    let mut grid = RgbImage::from_pixel(place(columns), place(rows), BACKGROUND);
-    for (row, &index) in (0..).zip(indices) {
-        let top = place(row);
-        let image = dataset.image(index);
-        let marked = marked_image(image, maker, epoch, index as u64, side);
-        replace(&mut grid, &marked, place(0).into(), top.into());
-        for (slot, kind) in maker.slots().enumerate() {
-            let left = place(1 + slot as u32);
-            let picture = view_picture(image, maker, epoch, index as u64, (slot, kind));
-            let picture = resize(&picture, side, side, FilterType::Nearest);
-            replace(&mut grid, &picture, left.into(), top.into());
-            let frame = [left, top, left + side, top + side];
-            outline(&mut grid, widen(frame, LINE), LINE, color(kind));
-        }
+) -> Result<RgbImage> {
+    let size = maker.size(ViewKind::Global) as u32;
+    let side = size * (CELL / size).max(1);
+    let row = |&index: &usize| {
+        images.read(index, |picture| {
+            let prepared = maker.prepare(picture, epoch, index as u64)?;
+            let marked = marked_image(picture.open()?, maker, &prepared, side)?;
+            Ok(row_of(&marked, maker, &prepared, side))
+        })
+    };
+    let rows: Vec<Option<RgbImage>> = indices.iter().map(row).collect::<Result<_>>()?;
+    let rows: Vec<RgbImage> = rows.into_iter().flatten().collect();
+    let place = |at: usize| MARGIN + at as u32 * (side + MARGIN);
+    let width = place(1 + maker.slots().count());
+    let mut grid = RgbImage::from_pixel(width, place(rows.len()), BACKGROUND);
+    for (at, row) in rows.iter().enumerate() {
+        replace(&mut grid, row, 0, i64::from(place(at) - MARGIN / 2));
     }
-    grid
+    Ok(grid)
+}
+
+/// A marked image and the views beside it, with half a margin above and below.
+fn row_of(marked: &RgbImage, maker: &ViewMaker, prepared: &Prepared<'_>, side: u32) -> RgbImage {
+    let place = |at: usize| MARGIN + at as u32 * (side + MARGIN);
+    let top = MARGIN / 2;
+    let width = place(1 + maker.slots().count());
+    let mut row = RgbImage::from_pixel(width, side + MARGIN, BACKGROUND);
+    replace(&mut row, marked, place(0).into(), top.into());
+    for (slot, kind) in maker.slots().enumerate() {
+        let left = place(1 + slot);
+        let view = view_picture(maker, prepared, slot, kind);
+        let view = resize(&view, side, side, FilterType::Nearest);
+        replace(&mut row, &view, left.into(), top.into());
+        let frame = [left, top, left + side, top + side];
+        outline(&mut row, widen(frame, LINE), LINE, color(kind));
+    }
+    row
 }
 
 fn color(kind: ViewKind) -> Rgb<u8> {
@@ -78,38 +99,41 @@ fn color(kind: ViewKind) -> Rgb<u8> {
 
 /// The image, its longer side brought to `side` pixels, with the box of each crop drawn on it.
 fn marked_image(
-    image: Image<'_>,
+    image: Opened<'_>,
     maker: &ViewMaker,
-    epoch: u64,
-    index: u64,
+    prepared: &Prepared<'_>,
     side: u32,
-) -> RgbImage {
-    let longer = image.width.max(image.height) as u32;
-    let scaled = |pixels: usize| (pixels as u32 * side).div_ceil(longer);
-    let original = picture(image.width, image.height, image.pixels.to_vec());
-    let (width, height) = (scaled(image.width), scaled(image.height));
-    let mut marked = resize(&original, width, height, FilterType::Nearest);
+) -> Result<RgbImage, DecodeError> {
+    let [width, height] = image.size();
+    let longer = width.max(height);
+    let scaled = |pixels: usize| ((pixels * side as usize).div_ceil(longer) as u32).max(1);
+    let Pixels { width: columns, height: rows, bytes } = image.pixels()?;
+    let original = picture(columns, rows, bytes.into_owned());
+    // Pixels of a small image are to be seen, those of a photograph would flicker.
+    let filter = if longer <= side as usize { FilterType::Nearest } else { FilterType::Triangle };
+    let mut marked = resize(&original, scaled(width), scaled(height), filter);
     for (slot, kind) in maker.slots().enumerate() {
-        let CropBox { x, y, width, height } = maker.crop_of(image, epoch, index, slot);
-        let corners = [x, y, x + width, y + height].map(scaled);
+        let CropBox { x, y, width, height } = prepared.crop(slot);
+        let [left, top] = [x, y].map(|at| (at * side as usize / longer) as u32);
+        let [right, bottom] = [x + width, y + height].map(scaled);
+        let corners = [left, top, right.min(marked.width()), bottom.min(marked.height())];
         // The rim keeps the line in sight where the image is of its colour.
         outline(&mut marked, corners, LINE + 1, BACKGROUND);
         outline(&mut marked, corners, LINE, color(kind));
     }
-    marked
+    Ok(marked)
 }
 
 /// The view in `slot`, one pixel a pixel.
 fn view_picture(
-    image: Image<'_>,
     maker: &ViewMaker,
-    epoch: u64,
-    index: u64,
-    (slot, kind): (usize, ViewKind),
+    prepared: &Prepared<'_>,
+    slot: usize,
+    kind: ViewKind,
 ) -> RgbImage {
     let size = maker.size(kind);
     let mut view = vec![0.0; 3 * size * size];
-    maker.view(image, epoch, index, slot, &mut view);
+    prepared.write(slot, &mut view);
     picture(size, size, maker.to_rgb8(&view))
 }
 
@@ -141,8 +165,11 @@ fn outline(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::augment::views::tests::{config, maker};
+    use crate::data::{Dataset, Image, Picture};
 
     /// Grey images twice as wide as high.
     struct Grey(Vec<u8>);
@@ -152,12 +179,16 @@ mod tests {
             3
         }
 
-        fn image(&self, _: usize) -> Image<'_> {
-            Image { width: 16, height: 8, pixels: &self.0 }
+        fn picture(&self, _: usize) -> Result<Picture<'_>> {
+            Ok(Image { width: 16, height: 8, pixels: &self.0 }.into())
         }
 
-        fn label(&self, _: usize) -> usize {
-            0
+        fn label(&self, _: usize) -> Option<usize> {
+            None
+        }
+
+        fn name(&self, index: usize) -> String {
+            format!("grey {index}")
         }
 
         fn classes(&self) -> &[String] {
@@ -168,18 +199,18 @@ mod tests {
     fn grid() -> RgbImage {
         let mut config = config();
         config.jitter.probability = 0.0;
-        let dataset = Grey(vec![100; 16 * 8 * 3]);
-        preview_grid(&dataset, &maker(&config), &[0, 2], 0, 10)
+        let images = Images::new(Arc::new(Grey(vec![100; 16 * 8 * 3])), 0.0);
+        preview_grid(&images, &maker(&config), &[0, 2], 0).unwrap()
     }
 
     #[test]
     fn a_row_an_image_and_a_column_a_view() {
         let grid = grid();
-        assert_eq!(grid.dimensions(), (10 + 5 * 90, 10 + 2 * 90));
+        assert_eq!(grid.dimensions(), (10 + 5 * 138, 10 + 2 * 138));
         for row in 0..2 {
-            let y = 10 + 90 * row;
+            let y = 10 + 138 * row;
             for (column, frame) in (1..).zip([GLOBAL, GLOBAL, LOCAL, LOCAL]) {
-                let x = 10 + 90 * column;
+                let x = 10 + 138 * column;
                 assert_eq!(grid.get_pixel(x + 40, y + 40), &Rgb([100; 3]));
                 assert_eq!(grid.get_pixel(x + 40, y - 1), &frame);
                 assert_eq!(grid.get_pixel(x + 40, y - 3), &BACKGROUND);
@@ -190,11 +221,11 @@ mod tests {
     #[test]
     fn crops_are_marked_on_an_image_that_keeps_its_shape() {
         let grid = grid();
-        let original = image::imageops::crop_imm(&grid, 10, 10, 80, 40).to_image();
+        let original = image::imageops::crop_imm(&grid, 10, 10, 128, 64).to_image();
         for color in [GLOBAL, LOCAL] {
             assert!(original.pixels().any(|pixel| *pixel == color));
         }
-        let below = image::imageops::crop_imm(&grid, 10, 50, 80, 40).to_image();
+        let below = image::imageops::crop_imm(&grid, 10, 74, 128, 64).to_image();
         assert!(below.pixels().all(|pixel| *pixel == BACKGROUND));
     }
 }

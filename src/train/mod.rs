@@ -9,14 +9,14 @@ mod pretrain;
 pub mod run_dir;
 pub mod schedule;
 mod views;
+mod workers;
 
 pub use learner::{Learner, Update};
 pub use optimizer::Optimizer;
 pub use pretrain::{Event, Setup, Summary, pretrain};
 pub use schedule::Rates;
 pub use views::Views;
+pub use workers::Workers;
 
-/// Threads that make views: one feeds a CPU, and more take nothing from the result.
-pub const LOADER_THREADS: usize = 1;
 /// Updates whose batches each of them may have ready.
 pub const PREFETCH: usize = 2;

@@ -13,10 +13,11 @@ use super::learner::Learner;
 use super::run_dir::{Log, RunDir};
 use super::schedule::{Rates, Schedule};
 use super::views::Views;
+use super::workers::Workers;
 use crate::augment::views::ViewMaker;
 use crate::config::{Config, OptimizerConfig};
 use crate::data::loader::{Loader, LoaderPlan, ViewBatch, epoch_order};
-use crate::data::{Dataset, Splits};
+use crate::data::{Dataset, Evaluation, Splits};
 use crate::eval;
 use crate::interop::weights;
 use crate::presets;
@@ -24,9 +25,8 @@ use crate::report::metrics::{Health, Knn, KnnSource, Record};
 use crate::report::preview::{self, preview_grid};
 use crate::{Error, Result};
 
-/// Images in the picture of the views, and how much they are enlarged.
+/// Images in the picture of the views.
 const PREVIEW_IMAGES: usize = 4;
-const PREVIEW_SCALE: u32 = 4;
 /// Embeddings whose std is below this share of 1/√dim count as collapsing.
 const COLLAPSE: f64 = 0.1;
 
@@ -89,7 +89,7 @@ pub struct Pretraining<'a> {
     dir: &'a RunDir,
     splits: Splits,
     device: Device,
-    workers: usize,
+    workers: Workers,
     checkpoint_every: u64,
     stop: &'a AtomicBool,
     show: &'a mut dyn FnMut(Event<'_>),
@@ -113,8 +113,8 @@ pub struct Setup<'a> {
     pub splits: Splits,
     /// Where it computes, without autodiff.
     pub device: Device,
-    /// Threads that make views.
-    pub workers: usize,
+    /// Threads that make views; they change nothing but the speed.
+    pub workers: Workers,
     /// Steps between two checkpoints within an epoch; the result does not depend on it.
     pub checkpoint_every: u64,
     /// Set to have the run save itself and stop after the current step.
@@ -137,7 +137,7 @@ impl<'a> Pretraining<'a> {
     fn open(setup: Setup<'a>) -> Result<Self> {
         let Setup { config, dir, splits, device, workers, checkpoint_every, stop, show } = setup;
         let device = device.autodiff();
-        let images = images_to_train_on(config, splits.train.as_ref());
+        let images = images_to_train_on(config, &*splits.train);
         let OptimizerConfig { batch_size, accumulate, .. } = config.optimizer;
         let steps_per_epoch = (images / config.optimizer.images_per_update()) as u64;
         if steps_per_epoch == 0 {
@@ -203,9 +203,9 @@ impl<'a> Pretraining<'a> {
 
     /// A picture of what the encoder is about to see.
     fn preview(&self) -> Result<()> {
-        let train = self.splits.train.as_ref();
+        let train = &self.splits.train;
         let images: Vec<usize> = (0..train.len().min(PREVIEW_IMAGES)).collect();
-        let grid = preview_grid(train, &self.views, &images, 0, PREVIEW_SCALE);
+        let grid = preview_grid(train, &self.views, &images, 0)?;
         preview::save(&grid, &self.dir.root().join("preview.png"))
     }
 
@@ -217,15 +217,21 @@ impl<'a> Pretraining<'a> {
     fn train_epoch(&mut self) -> Result<()> {
         let epoch = self.position.closed_epochs;
         let accumulate = self.config.optimizer.accumulate;
-        let done = (self.position.step % self.steps_per_epoch) as usize;
-        let mut loader = self.batches(epoch, done * accumulate);
+        let first_batch = |step: u64, per_epoch: u64| (step % per_epoch) as usize * accumulate;
+        let mut loader = self.batches(epoch, first_batch(self.position.step, self.steps_per_epoch));
         loop {
             let waiting = Instant::now();
-            let batches: Vec<ViewBatch> = loader.by_ref().take(accumulate).collect();
+            let batches: Vec<ViewBatch> =
+                loader.by_ref().take(accumulate).collect::<Result<_>>()?;
             if batches.is_empty() {
                 return Ok(());
             }
-            self.step(epoch, batches, waiting.elapsed())?;
+            let (waited, computing) = (waiting.elapsed(), Instant::now());
+            self.step(epoch, batches, waited)?;
+            if self.workers.note(waited, computing.elapsed()) && loader.len() > 0 {
+                drop(loader);
+                loader = self.batches(epoch, first_batch(self.position.step, self.steps_per_epoch));
+            }
         }
     }
 
@@ -233,7 +239,7 @@ impl<'a> Pretraining<'a> {
     /// its end are left out, as are images that do not make a whole batch.
     fn batches(&self, epoch: usize, first_batch: usize) -> Loader {
         let OptimizerConfig { batch_size, accumulate, .. } = self.config.optimizer;
-        let images = images_to_train_on(self.config, self.splits.train.as_ref());
+        let images = images_to_train_on(self.config, &*self.splits.train);
         let mut order = epoch_order(self.config.seed, epoch as u64, images);
         order.truncate(self.steps_per_epoch as usize * accumulate * batch_size);
         let plan = LoaderPlan {
@@ -241,11 +247,11 @@ impl<'a> Pretraining<'a> {
             batch_size,
             epoch: epoch as u64,
             first_batch,
-            workers: self.workers,
+            workers: self.workers.count(),
             // An update asks for all of its batches at once.
             prefetch: PREFETCH * accumulate,
         };
-        Loader::start(Arc::clone(&self.splits.train), Arc::clone(&self.views), plan)
+        Loader::start(self.splits.train.clone(), Arc::clone(&self.views), plan)
     }
 
     /// One update by `batches`: an accumulation is never cut by a checkpoint.
@@ -363,7 +369,8 @@ impl<'a> Pretraining<'a> {
     }
 
     fn evaluate(&mut self, epoch: usize) -> Result<()> {
-        let knn = self.knn(epoch, KnnSource::Trained)?;
+        let Some(evaluation) = self.splits.evaluation.clone() else { return Ok(()) };
+        let knn = self.knn(&evaluation, epoch, KnnSource::Trained)?;
         let top1 = knn.results.first().map_or(0.0, |result| result.top1);
         if self.position.best.is_none_or(|best| top1 > best) {
             self.position.best = Some(top1);
@@ -375,13 +382,22 @@ impl<'a> Pretraining<'a> {
 
     /// What the trained network must beat, on the same data.
     fn evaluate_floors(&mut self) -> Result<()> {
-        self.knn(0, KnnSource::Pixels)?;
-        self.knn(0, KnnSource::Untrained)?;
+        match self.splits.evaluation.clone() {
+            Some(evaluation) => {
+                self.knn(&evaluation, 0, KnnSource::Pixels)?;
+                self.knn(&evaluation, 0, KnnSource::Untrained)?;
+            }
+            None => (self.show)(Event::Warning(
+                "there are no labels, or no test images, so there will be no kNN: name a labelled dataset with \
+                 --eval-dataset to have one"
+                    .to_owned(),
+            )),
+        }
         self.position.floors_done = true;
         self.save()
     }
 
-    fn knn(&mut self, epoch: usize, source: KnnSource) -> Result<Knn> {
+    fn knn(&mut self, evaluation: &Evaluation, epoch: usize, source: KnnSource) -> Result<Knn> {
         let started = Instant::now();
         let network = self.learner.network.valid();
         let subject = match source {
@@ -393,13 +409,12 @@ impl<'a> Pretraining<'a> {
             show(Event::Evaluating { source, done, total });
             !stop.load(Ordering::SeqCst)
         };
-        let Some(results) =
-            eval::knn_of(subject, &self.splits, self.config, &self.device, progress)
+        let Some(results) = eval::knn_of(subject, evaluation, self.config, &self.device, progress)?
         else {
             self.check_stop()?;
             unreachable!("an evaluation ends early only when it is told to stop");
         };
-        let (train_images, test_images) = (self.splits.train.len(), self.splits.test.len());
+        let (train_images, test_images) = (evaluation.bank.len(), evaluation.test.len());
         let knn = Knn { epoch, source, train_images, test_images, results };
         self.metrics.append(&Record::Knn(knn.clone()))?;
         let seconds = started.elapsed().as_secs_f64();

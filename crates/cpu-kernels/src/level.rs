@@ -52,7 +52,36 @@ pub(crate) trait Kernel {
     fn run<V: Vector>(self) -> Self::Output;
 }
 
+/// Plain Rust that the compiler vectorises, to be compiled for every level. Its numbers do not depend on
+/// the level: nothing is fused or reordered that is not so written.
+pub trait Work {
+    /// What comes of it.
+    type Output;
+    /// Must be `#[inline(always)]`, as all that its loops call: only so they become part of the function
+    /// that has the instructions.
+    fn run(self) -> Self::Output;
+}
+
+struct Plain<W>(W);
+
+impl<W: Work> Kernel for Plain<W> {
+    type Output = W::Output;
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> W::Output {
+        self.0.run()
+    }
+}
+
 impl Level {
+    /// Does `work` with this level's instructions.
+    ///
+    /// # Panics
+    /// If the processor lacks the level; [`Level::chosen`] never gives such a one.
+    pub fn do_work<W: Work>(self, work: W) -> W::Output {
+        self.run(Plain(work))
+    }
+
     /// Of every architecture, the best first.
     pub const ALL: [Level; 6] =
         [Level::Amx, Level::Avx512Bf16, Level::Avx512, Level::Avx2, Level::Neon, Level::Portable];

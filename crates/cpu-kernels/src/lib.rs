@@ -30,7 +30,7 @@ pub use ceiling::{ceiling, ceiling_bf16};
 pub use conv::{Algorithm, Conv, ConvShape, InputGradient, stored_channels};
 pub use element::Element;
 pub use half::bf16;
-pub use level::{LEVEL_VARIABLE, Level, LevelError};
+pub use level::{LEVEL_VARIABLE, Level, LevelError, Work};
 pub use memory::keep_freed_memory;
 pub use nearest::{Bank, Neighbour};
 pub use norm::{

@@ -1,0 +1,158 @@
+//! What a run trains on and what it is measured by.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::cifar10::Cifar10;
+use super::cifar100::Cifar100;
+use super::folder::Folder;
+use super::idx::{self, Idx};
+use super::pack::Pack;
+use super::shapes::Shapes;
+use super::stl10::{Part, Stl10};
+use super::{Dataset, Images, Split, imagenet100};
+use crate::config::{Config, DatasetName, EvalDataset};
+use crate::{Error, Result};
+
+/// The share of images that may be broken where no config says another.
+const MAX_BAD_FRACTION: f64 = 0.001;
+
+/// The images of a run.
+#[derive(Clone, Debug)]
+pub struct Splits {
+    /// Trained on, with or without labels.
+    pub train: Images,
+    /// What the kNN is about; none where there are no labels, or nothing to test on.
+    pub evaluation: Option<Evaluation>,
+}
+
+/// Two labelled parts of one dataset.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// Searched for neighbours.
+    pub bank: Images,
+    /// Classified.
+    pub test: Images,
+}
+
+/// Where datasets lie: folders that the user named.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Places<'a> {
+    /// Of what is trained on; see [`data_dir`] for where it is if none is named.
+    pub data: Option<&'a Path>,
+    /// Of what the kNN is about, where that is another dataset; else the same.
+    pub eval: Option<&'a Path>,
+}
+
+impl Splits {
+    /// Loads the dataset called `name`; one that is not embedded from `dir` (see [`data_dir`]).
+    ///
+    /// # Errors
+    /// [`Error::Data`] when it is missing or damaged.
+    pub fn load(name: DatasetName, dir: Option<&Path>) -> Result<Self> {
+        Self::load_allowing(name, dir, MAX_BAD_FRACTION)
+    }
+
+    fn load_allowing(name: DatasetName, dir: Option<&Path>, max_bad_fraction: f64) -> Result<Self> {
+        let images = |dataset| Images::new(dataset, max_bad_fraction);
+        let part = |split| -> Result<Option<Images>> { Ok(load(name, dir, split)?.map(images)) };
+        let labelled = part(Split::Train)?.ok_or_else(|| no_part(name))?;
+        let evaluation = Evaluation::of(labelled.clone(), part(Split::Test)?);
+        let train = match name {
+            DatasetName::Stl10 => images(Arc::new(Stl10::load(&data_dir(dir)?, Part::Unlabeled)?)),
+            _ => labelled,
+        };
+        Ok(Self { train, evaluation })
+    }
+
+    /// Loads what a run of `config` trains on and what it is measured by.
+    ///
+    /// # Errors
+    /// As [`Splits::load`]; [`Error::Usage`] when the config names a dataset to be measured by that
+    /// has no labels or no test part.
+    pub fn of_config(config: &Config, places: Places<'_>) -> Result<Self> {
+        let bad = config.data.max_bad_fraction;
+        let splits = Self::load_allowing(config.data.dataset, places.data, bad)?;
+        match config.eval.dataset {
+            EvalDataset::Same => Ok(splits),
+            EvalDataset::Other(name) => {
+                let other = Self::load_allowing(name, places.eval.or(places.data), bad)?;
+                let evaluation = other.evaluation.ok_or_else(|| not_labelled(name))?;
+                Ok(Self { evaluation: Some(evaluation), ..splits })
+            }
+        }
+    }
+}
+
+impl Evaluation {
+    fn of(bank: Images, test: Option<Images>) -> Option<Self> {
+        let labelled = |set: &Images| !set.is_empty() && !set.classes().is_empty();
+        let test = test.filter(labelled)?;
+        labelled(&bank).then_some(Self { bank, test })
+    }
+}
+
+fn load(name: DatasetName, dir: Option<&Path>, split: Split) -> Result<Option<Arc<dyn Dataset>>> {
+    fn shared(dataset: impl Dataset + 'static) -> Arc<dyn Dataset> {
+        Arc::new(dataset)
+    }
+    let in_dir = || data_dir(dir);
+    Ok(match name {
+        DatasetName::Shapes => Some(shared(Shapes::embedded(split))),
+        DatasetName::Cifar10 => Some(shared(Cifar10::load(&in_dir()?, split)?)),
+        DatasetName::Cifar100 => Some(shared(Cifar100::load(&in_dir()?, split)?)),
+        DatasetName::Stl10 => Some(shared(Stl10::load(&in_dir()?, stl10_part(split))?)),
+        DatasetName::Mnist => Some(shared(Idx::load(&own_folder(in_dir()?, &MNIST), split, &[])?)),
+        DatasetName::FashionMnist => {
+            let dir = own_folder(in_dir()?, &FASHION_MNIST);
+            Some(shared(Idx::load(&dir, split, &idx::FASHION_MNIST)?))
+        }
+        DatasetName::Folder => Folder::load(&in_dir()?, split)?.map(shared),
+        DatasetName::Imagenet100 => imagenet100::load(&in_dir()?, split)?.map(shared),
+        DatasetName::Pack => Pack::open(&in_dir()?, split)?.map(shared),
+    })
+}
+
+/// STL-10's labelled parts; the third is trained on.
+fn stl10_part(split: Split) -> Part {
+    match split {
+        Split::Train => Part::Train,
+        Split::Test => Part::Test,
+    }
+}
+
+/// Where MNIST lies, if it lies beside others whose files are called the same.
+const MNIST: [&str; 2] = ["mnist", "MNIST/raw"];
+/// Likewise Fashion-MNIST.
+const FASHION_MNIST: [&str; 2] = ["fashion-mnist", "FashionMNIST/raw"];
+
+/// The first of `names` that is a folder in `dir`, else `dir`.
+fn own_folder(dir: PathBuf, names: &[&str]) -> PathBuf {
+    names.iter().map(|name| dir.join(name)).find(|folder| folder.is_dir()).unwrap_or(dir)
+}
+
+fn no_part(name: DatasetName) -> Error {
+    Error::Usage(format!("there is nothing to train on in {name}"))
+}
+
+fn not_labelled(name: DatasetName) -> Error {
+    Error::Usage(format!(
+        "eval.dataset = \"{name}\": a kNN needs labels and a test part, and there is none here; choose another dataset"
+    ))
+}
+
+/// The folder of datasets: `flag`, else `$LOGO_SSL_DATA`, else `logo-ssl` in the user's data
+/// directory.
+///
+/// # Errors
+/// [`crate::Error::Usage`] when the system names no such directory.
+pub fn data_dir(flag: Option<&Path>) -> Result<PathBuf> {
+    let named = flag.map(Path::to_path_buf);
+    let from_environment = || std::env::var_os("LOGO_SSL_DATA").filter(|dir| !dir.is_empty());
+    named
+        .or_else(|| from_environment().map(PathBuf::from))
+        .or_else(|| dirs::data_dir().map(|dir| dir.join("logo-ssl")))
+        .ok_or_else(|| {
+            Error::Usage("there is no user data directory here; name one with --data-dir".into())
+        })
+}

@@ -1,0 +1,244 @@
+//! Any folder of pictures: trained on as it is, looked through, packed, and survived when it is broken.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use image::{Rgb, RgbImage};
+use predicates::prelude::*;
+use support::{command, files};
+
+/// A picture of `side` × `side + 4` pixels that depends on `number`.
+fn picture(side: u32, number: u32) -> RgbImage {
+    RgbImage::from_fn(side, side + 4, |x, y| {
+        let value = |factor: u32| (factor * (x / 3 + number) + 11 * y) as u8;
+        Rgb([value(7), value(13), value(29)])
+    })
+}
+
+/// Writes `count` pictures of different sizes to `folder`, JPEG and PNG by turns.
+fn pictures(folder: &Path, count: u32) {
+    fs::create_dir_all(folder).unwrap();
+    for number in 0..count {
+        let extension = if number % 2 == 0 { "jpg" } else { "png" };
+        let path = folder.join(format!("{number:03}.{extension}"));
+        picture(20 + number % 5, number).save(path).unwrap();
+    }
+}
+
+/// A folder for each of two classes, with so many pictures each.
+fn two_classes(root: &Path, count: u32) {
+    pictures(&root.join("cat"), count);
+    pictures(&root.join("dog"), count);
+}
+
+/// An epoch of the preset for folders with a network of a size for tests.
+fn train(data: &Path, run: &Path) -> assert_cmd::Command {
+    let mut command = command();
+    command.args([
+        "pretrain",
+        "--quiet",
+        "--preset",
+        "folder",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "8",
+    ]);
+    let settings = [
+        "model.backbone=resnet10",
+        "model.width=2",
+        "model.stem=cifar",
+        "model.projector.hidden=16",
+        "model.projector.dim=16",
+        "affinity.depth=2",
+        "affinity.width=8",
+        "views.global.size=16",
+        "views.local.size=8",
+        "optimizer.epochs=1",
+        "optimizer.warmup_epochs=0.0",
+        "eval.resize=18",
+        "eval.crop=16",
+        "eval.k=[1]",
+    ];
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
+    command.arg("--data-dir").arg(data).arg("--run-dir").arg(run);
+    command
+}
+
+fn log(run: &Path) -> String {
+    fs::read_to_string(run.join("metrics.jsonl")).unwrap()
+}
+
+#[test]
+fn folders_for_classes_train_and_are_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, run) = (folder.path().join("data"), folder.path().join("run"));
+    two_classes(&data, 21);
+    train(&data, &run).assert().success().stdout(predicate::str::contains("kNN, trained backbone"));
+    // Every tenth of each class is tested on.
+    let measured = log(&run);
+    assert!(measured.contains(r#""train_images":38,"test_images":4"#), "{measured}");
+    let knn = ["knn", "--dataset", "folder", "--k", "1"];
+    let again = command().args(knn).arg("--run").arg(&run).arg("--data-dir").arg(&data).assert();
+    again.success().stdout(predicate::str::contains("kNN on folder: 4 test images against 38"));
+}
+
+#[test]
+fn pictures_without_labels_train_and_that_is_said_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, run) = (folder.path().join("data"), folder.path().join("run"));
+    pictures(&data, 16);
+    let done = train(&data, &run).args(["--set", "optimizer.epochs=3"]).assert().success();
+    let said = String::from_utf8_lossy(&done.get_output().stderr).into_owned();
+    assert_eq!(said.matches("there will be no kNN").count(), 1, "{said}");
+    assert!(!log(&run).contains(r#""kind":"knn""#));
+    assert!(run.join("report.html").is_file() && run.join("weights.safetensors").is_file());
+    let knn = ["knn", "--dataset", "folder"];
+    let refused = command().args(knn).arg("--run").arg(&run).arg("--data-dir").arg(&data).assert();
+    refused.code(2).stderr(predicate::str::contains("folder has no labels"));
+}
+
+#[test]
+fn another_dataset_can_measure_what_has_no_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, run) = (folder.path().join("data"), folder.path().join("run"));
+    pictures(&data, 16);
+    train(&data, &run).args(["--eval-dataset", "shapes"]).assert().success();
+    assert!(log(&run).contains(r#""train_images":4000,"test_images":1000"#));
+    let none =
+        train(&data, &folder.path().join("none")).args(["--eval-dataset", "folder"]).assert();
+    none.code(2).stderr(predicate::str::contains("eval.dataset = \"folder\""));
+}
+
+#[test]
+fn broken_images_are_named_and_passed_over_up_to_a_point() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, run) = (folder.path().join("data"), folder.path().join("run"));
+    pictures(&data, 24);
+    fs::write(data.join("nothing.jpg"), b"").unwrap();
+    let whole = fs::read(data.join("000.jpg")).unwrap();
+    fs::write(data.join("half.jpg"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(data.join("letter.png"), b"dear reader").unwrap();
+    let too_many = train(&data, &run).assert().code(1);
+    too_many.stderr(predicate::str::contains("of the 27 images cannot be read, at most 1"));
+    let patient = ["--set", "data.max_bad_fraction=0.2"];
+    let run = folder.path().join("patient");
+    let done =
+        train(&data, &run).args(patient).args(["--set", "optimizer.epochs=2"]).assert().success();
+    let said = String::from_utf8_lossy(&done.get_output().stderr).into_owned();
+    for name in ["nothing.jpg", "half.jpg", "letter.png"] {
+        assert_eq!(said.matches(name).count(), 1, "{name} in {said}");
+    }
+    let other = folder.path().join("other");
+    let threads = ["--threads", "1", "--loader-threads", "3"];
+    train(&data, &other)
+        .args(patient)
+        .args(["--set", "optimizer.epochs=2"])
+        .args(threads)
+        .assert()
+        .success();
+    assert!(files(&run) == files(&other), "threads change nothing, broken images or not");
+}
+
+#[test]
+fn info_counts_classes_sizes_and_broken_files() {
+    let folder = tempfile::tempdir().unwrap();
+    two_classes(folder.path(), 12);
+    let info = ["data", "info", "--dataset", "folder", "--data-dir"];
+    command()
+        .args(info)
+        .arg(folder.path())
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("train: 22 images, 20 to 24 pixels wide, 24 to 28 high"))
+        .stdout(predicate::str::contains("11 cat"))
+        .stdout(predicate::str::contains("test: 2 images"));
+    let cut = folder.path().join("dog/003.png");
+    let whole = fs::read(&cut).unwrap();
+    fs::write(&cut, &whole[..whole.len() - 40]).unwrap();
+    let found = command().args(info).arg(folder.path()).arg("--json").assert().success();
+    let printed = String::from_utf8_lossy(&found.get_output().stdout).into_owned();
+    let train: serde_json::Value = serde_json::from_str(printed.lines().next().unwrap()).unwrap();
+    let broken = train["found"]["broken"].as_array().unwrap();
+    assert_eq!(broken.len(), 1, "{printed}");
+    assert!(broken[0]["name"].as_str().unwrap().ends_with("003.png"));
+}
+
+#[test]
+fn a_pack_trains_to_the_same_numbers_as_what_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("pictures.pack"));
+    two_classes(&data, 12);
+    let pack = |size: &str, format: &str, out: &Path| {
+        let mut command = command();
+        command.args(["data", "pack", "--size", size, "--format", format]).arg(&data).arg(out);
+        command
+    };
+    pack("0", "raw", &out).assert().success().stdout(predicate::str::contains("24 images in"));
+    pack("0", "raw", &out).assert().code(1).stderr(predicate::str::contains("exists already"));
+    let (plain, packed) = (folder.path().join("plain"), folder.path().join("packed"));
+    train(&data, &plain).assert().success();
+    train(&out, &packed).args(["--dataset", "pack"]).assert().success();
+    // Losses, gradients and kNN; the weights' file names the dataset besides.
+    assert_eq!(log(&plain), log(&packed));
+
+    let small = folder.path().join("small.pack");
+    pack("16", "jpeg", &small).assert().success();
+    train(&small, &folder.path().join("small")).args(["--dataset", "pack"]).assert().success();
+    command()
+        .args(["data", "info", "--dataset", "pack", "--data-dir"])
+        .arg(&small)
+        .assert()
+        .success()
+        .stdout(
+            predicate::str::contains("train: 22 images of 16 × 19")
+                .or(predicate::str::contains("train: 22 images, 16 to 16 pixels wide")),
+        );
+}
+
+#[test]
+fn a_preview_shows_one_image_or_a_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    pictures(&data, 5);
+    let preview = |further: &[&str]| {
+        let out = folder.path().join("preview.png");
+        let mut command = command();
+        command.args(["data", "preview", "--dataset", "folder", "--data-dir"]).arg(&data);
+        command.args(further).arg("--out").arg(&out).assert().success();
+        image::open(&out).unwrap().into_rgb8()
+    };
+    let (one, page) = (preview(&["--image", "3"]), preview(&["--images", "4"]));
+    assert_eq!(one.width(), page.width());
+    assert!(page.height() > 3 * one.height());
+    assert_ne!(page, preview(&["--images", "4", "--page", "1"]));
+    let beyond = ["data", "preview", "--dataset", "folder", "--image", "5", "--data-dir"];
+    let refused = command().args(beyond).arg(&data).assert().code(2);
+    refused.stderr(predicate::str::contains("there are images 0 to 4"));
+}
+
+#[test]
+fn what_cannot_be_fetched_is_told_in_two_steps() {
+    for name in ["imagenet100", "stl10", "mnist", "fashion-mnist"] {
+        command().args(["data", "fetch", name]).assert().code(2).stderr(
+            predicate::str::contains("1. ").and(predicate::str::contains("2. name the folder")),
+        );
+    }
+}
+
+#[test]
+fn a_folder_that_is_missing_or_empty_is_named_and_leaves_no_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let missing = train(&folder.path().join("nowhere"), &run).assert().code(1);
+    missing.stderr(predicate::str::contains("nowhere"));
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let none = train(&empty, &run).assert().code(1);
+    none.stderr(predicate::str::contains("there is no picture in it"));
+    assert!(!run.exists());
+}
