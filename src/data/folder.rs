@@ -247,8 +247,8 @@ fn classes_of(files: &[Box<Path>]) -> (Vec<u32>, Vec<String>) {
     for (number, label) in (0_u32..).zip(names.values_mut()) {
         *label = number;
     }
-    let label = |file: &Box<Path>| file.components().next().map(|class| names[class.as_os_str()]);
-    let labels = files.iter().filter_map(label).collect();
+    let label = |file: &Path| file.components().next().map(|class| names[class.as_os_str()]);
+    let labels = files.iter().filter_map(|file| label(file)).collect();
     (labels, names.keys().map(|name| name.to_string_lossy().into_owned()).collect())
 }
 
@@ -274,8 +274,8 @@ mod tests {
     }
 
     fn paths(folder: &Folder) -> Vec<String> {
-        let slashed = |file: &Box<Path>| file.display().to_string().replace('\\', "/");
-        folder.files.iter().map(slashed).collect()
+        let slashed = |file: &Path| file.display().to_string().replace('\\', "/");
+        folder.files.iter().map(|file| slashed(file)).collect()
     }
 
     fn labels(folder: &Folder) -> Vec<usize> {

@@ -1,10 +1,10 @@
 //! Image files to RGB pixels: JPEG, PNG, WebP, BMP, TIFF and the first frame of a GIF.
 //!
-//! The content decides on the format, never the name: ImageNet itself has a PNG and CMYK JPEGs among
-//! its `.JPEG` files. Every file becomes 8-bit RGB as Pillow's `convert("RGB")` makes it: grey is
-//! repeated, a palette looked up, alpha dropped (not blended), CMYK taken as Adobe's and multiplied
-//! out, a colour profile ignored. Unlike there, 16 bits become 8 by rounding `255 / 65535` of them,
-//! and the image comes upright, as its EXIF orientation says.
+//! The content decides on the format, never the name: ImageNet itself has a PNG and CMYK JPEGs
+//! among its `.JPEG` files. Every file becomes 8-bit RGB as Pillow's `convert("RGB")` makes it:
+//! grey is repeated, a palette looked up, alpha dropped (not blended), CMYK taken as Adobe's and
+//! multiplied out, a colour profile ignored. Unlike there, 16 bits become 8 by rounding
+//! `255 / 65535` of them, and the image comes upright, as its EXIF orientation says.
 
 mod jpeg;
 mod orientation;
@@ -74,7 +74,8 @@ pub enum DecodeError {
 
     /// The header promises more pixels than the file is long enough to hold.
     #[error(
-        "claims {width} x {height} pixels, more than its {bytes} bytes can hold; fetch it again or remove it"
+        "claims {width} x {height} pixels, more than its {bytes} bytes can hold; \
+         fetch it again or remove it"
     )]
     TooShort {
         /// Columns as stored.
@@ -174,9 +175,129 @@ fn pixels_per_byte(format: ImageFormat) -> u64 {
     match format {
         // A block of 8 x 8 takes at least one bit.
         ImageFormat::Jpeg => 8 * 64,
-        // No bound: blank pages come to 20,000.
-        ImageFormat::WebP | ImageFormat::Tiff => 1 << 16,
+        // These know no bound; a blank page comes to some 20,000.
+        ImageFormat::WebP | ImageFormat::Tiff => 1 << 15,
         // Deflate packs at most 1032 bytes into one, of eight pixels each; the others less.
         _ => 8 * 1032,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the fixtures show: a gradient, no two corners alike, of 1 to 4 channels.
+    pub(super) struct Scene {
+        pub(super) width: usize,
+        pub(super) height: usize,
+        pub(super) pixels: Vec<u8>,
+    }
+
+    pub(super) fn scene(channels: usize) -> Scene {
+        let (width, height) = (19, 13);
+        let pixel = |at: usize| {
+            let (x, y) = (at % width, at / width);
+            [10 + 9 * x, 20 + 11 * y, 200 - 5 * x - 4 * y, 13 * x].map(|value| value as u8)
+        };
+        let pixels = (0..width * height).flat_map(|at| pixel(at).into_iter().take(channels));
+        Scene { width, height, pixels: pixels.collect() }
+    }
+
+    /// EXIF with nothing but an orientation, from its TIFF header on.
+    pub(super) fn exif(orientation: u16) -> Vec<u8> {
+        let head = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01";
+        [&head[..], &orientation.to_be_bytes(), &[0; 6]].concat()
+    }
+
+    pub(super) fn open_and_decode(bytes: &[u8]) -> Result<Pixels<'static>, DecodeError> {
+        let encoded = Encoded::open(bytes)?;
+        let size = (encoded.width(), encoded.height());
+        let decoded = encoded.decode()?;
+        assert_eq!(size, (decoded.width, decoded.height));
+        assert_eq!(decoded.bytes.len(), 3 * size.0 * size.1);
+        Ok(decoded)
+    }
+
+    fn fixtures() -> Vec<(String, Vec<u8>)> {
+        [jpeg::tests::fixtures(), others::tests::fixtures()].concat()
+    }
+
+    fn message(bytes: &[u8]) -> String {
+        open_and_decode(bytes).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused_with_what_was_expected() {
+        for (bytes, expected) in [
+            (&b""[..], "its 0 bytes are not an image: expected JPEG, PNG, WebP"),
+            (b"<!DOCTYPE html>", "its 15 bytes are not an image"),
+            (b"\x76\x2f\x31\x01", "is image/x-exr, and cannot be decoded here"),
+            (b"\xff\xd8\xff", "is a truncated image/jpeg"),
+            (b"\x89PNG\r\n\x1a\n", "is a truncated image/png"),
+        ] {
+            let message = message(bytes);
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+
+    /// The header of a BMP of 24 bits a pixel.
+    fn bmp(width: i32, height: i32) -> Vec<u8> {
+        let mut bytes = b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
+        bytes.extend([width, height].map(i32::to_le_bytes).as_flattened());
+        bytes.extend([1, 0, 24, 0]);
+        bytes.resize(54, 0);
+        bytes
+    }
+
+    #[test]
+    fn a_header_is_not_believed_without_the_bytes() {
+        let claim = message(&bmp(30_000, 30_000));
+        let expected = "claims 30000 x 30000 pixels, more than the 178956970 allowed";
+        assert!(claim.starts_with(expected), "{claim}");
+        let claim = message(&bmp(13_000, 13_000));
+        let expected = "claims 13000 x 13000 pixels, more than its 54 bytes can hold";
+        assert!(claim.starts_with(expected), "{claim}");
+        let mut gif = others::tests::gif();
+        gif[6..8].fill(0);
+        let claim = message(&gif);
+        assert!(claim.starts_with("is a damaged image/gif (it has 0 x 13 pixels)"), "{claim}");
+        let (_, mut jpeg) = jpeg::tests::fixtures().swap_remove(1);
+        let frame = jpeg.windows(2).position(|window| window == [0xff, 0xc0]).unwrap();
+        jpeg[frame + 5..][..4].fill(0x20);
+        let expected = format!("claims 8224 x 8224 pixels, more than its {} bytes", jpeg.len());
+        assert!(message(&jpeg).starts_with(&expected), "{}", message(&jpeg));
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_an_error_or_lacks_nothing_of_the_image() {
+        for (name, bytes) in fixtures() {
+            let whole = open_and_decode(&bytes).unwrap();
+            for length in 0..bytes.len() {
+                if let Ok(decoded) = open_and_decode(&bytes[..length]) {
+                    assert!(decoded == whole, "{name} cut to {length} bytes");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn damage_anywhere_is_an_error_or_other_pixels_and_never_a_panic() {
+        let mut state = 1_u64;
+        for (_, bytes) in fixtures() {
+            for at in 0..bytes.len() {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 0xff;
+                let _ = open_and_decode(&damaged);
+                // Three more bytes, so that some headers lie twice.
+                for _ in 0..3 {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    let other = (state >> 33) as usize % damaged.len();
+                    damaged[other] = (state >> 24) as u8;
+                }
+                if let Ok(decoded) = open_and_decode(&damaged) {
+                    assert!(decoded.bytes.len() <= (3 << 15) * damaged.len());
+                }
+            }
+        }
     }
 }

@@ -16,6 +16,9 @@ pub(super) struct Other<'a> {
 
 impl<'a> Other<'a> {
     pub(super) fn open(bytes: &'a [u8], format: ImageFormat) -> Result<Self, DecodeError> {
+        if format == ImageFormat::WebP && !webp_is_whole(bytes) {
+            return Err(DecodeError::Truncated { format: format.to_mime_type() });
+        }
         Self::read_header(bytes, format).map_err(|error| failure(format, error))
     }
 
@@ -58,6 +61,13 @@ fn limits(memory: u64) -> Limits {
     limits
 }
 
+/// Whether a WebP is as long as its header says. Its EXIF chunk comes last, where the decoder would
+/// not miss it.
+fn webp_is_whole(bytes: &[u8]) -> bool {
+    let length = bytes.get(4..).and_then(|rest| rest.first_chunk());
+    length.is_some_and(|length| bytes.len() as u64 >= 8 + u64::from(u32::from_le_bytes(*length)))
+}
+
 /// The orientation in the EXIF chunk of a WebP. The decoder would first take as much memory as the
 /// chunk says it is long.
 fn webp_orientation(bytes: &[u8]) -> Option<Orientation> {
@@ -83,5 +93,207 @@ fn failure(format: ImageFormat, error: ImageError) -> DecodeError {
             DecodeError::Unsupported { format, reason: error.to_string() }
         }
         error => DecodeError::Damaged { format, reason: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use image::codecs::bmp::BmpEncoder;
+    use image::codecs::gif::GifEncoder;
+    use image::codecs::png::PngEncoder;
+    use image::codecs::tiff::TiffEncoder;
+    use image::codecs::webp::WebPEncoder;
+    use image::{ExtendedColorType, Frame, ImageEncoder, RgbaImage};
+
+    use super::super::tests::{exif, open_and_decode, scene};
+    use super::*;
+
+    /// The scene with 1 to 4 channels in every format that has them.
+    fn lossless(channels: usize) -> Vec<(String, Vec<u8>)> {
+        let color = [
+            ExtendedColorType::L8,
+            ExtendedColorType::La8,
+            ExtendedColorType::Rgb8,
+            ExtendedColorType::Rgba8,
+        ][channels - 1];
+        let (scene, mut bytes) = (scene(channels), [const { Vec::new() }; 4]);
+        let [png, webp, bmp, tiff] = &mut bytes;
+        let (pixels, width, height) = (&scene.pixels, scene.width as u32, scene.height as u32);
+        PngEncoder::new(png).write_image(pixels, width, height, color).unwrap();
+        WebPEncoder::new_lossless(webp).encode(pixels, width, height, color).unwrap();
+        BmpEncoder::new(bmp).encode(pixels, width, height, color).unwrap();
+        if channels != 2 {
+            let encoder = TiffEncoder::new(Cursor::new(tiff));
+            encoder.write_image(pixels, width, height, color).unwrap();
+        }
+        let names = ["PNG", "WebP", "BMP", "TIFF"].map(|name| format!("{name} {channels}"));
+        names.into_iter().zip(bytes).filter(|(_, bytes)| !bytes.is_empty()).collect()
+    }
+
+    /// One file of every kind.
+    pub(in super::super) fn fixtures() -> Vec<(String, Vec<u8>)> {
+        let mut fixtures: Vec<_> = (1..=4).flat_map(lossless).collect();
+        fixtures.push(("GIF".to_string(), gif()));
+        fixtures.push(("palette".to_string(), palette_png()));
+        fixtures.push(("16 bits".to_string(), deep_png()));
+        fixtures.extend(oriented(6));
+        fixtures
+    }
+
+    /// The scene in every format with an orientation.
+    fn oriented(orientation: u16) -> Vec<(String, Vec<u8>)> {
+        let (scene, color) = (scene(3), ExtendedColorType::Rgb8);
+        let (width, height) = (scene.width as u32, scene.height as u32);
+        let (mut png, mut webp) = (Vec::new(), Vec::new());
+        let mut encoder = PngEncoder::new(&mut png);
+        encoder.set_exif_metadata(exif(orientation)).unwrap();
+        encoder.write_image(&scene.pixels, width, height, color).unwrap();
+        let mut encoder = WebPEncoder::new_lossless(&mut webp);
+        encoder.set_exif_metadata(exif(orientation)).unwrap();
+        encoder.write_image(&scene.pixels, width, height, color).unwrap();
+        let named = |name: &str, bytes| (format!("oriented {name}"), bytes);
+        vec![named("PNG", png), named("WebP", webp), named("TIFF", tiff(orientation))]
+    }
+
+    /// The scene in the one strip of a TIFF with an orientation tag.
+    fn tiff(orientation: u16) -> Vec<u8> {
+        let scene = scene(3);
+        let strip = 8 + 2 + 12 * 9 + 4;
+        let tags: [(u16, u32); 9] = [
+            (0x100, scene.width as u32),
+            (0x101, scene.height as u32),
+            (0x102, 8), // bits of every sample
+            (0x103, 1), // not compressed
+            (0x106, 2), // RGB
+            (0x111, strip),
+            (0x112, orientation.into()),
+            (0x115, 3), // samples of a pixel
+            (0x117, scene.pixels.len() as u32),
+        ];
+        let mut bytes = b"II*\0\x08\0\0\0\x09\0".to_vec();
+        for (tag, value) in tags {
+            bytes.extend(tag.to_le_bytes());
+            bytes.extend(3_u16.to_le_bytes());
+            bytes.extend(1_u32.to_le_bytes());
+            bytes.extend(value.to_le_bytes());
+        }
+        bytes.extend([0; 4]);
+        bytes.extend(scene.pixels);
+        bytes
+    }
+
+    /// The scene as the first of two frames, the other black.
+    pub(in super::super) fn gif() -> Vec<u8> {
+        let scene = scene(4);
+        let (width, height) = (scene.width as u32, scene.height as u32);
+        let opaque = |(at, value)| if at % 4 == 3 { 255 } else { value };
+        let pixels = scene.pixels.into_iter().enumerate().map(opaque).collect();
+        let mut bytes = Vec::new();
+        let mut encoder = GifEncoder::new(&mut bytes);
+        for frame in
+            [RgbaImage::from_raw(width, height, pixels).unwrap(), RgbaImage::new(width, height)]
+        {
+            encoder.encode_frame(Frame::new(frame)).unwrap();
+        }
+        drop(encoder);
+        bytes
+    }
+
+    /// 3 x 1 pixels from a palette: red, a transparent green, blue.
+    fn palette_png() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 3, 1);
+        encoder.set_color(png::ColorType::Indexed);
+        encoder.set_depth(png::BitDepth::Two);
+        encoder.set_palette(&[0, 0, 255, 255, 0, 0, 0, 200, 0][..]);
+        encoder.set_trns(&[255, 255, 0][..]);
+        encoder.write_header().unwrap().write_image_data(&[0b01_10_00_00]).unwrap();
+        bytes
+    }
+
+    /// 3 x 1 pixels of 16 bits.
+    fn deep_png() -> Vec<u8> {
+        let samples: [u16; 9] = [0, 257, 65535, 128, 129, 0x1234, 0x8080, 0xfeff, 0xff80];
+        let samples: Vec<u8> = samples.iter().flat_map(|sample| sample.to_ne_bytes()).collect();
+        let mut bytes = Vec::new();
+        PngEncoder::new(&mut bytes).write_image(&samples, 3, 1, ExtendedColorType::Rgb16).unwrap();
+        bytes
+    }
+
+    fn message(bytes: &[u8]) -> String {
+        open_and_decode(bytes).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn colours_come_exactly_grey_repeated_and_alpha_dropped() {
+        for channels in 1..=4 {
+            let scene = scene(channels);
+            let expected: Vec<u8> =
+                scene
+                    .pixels
+                    .chunks(channels)
+                    .flat_map(|pixel| {
+                        if channels < 3 { [pixel[0]; 3] } else { [pixel[0], pixel[1], pixel[2]] }
+                    })
+                    .collect();
+            for (name, bytes) in lossless(channels) {
+                let found = open_and_decode(&bytes).unwrap();
+                assert_eq!((found.width, found.height), (scene.width, scene.height), "{name}");
+                assert!(found.bytes == expected, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_palette_is_looked_up_under_transparency_too() {
+        let found = open_and_decode(&palette_png()).unwrap();
+        assert_eq!(found.bytes[..], [255, 0, 0, 0, 200, 0, 0, 0, 255]);
+    }
+
+    #[test]
+    fn sixteen_bits_are_rounded_to_eight() {
+        let found = open_and_decode(&deep_png()).unwrap();
+        assert_eq!(found.bytes[..], [0, 1, 255, 0, 1, 18, 128, 254, 255]);
+    }
+
+    #[test]
+    fn the_first_frame_of_a_gif_is_taken() {
+        let (found, expected) = (open_and_decode(&gif()).unwrap(), scene(3));
+        assert_eq!((found.width, found.height), (expected.width, expected.height));
+        let differences = found.bytes.iter().zip(&expected.pixels);
+        let total: u32 = differences.map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
+        assert!(total < 8 * found.bytes.len() as u32, "{total}");
+    }
+
+    #[test]
+    fn orientations_are_found_in_every_format() {
+        let (stored, size) = (scene(3).pixels, (scene(3).width, scene(3).height));
+        for value in 1..=8 {
+            let orientation = Orientation::from_exif(value as u8).unwrap();
+            let expected = super::super::orientation::upright(&stored, size, orientation);
+            for (name, bytes) in oriented(value) {
+                let found = open_and_decode(&bytes).unwrap();
+                assert!(found.bytes == expected, "{name} {value}");
+                assert_eq!(found.width == size.1, value >= 5, "{name} {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_chunk_longer_than_the_file_is_not_believed() {
+        let (_, mut webp) = oriented(6).swap_remove(1);
+        let chunk = webp.windows(4).position(|window| window == b"EXIF").unwrap();
+        webp[chunk + 4..][..4].fill(0xff);
+        let found = open_and_decode(&webp).unwrap();
+        assert_eq!((found.width, found.height), (scene(3).width, scene(3).height));
+    }
+
+    #[test]
+    fn truncated_files_say_so() {
+        for (name, bytes) in lossless(3) {
+            let message = message(&bytes[..bytes.len() * 2 / 3]);
+            assert!(message.starts_with("is a truncated image/"), "{name}: {message}");
+        }
+        assert!(message(&gif()[..100]).contains("Unexpected End of File"));
     }
 }
