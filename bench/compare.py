@@ -1,8 +1,8 @@
 """logo-ssl beside PyTorch and faiss on this machine: alternating runs, medians, a table for docs/results.
 
-usage: compare.py [--pairs 5] [--cases PATTERN] [--data-dir DIR] [--out FILE]
+usage: compare.py [--pairs 5] [--cases PATTERN] [--data-dir DIR] [--images FOLDER] [--out FILE]
 
-Whole LoGo updates are compared where DIR has cifar-10-batches-bin.
+Whole LoGo updates and CIFAR's views are compared where DIR has cifar-10-batches-bin, views of photographs where FOLDER has JPEG files.
 
 Needs `cargo build --release`, and torch, torchvision, numpy, pillow and faiss-cpu in the Python that runs it. Each pair runs one
 after the other, so that both sides see the same machine; the ratio is the median of the pairs' ratios.
@@ -14,6 +14,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 
 HERE = pathlib.Path(__file__).parent
 BINARY = HERE.parent / "target/release/logo-ssl"
@@ -36,6 +37,58 @@ def logo(data_dir, precision):
     return found["images_per_second"], found["peak_memory_mib"]
 
 
+def views(preset, path, threads=1, dataset=None):
+    flags = ["--set", f"data.dataset={dataset}"] if dataset else []
+    flags += ["--threads", str(threads), "--data-dir", str(path)]
+    return ours("views", "--preset", preset, *flags)["found"]["images_per_second"], None
+
+
+def torchvision(mode, kind, path):
+    return peer("views.py", mode, kind, str(path))[0], None
+
+
+def packed(images, encoding):
+    """A pack of the images, made once."""
+    out = pathlib.Path(tempfile.gettempdir()) / f"compare-{encoding}.pack"
+    out.unlink(missing_ok=True)
+    command = [BINARY, "data", "pack", images, out, "--format", encoding, "--quiet"]
+    subprocess.run(command, check=True, capture_output=True)
+    return out
+
+
+def view_cases(data_dir, images):
+    if data_dir:
+        batch = data_dir / "cifar-10-batches-bin/data_batch_1.bin"
+        for mode in ["pil", "tensors"]:
+            yield (
+                "views, CIFAR-10, 2 × 32 + 2 × 32 px, one core",
+                f"torchvision, {mode}",
+                "images/s",
+                lambda: views("cifar10-simsiam-logo", data_dir),
+                lambda m=mode: torchvision(m, "cifar", batch),
+            )
+    if images:
+        name = "2 × 224 + 2 × 96 px with blur, one core"
+        sources = [("JPEG files", "folder", images)]
+        sources += [(f"a pack, {kind}", "pack", packed(images, kind)) for kind in ["jpeg", "raw"]]
+        for mode in ["pil", "tensors"]:
+            for source, dataset, path in sources:
+                yield (
+                    f"views, {source}, {name}",
+                    f"torchvision, {mode}, from the files",
+                    "images/s",
+                    lambda p=path, d=dataset: views("imagenet100-moco-logo", p, 1, d),
+                    lambda m=mode: torchvision(m, "jpeg", images),
+                )
+        yield (
+            "views, JPEG files, two cores",
+            "the same on one core",
+            "images/s",
+            lambda: views("imagenet100-moco-logo", images, 2, "folder"),
+            lambda: views("imagenet100-moco-logo", images, 1, "folder"),
+        )
+
+
 def search():
     return 1 / ours("knn")["found"]["seconds"], None
 
@@ -45,7 +98,8 @@ def peer(script, *arguments):
     return [float(word) for word in done.stdout.split()]
 
 
-def cases(data_dir):
+def cases(data_dir, images):
+    yield from view_cases(data_dir, images)
     # The last for its memory: 256 images of four crops at once.
     for width, batch in [(64, 64), (16, 256), (64, 1024)]:
         name = f"width {width}, batch {batch}"
@@ -84,6 +138,7 @@ def main():
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--cases", default="")
     parser.add_argument("--data-dir", type=pathlib.Path)
+    parser.add_argument("--images", type=pathlib.Path)
     parser.add_argument("--out", type=pathlib.Path)
     options = parser.parse_args()
     lines = [
@@ -91,7 +146,7 @@ def main():
         "| --- | --- | ---: | ---: | --- | ---: | ---: | ---: |",
     ]
     print(*lines, sep="\n", flush=True)
-    for name, against, unit, run, run_peer in cases(options.data_dir):
+    for name, against, unit, run, run_peer in cases(options.data_dir, options.images):
         if not re.search(options.cases, f"{name} {against}"):
             continue
         pairs = [(run(), run_peer()) for _ in range(options.pairs)]
