@@ -95,13 +95,17 @@ pub enum DatasetName {
     Folder,
     /// A hundred classes of ImageNet.
     Imagenet100,
+    /// WebDataset's tar shards.
+    Webdataset,
+    /// Hugging Face's Parquet files.
+    Parquet,
     /// Any of them, packed into one file.
     Pack,
 }
 
 impl DatasetName {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Shapes,
         Self::Cifar10,
         Self::Cifar100,
@@ -110,6 +114,8 @@ impl DatasetName {
         Self::FashionMnist,
         Self::Folder,
         Self::Imagenet100,
+        Self::Webdataset,
+        Self::Parquet,
         Self::Pack,
     ];
 
@@ -124,6 +130,8 @@ impl DatasetName {
             Self::FashionMnist => "fashion-mnist",
             Self::Folder => "folder",
             Self::Imagenet100 => "imagenet100",
+            Self::Webdataset => "webdataset",
+            Self::Parquet => "parquet",
             Self::Pack => "pack",
         }
     }

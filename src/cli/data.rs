@@ -114,7 +114,11 @@ pub fn preset_of(dataset: DatasetName) -> &'static str {
         | DatasetName::Cifar100
         | DatasetName::Mnist
         | DatasetName::FashionMnist => "cifar10-cpu",
-        DatasetName::Folder | DatasetName::Stl10 | DatasetName::Pack => "folder",
+        DatasetName::Folder
+        | DatasetName::Stl10
+        | DatasetName::Webdataset
+        | DatasetName::Parquet
+        | DatasetName::Pack => "folder",
         DatasetName::Imagenet100 => "imagenet100-moco-logo",
     }
 }
@@ -164,6 +168,14 @@ fn origin(dataset: DatasetName) -> Origin {
         DatasetName::Cifar100 => return Origin::Archive(cifar100::OFFICIAL),
         DatasetName::Shapes => "shapes is embedded: there is nothing to fetch",
         DatasetName::Folder => "a folder of pictures is yours already: name it with --data-dir",
+        DatasetName::Webdataset => {
+            "shards are yours already: name their folder, --dataset webdataset --data-dir FOLDER"
+        }
+        DatasetName::Parquet => {
+            "Hugging Face's own program fetches its datasets. Two steps:\n  \
+             1. hf download --repo-type dataset --local-dir FOLDER OWNER/NAME;\n  \
+             2. name the folder: logo-ssl pretrain --preset folder --dataset parquet --data-dir FOLDER"
+        }
         DatasetName::Pack => "a pack is made of what is there already: `logo-ssl data pack`",
         DatasetName::Stl10 => {
             "STL-10's site states no terms for programs. Two steps:\n  \

@@ -12,11 +12,14 @@ pub mod imagenet100;
 mod images;
 pub mod loader;
 pub mod pack;
+pub mod parquet;
 pub mod pickle;
 pub mod shapes;
+mod sharded;
 mod splits;
 pub mod stl10;
 pub mod survey;
+pub mod webdataset;
 
 use std::borrow::Cow;
 

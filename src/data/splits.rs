@@ -8,8 +8,10 @@ use super::cifar100::Cifar100;
 use super::folder::Folder;
 use super::idx::{self, Idx};
 use super::pack::Pack;
+use super::parquet::Parquet;
 use super::shapes::Shapes;
 use super::stl10::{Part, Stl10};
+use super::webdataset::Shards;
 use super::{Dataset, Images, Split, imagenet100};
 use crate::config::{Config, DatasetName, EvalDataset};
 use crate::{Error, Result};
@@ -109,6 +111,8 @@ fn load(name: DatasetName, dir: Option<&Path>, split: Split) -> Result<Option<Ar
         }
         DatasetName::Folder => Folder::load(&in_dir()?, split)?.map(shared),
         DatasetName::Imagenet100 => imagenet100::load(&in_dir()?, split)?.map(shared),
+        DatasetName::Webdataset => Shards::load(&in_dir()?, split)?.map(shared),
+        DatasetName::Parquet => Parquet::load(&in_dir()?, split)?.map(shared),
         DatasetName::Pack => Pack::open(&in_dir()?, split)?.map(shared),
     })
 }

@@ -1,0 +1,105 @@
+//! Pages that have been unpacked, for as long as there is room.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::source::Outcome;
+
+/// All of a small dataset like CIFAR-10 once unpacked. Of a large one that is read in random order no
+/// part as small as this is worth keeping.
+const MOST_BYTES: usize = 1 << 27;
+
+/// The number of a file, and where in it a page begins.
+type Key = (usize, u64);
+
+/// The pages asked for last, 128 MiB in all.
+#[derive(Debug, Default)]
+pub struct Kept {
+    pages: Mutex<Pages>,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    by_key: HashMap<Key, Entry>,
+    bytes: usize,
+    /// How many times any was asked for.
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    contents: Arc<Vec<u8>>,
+    asked: u64,
+}
+
+impl Kept {
+    /// The page called `key`, which `unpack` gives if it is not here.
+    ///
+    /// # Errors
+    /// Those of `unpack`.
+    pub fn page(
+        &self,
+        key: Key,
+        unpack: impl FnOnce() -> Outcome<Vec<u8>>,
+    ) -> Outcome<Arc<Vec<u8>>> {
+        if let Some(contents) = self.pages().get(key) {
+            return Ok(contents);
+        }
+        // Without the lock: what takes time is this, and threads rarely want the same page at once.
+        let contents = Arc::new(unpack()?);
+        self.pages().put(key, Arc::clone(&contents));
+        Ok(contents)
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        // Nothing that is done under the lock can be left half done.
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pages {
+    fn get(&mut self, key: Key) -> Option<Arc<Vec<u8>>> {
+        self.clock += 1;
+        let entry = self.by_key.get_mut(&key)?;
+        entry.asked = self.clock;
+        Some(Arc::clone(&entry.contents))
+    }
+
+    fn put(&mut self, key: Key, contents: Arc<Vec<u8>>) {
+        self.bytes += contents.len();
+        let entry = Entry { contents, asked: self.clock };
+        if let Some(before) = self.by_key.insert(key, entry) {
+            self.bytes -= before.contents.len();
+        }
+        while self.bytes > MOST_BYTES {
+            let oldest = self.by_key.iter().min_by_key(|(_, entry)| entry.asked);
+            let Some(key) = oldest.map(|(key, _)| *key) else { break };
+            if let Some(removed) = self.by_key.remove(&key) {
+                self.bytes -= removed.contents.len();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_unpacked_once_and_the_oldest_leave_when_there_is_no_room() {
+        let kept = Kept::default();
+        let third = MOST_BYTES / 3;
+        let mut unpacked = Vec::new();
+        for at in [0, 1, 0, 2, 3, 0, 1, 9, 9] {
+            let length = if at == 9 { MOST_BYTES + 1 } else { third };
+            let page = kept.page((7, at), || {
+                unpacked.push(at);
+                Ok(vec![at as u8; length])
+            });
+            let page = page.unwrap();
+            assert_eq!((page.len(), page[0]), (length, at as u8));
+        }
+        assert_eq!(unpacked, [0, 1, 2, 3, 1, 9, 9]);
+        assert_eq!(kept.pages().bytes, 0, "what is larger than all the room is not kept");
+    }
+}
