@@ -201,6 +201,37 @@ fn a_pack_trains_to_the_same_numbers_as_what_is_in_it() {
 }
 
 #[test]
+fn shards_train_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, shards) = (folder.path().join("data"), folder.path().join("shards"));
+    pictures(&data, 20);
+    fs::create_dir(&shards).unwrap();
+    for (part, numbers) in [("train-0", 0..8), ("train-1", 8..16), ("val-0", 16..20)] {
+        let mut tar =
+            tar::Builder::new(fs::File::create(shards.join(format!("{part}.tar"))).unwrap());
+        for number in numbers {
+            let extension = if number % 2 == 0 { "jpg" } else { "png" };
+            let name = format!("{number:03}.{extension}");
+            tar.append_path_with_name(data.join(&name), &name).unwrap();
+            let label = format!("{}", number % 2);
+            let mut header = tar::Header::new_gnu();
+            header.set_size(label.len() as u64);
+            tar.append_data(&mut header, format!("{number:03}.cls"), label.as_bytes()).unwrap();
+        }
+        tar.finish().unwrap();
+    }
+    let run = folder.path().join("run");
+    train(&shards, &run).args(["--dataset", "webdataset"]).assert().success();
+    assert!(log(&run).contains(r#""train_images":16,"test_images":4"#));
+    let cut = shards.join("train-1.tar");
+    let whole = fs::read(&cut).unwrap();
+    fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
+    let other = folder.path().join("other");
+    let refused = train(&shards, &other).args(["--dataset", "webdataset"]).assert().code(1);
+    refused.stderr(predicate::str::contains("train-1.tar"));
+}
+
+#[test]
 fn a_preview_shows_one_image_or_a_page() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_page_that_claims_to_unpack_to_gigabytes_is_refused() {
-        for codec in [1, 2, 5, 6, 7] {
+        for codec in [1, 2, 6, 7] {
             let unpack = |unpacked: i64, body: &[u8]| {
                 let bytes = page(1, unpacked, body, None);
                 let head = all_heads(&bytes, codec).unwrap().remove(0);
