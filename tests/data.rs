@@ -88,6 +88,29 @@ fn folders_for_classes_train_and_are_measured() {
 }
 
 #[test]
+fn a_run_knows_where_its_pictures_lie() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, run) = (folder.path().join("data"), folder.path().join("run"));
+    pictures(&data, 16);
+    train(&data, &run).assert().success();
+    // Beginning anew from the config alone is going on from step 0.
+    fs::remove_dir_all(run.join("checkpoints")).unwrap();
+    fs::remove_file(run.join("metrics.jsonl")).unwrap();
+    let resume = || {
+        let mut command = command();
+        command.args(["pretrain", "--quiet", "--resume", "--run-dir"]).arg(&run);
+        command
+    };
+    resume().assert().success();
+    assert_eq!(log(&run).matches(r#""kind":"step""#).count(), 2);
+    fs::remove_dir_all(run.join("checkpoints")).unwrap();
+    let moved = folder.path().join("moved");
+    fs::rename(&data, &moved).unwrap();
+    resume().assert().code(1).stderr(predicate::str::contains("data"));
+    resume().arg("--data-dir").arg(&moved).assert().success();
+}
+
+#[test]
 fn pictures_without_labels_train_and_that_is_said_once() {
     let folder = tempfile::tempdir().unwrap();
     let (data, run) = (folder.path().join("data"), folder.path().join("run"));

@@ -91,8 +91,8 @@ fn each_trains_a_step_on_imagenet_and_that_for_folders_too() {
         let layers = presets::Layers::preset(preset).unwrap();
         let layers = settings.fold(layers, |layers, setting| layers.set(setting).unwrap());
         let config = layers.build().unwrap();
-        let places = Places { data: Some(&data), eval: None };
-        let splits = Splits::of_config(&config, places).unwrap();
+        let places = Places { data: Some(data.clone()), eval: None };
+        let splits = Splits::of_config(&config, &places).unwrap();
         assert_eq!((splits.train.len(), splits.evaluation.is_none()), (100, true), "{preset}");
         let measured = bench::train(&config, &splits.train, 1).unwrap();
         assert!(measured.images_per_second > 0.0, "{preset}");

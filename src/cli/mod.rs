@@ -79,13 +79,13 @@ struct DataDir {
 }
 
 impl DataDir {
-    fn places(&self) -> Places<'_> {
-        Places { data: self.data_dir.as_deref(), eval: self.eval_data_dir.as_deref() }
+    fn places(&self) -> Places {
+        Places { data: self.data_dir.clone(), eval: self.eval_data_dir.clone() }
     }
 
     /// What a run of `config` trains on and is measured by.
     fn splits(&self, config: &Config) -> Result<Splits> {
-        Splits::of_config(config, self.places())
+        Splits::of_config(config, &self.places())
     }
 }
 

@@ -107,7 +107,9 @@ impl Arguments {
         let root = self.run_dir.clone().unwrap_or_else(|| run_dir::unused(&self.base()));
         // A run that cannot find its images leaves no folder behind.
         self.data_dir.splits(&config).map(drop)?;
-        Ok((RunDir::create(&root, &config)?, config))
+        let dir = RunDir::create(&root, &config)?;
+        dir.keep_places(&self.data_dir.places())?;
+        Ok((dir, config))
     }
 
     fn go_on(&self) -> Result<(RunDir, Config)> {
@@ -174,7 +176,8 @@ pub fn run(arguments: Arguments, output: Output) -> Result<()> {
         true => arguments.go_on()?,
         false => arguments.start()?,
     };
-    let splits = arguments.data_dir.splits(&config)?;
+    let places = arguments.data_dir.places().or(dir.places()?);
+    let splits = Splits::of_config(&config, &places)?;
     let how = How { workers, checkpoint_every: arguments.running.checkpoint_every, output };
     train(&dir, &config, splits, &stop_on_signal(), how)
 }

@@ -59,6 +59,7 @@ impl Arguments {
             // A run that cannot find its images leaves no folder behind.
             let splits = load()?;
             let dir = RunDir::create(root, &config)?;
+            dir.keep_places(&self.data_dir.places())?;
             return pretrain::train(&dir, &config, splits, stop, how);
         }
         let (dir, before) = reopen(root, &config)?;

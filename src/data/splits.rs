@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::cifar10::Cifar10;
 use super::cifar100::Cifar100;
 use super::folder::Folder;
@@ -38,12 +40,20 @@ pub struct Evaluation {
 }
 
 /// Where datasets lie: folders that the user named.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Places<'a> {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Places {
     /// Of what is trained on; see [`data_dir`] for where it is if none is named.
-    pub data: Option<&'a Path>,
+    pub data: Option<PathBuf>,
     /// Of what the kNN is about, where that is another dataset; else the same.
-    pub eval: Option<&'a Path>,
+    pub eval: Option<PathBuf>,
+}
+
+impl Places {
+    /// These, and in the place of those that are not named those of `others`.
+    pub fn or(self, others: Self) -> Self {
+        Self { data: self.data.or(others.data), eval: self.eval.or(others.eval) }
+    }
 }
 
 impl Splits {
@@ -72,13 +82,17 @@ impl Splits {
     /// # Errors
     /// As [`Splits::load`]; [`Error::Usage`] when the config names a dataset to be measured by that
     /// has no labels or no test part.
-    pub fn of_config(config: &Config, places: Places<'_>) -> Result<Self> {
+    pub fn of_config(config: &Config, places: &Places) -> Result<Self> {
         let bad = config.data.max_bad_fraction;
-        let splits = Self::load_allowing(config.data.dataset, places.data, bad)?;
+        let splits = Self::load_allowing(config.data.dataset, places.data.as_deref(), bad)?;
         match config.eval.dataset {
             EvalDataset::Same => Ok(splits),
             EvalDataset::Other(name) => {
-                let other = Self::load_allowing(name, places.eval.or(places.data), bad)?;
+                let other = Self::load_allowing(
+                    name,
+                    places.eval.as_ref().or(places.data.as_ref()).map(PathBuf::as_path),
+                    bad,
+                )?;
                 let evaluation = other.evaluation.ok_or_else(|| not_labelled(name))?;
                 Ok(Self { evaluation: Some(evaluation), ..splits })
             }

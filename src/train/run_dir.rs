@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::checkpoint::{self, Position};
 use crate::config::Config;
+use crate::data::Places;
 use crate::files::{create_folder, write_atomic};
 use crate::model::params::State;
 use crate::presets;
@@ -53,6 +54,40 @@ impl RunDir {
         let config = presets::read_run_config(&dir.config_path())?;
         create_folder(&root.join("checkpoints"))?;
         Ok((dir, config))
+    }
+
+    /// Keeps where the run's images lie, so that going on with it needs no flags.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file.
+    pub fn keep_places(&self, places: &Places) -> Result<()> {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let places = Places {
+            data: places.data.as_ref().map(absolute),
+            eval: places.eval.as_ref().map(absolute),
+        };
+        let text = serde_json::to_vec(&places).map_err(std::io::Error::other);
+        let path = self.places_path();
+        write_atomic(&path, &text.map_err(Error::io("write", &path))?)
+    }
+
+    /// What [`RunDir::keep_places`] kept; nothing in runs of before it.
+    ///
+    /// # Errors
+    /// [`Error::Run`] when it is damaged.
+    pub fn places(&self) -> Result<Places> {
+        let path = self.places_path();
+        let Ok(text) = fs::read(&path) else { return Ok(Places::default()) };
+        serde_json::from_slice(&text).map_err(|error| {
+            Error::run(
+                path,
+                format!("is damaged ({error}); remove it, and name the images by --data-dir"),
+            )
+        })
+    }
+
+    fn places_path(&self) -> PathBuf {
+        self.root.join("places.json")
     }
 
     fn lock(root: &Path) -> Result<Self> {
