@@ -60,7 +60,7 @@ pub struct DataConfig {
     /// Images to train on; 0 means all. The evaluation always sees the whole splits.
     pub limit: usize,
     /// The share of images that may be broken: they are passed over. More of them end the run.
-    #[serde(default = "DataConfig::default_max_bad_fraction")]
+    #[serde(default = "default_max_bad_fraction")]
     pub max_bad_fraction: f64,
     /// Per-channel mean of pixel values in [0, 1], subtracted from every view.
     pub mean: [f32; 3],
@@ -68,11 +68,9 @@ pub struct DataConfig {
     pub std: [f32; 3],
 }
 
-impl DataConfig {
-    /// One in a thousand.
-    fn default_max_bad_fraction() -> f64 {
-        0.001
-    }
+/// One in a thousand.
+pub(crate) fn default_max_bad_fraction() -> f64 {
+    0.001
 }
 
 /// The datasets this version reads.

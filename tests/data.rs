@@ -296,3 +296,30 @@ fn a_folder_that_is_missing_or_empty_is_named_and_leaves_no_run() {
     none.stderr(predicate::str::contains("there is no picture in it"));
     assert!(!run.exists());
 }
+
+#[test]
+fn stl10_is_packed_without_labels_and_measured_by_the_folder_it_is_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("stl10.pack"));
+    let files = data.join("stl10_binary");
+    fs::create_dir_all(&files).unwrap();
+    for (name, images) in [("train", 4_u8), ("test", 2), ("unlabeled", 8)] {
+        let pixels: Vec<u8> = (0..images).flat_map(|image| [image * 30; 3 * 96 * 96]).collect();
+        fs::write(files.join(format!("{name}_X.bin")), pixels).unwrap();
+        let labels: Vec<u8> = (1..=images).collect();
+        fs::write(files.join(format!("{name}_y.bin")), labels).unwrap();
+    }
+    let advice = format!("--eval-dataset stl10 --eval-data-dir {}", data.display());
+    let mut pack = command();
+    pack.args(["data", "pack", "--dataset", "stl10"]).arg(&data).arg(&out);
+    pack.assert()
+        .success()
+        .stdout(predicate::str::contains("8 images in"))
+        .stderr(predicate::str::contains(advice));
+    train(&out, &folder.path().join("run"))
+        .args(["--dataset", "pack", "--eval-dataset", "stl10", "--eval-data-dir"])
+        .arg(&data)
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("kNN, trained backbone"));
+}

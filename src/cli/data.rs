@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 use logo_ssl::augment::views::ViewMaker;
 use logo_ssl::config::DatasetName;
 use logo_ssl::data::fetch::{self, Archive};
@@ -16,7 +15,11 @@ use logo_ssl::report::preview::{self, preview_grid};
 use logo_ssl::{Error, Result};
 use serde_json::json;
 
+use super::progress::bar;
 use super::{DataDir, Output};
+
+/// The progress of what passes over images.
+const IMAGES: &str = "{bar:30.cyan} {pos}/{len} images, {per_sec}, {eta} to go";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -133,14 +136,8 @@ impl Fetch {
 
     fn fetch(&self, archive: &Archive<'_>, output: Output) -> Result<()> {
         let folder = data::data_dir(self.data_dir.data_dir.as_deref())?;
-        let bar = match output.quiet || output.json {
-            true => ProgressBar::hidden(),
-            false => ProgressBar::new(0),
-        };
-        let style = ProgressStyle::with_template(
-            "{bar:30.cyan} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} to go",
-        );
-        bar.set_style(style.expect("a template of this program"));
+        let template = "{bar:30.cyan} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} to go";
+        let bar = bar(output, 0, template);
         let place = fetch::fetch(archive, &folder, &mut |done, total| {
             bar.set_length(total.unwrap_or(done));
             bar.set_position(done);
@@ -218,10 +215,7 @@ impl Info {
     }
 
     fn describe(&self, split: &str, images: &Images, output: Output) {
-        let bar = match output.quiet || output.json {
-            true => ProgressBar::hidden(),
-            false => ProgressBar::new(images.len() as u64),
-        };
+        let bar = bar(output, images.len() as u64, IMAGES);
         let depth = if self.headers { Depth::Headers } else { Depth::Pixels };
         let found = survey(&**images, depth, |done| bar.inc(done as u64));
         bar.finish_and_clear();
@@ -311,25 +305,28 @@ impl Pack {
     fn run(&self, output: Output) -> Result<()> {
         let splits = Splits::load(self.dataset, Some(&self.dir))?;
         let test = splits.evaluation.as_ref().map(|evaluation| &evaluation.test);
+        // STL-10 is trained on without labels, and measured by other images.
+        let is_labelled = !splits.train.classes().is_empty();
+        let (test, left_out) = if is_labelled { (test, None) } else { (None, test) };
         let encoding = match self.format.as_str() {
             "raw" => Encoding::Raw,
             _ => Encoding::Jpeg { quality: self.quality },
         };
         let options = Options { side: self.size, encoding };
-        let bar = match output.quiet || output.json {
-            true => ProgressBar::hidden(),
-            false => {
-                ProgressBar::new((splits.train.len() + test.map_or(0, |test| test.len())) as u64)
-            }
-        };
-        let style = ProgressStyle::with_template(
-            "{bar:30.cyan} {pos}/{len} images, {per_sec}, {eta} to go",
-        );
-        bar.set_style(style.expect("a template of this program"));
+        let count = splits.train.len() + test.map_or(0, |test| test.len());
+        let bar = bar(output, count as u64, IMAGES);
         let mut progress = |done| bar.set_position(done as u64);
         let Packing { images, broken, bytes } =
             pack(&splits.train, test, &self.out, options, &mut progress)?;
         bar.finish_and_clear();
+        if left_out.is_some() {
+            tracing::warn!(
+                "the labelled images are not in the pack; measure by them with \
+                 --eval-dataset {} --eval-data-dir {}",
+                self.dataset,
+                self.dir.display()
+            );
+        }
         match output.json {
             true => println!(
                 "{}",

@@ -101,18 +101,18 @@ impl Arguments {
         Path::new("runs").join(self.preset_name())
     }
 
-    fn start(&self) -> Result<(RunDir, Config)> {
+    fn start(&self) -> Result<(RunDir, Config, Splits)> {
         let mut config = self.resolve()?;
         record_instructions(&mut config)?;
         let root = self.run_dir.clone().unwrap_or_else(|| run_dir::unused(&self.base()));
-        // A run that cannot find its images leaves no folder behind.
-        self.data_dir.splits(&config).map(drop)?;
+        // First the images: a run that cannot find them leaves no folder behind.
+        let splits = self.data_dir.splits(&config)?;
         let dir = RunDir::create(&root, &config)?;
         dir.keep_places(&self.data_dir.places())?;
-        Ok((dir, config))
+        Ok((dir, config, splits))
     }
 
-    fn go_on(&self) -> Result<(RunDir, Config)> {
+    fn go_on(&self) -> Result<(RunDir, Config, Splits)> {
         let root = match &self.run_dir {
             Some(root) => root.clone(),
             None => run_dir::latest(&self.base()).ok_or_else(|| {
@@ -122,7 +122,8 @@ impl Arguments {
         let (dir, config) = RunDir::open(&root)?;
         self.refuse_other_settings(&root, &config)?;
         warn_of_other_instructions(&config);
-        Ok((dir, config))
+        let splits = Splits::of_config(&config, &self.data_dir.places().or(dir.places()?))?;
+        Ok((dir, config, splits))
     }
 
     /// Whatever settings come with `--resume` must be those of the run.
@@ -172,12 +173,10 @@ fn warn_of_other_instructions(config: &Config) {
 
 pub fn run(arguments: Arguments, output: Output) -> Result<()> {
     let workers = arguments.running.install()?;
-    let (dir, config) = match arguments.resume {
+    let (dir, config, splits) = match arguments.resume {
         true => arguments.go_on()?,
         false => arguments.start()?,
     };
-    let places = arguments.data_dir.places().or(dir.places()?);
-    let splits = Splits::of_config(&config, &places)?;
     let how = How { workers, checkpoint_every: arguments.running.checkpoint_every, output };
     train(&dir, &config, splits, &stop_on_signal(), how)
 }

@@ -28,6 +28,20 @@ pub struct Progress {
     last_line: Option<Instant>,
 }
 
+/// A bar of `length`, hidden where none is wanted.
+pub fn bar(output: Output, length: u64, template: &'static str) -> ProgressBar {
+    match output.quiet || output.json {
+        true => ProgressBar::hidden(),
+        false => ProgressBar::new(length).with_style(style(template)),
+    }
+}
+
+fn style(template: &'static str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .expect("a template of this program")
+        .progress_chars("━╸ ")
+}
+
 struct Bars {
     all: MultiProgress,
     epoch: ProgressBar,
@@ -37,12 +51,7 @@ struct Bars {
 impl Bars {
     fn new() -> Self {
         let all = MultiProgress::new();
-        let bar = |template: &str| {
-            let style = ProgressStyle::with_template(template).expect("a template of this program");
-            let bar = all.add(ProgressBar::new(1));
-            bar.set_style(style.progress_chars("━╸ "));
-            bar
-        };
+        let bar = |template| all.add(ProgressBar::new(1).with_style(style(template)));
         let epoch = bar("{prefix:>12} {bar:30.cyan} {pos}/{len} {msg}");
         let run = bar("{prefix:>12} {bar:30.blue} {pos}/{len} steps, {elapsed} gone, {eta} to go");
         run.set_prefix("run");

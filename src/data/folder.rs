@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::{Dataset, Picture, Split};
+use super::decode::EXTENSIONS;
+use super::{Dataset, Picture};
 use crate::{Error, Result};
 
-/// What image files are called. Their contents decide how they are read.
-const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "tif", "tiff", "gif"];
 /// Folders that hold what is trained on.
 const TRAIN: [&str; 2] = ["train", "training"];
 /// Folders that hold what is tested on; of several the first.
@@ -32,12 +31,10 @@ pub struct Folder {
     /// One a file; empty where there are no classes.
     labels: Vec<u32>,
     classes: Vec<String>,
-    /// Symbolic links that were not followed, for they lead out of the folder.
-    outside: usize,
 }
 
 impl Folder {
-    /// The part of `dir` that is `split`, if it has such a part.
+    /// The parts of `dir` to train on and to test on, as far as it has them.
     ///
     /// `dir/train` and `dir/val` (or `test`) are the two parts. Where there is no `train`, all of `dir`
     /// is trained on, but for every tenth image of each class, which is tested on.
@@ -45,17 +42,16 @@ impl Folder {
     /// # Errors
     /// [`Error::Data`] when there is no picture in it, or when the test part has a class that the train
     /// part lacks; [`Error::Io`] when a folder cannot be read.
-    pub fn load(dir: &Path, split: Split) -> Result<Option<Self>> {
+    pub fn load(dir: &Path) -> Result<[Option<Self>; 2]> {
         let Some(train) = part(dir, &TRAIN) else {
-            return Ok(Self::scan(dir)?.held_out(split));
+            return Ok(Self::scan(dir)?.divided());
         };
-        match split {
-            Split::Train => Self::scan(&train).map(Some),
-            Split::Test => {
-                let Some(test) = part(dir, &TEST) else { return Ok(None) };
-                Self::scan(&test)?.with_classes(&Self::scan(&train)?.classes).map(Some)
-            }
-        }
+        let train = Self::scan(&train)?;
+        let test = match part(dir, &TEST) {
+            Some(test) => Some(Self::scan(&test)?.with_classes(&train.classes)?),
+            None => None,
+        };
+        Ok([Some(train), test])
     }
 
     /// All pictures under `root`.
@@ -64,18 +60,12 @@ impl Folder {
     /// [`Error::Data`] when there is none, [`Error::Io`] when a folder cannot be read.
     pub fn scan(root: &Path) -> Result<Self> {
         let (files, outside) = pictures(root)?;
+        warn_of_links(root, outside);
         if files.is_empty() {
             return Err(Error::data(root, nothing_there()));
         }
-        if outside > 0 {
-            tracing::warn!(
-                "{}: {outside} symbolic links lead out of the folder and were not followed; \
-                 name the folder they lead to, or copy what is there",
-                root.display()
-            );
-        }
         let (labels, classes) = classes_of(&files);
-        Ok(Self { root: root.to_path_buf(), files, labels, classes, outside })
+        Ok(Self { root: root.to_path_buf(), files, labels, classes })
     }
 
     /// Those of `folders`' pictures that lie in the folders `classes`, which number the labels.
@@ -83,40 +73,32 @@ impl Folder {
     /// # Errors
     /// As [`Folder::scan`].
     pub fn of_classes(root: &Path, folders: &[PathBuf], classes: Vec<String>) -> Result<Self> {
-        let mut this = Self {
-            root: root.to_path_buf(),
-            files: Vec::new(),
-            labels: Vec::new(),
-            classes,
-            outside: 0,
-        };
+        let mut this =
+            Self { root: root.to_path_buf(), files: Vec::new(), labels: Vec::new(), classes };
+        let mut outside = 0;
         for (label, name) in (0..).zip(&this.classes) {
             for folder in folders.iter().map(|folder| folder.join(name)) {
                 if !folder.is_dir() {
                     continue;
                 }
-                let (files, outside) = pictures(&folder)?;
+                let (files, links) = pictures(&folder)?;
+                outside += links;
                 let inside = folder.strip_prefix(root).unwrap_or(&folder);
                 this.labels.extend(std::iter::repeat_n(label, files.len()));
                 this.files.extend(files.iter().map(|file| inside.join(file).into_boxed_path()));
-                this.outside += outside;
             }
         }
+        warn_of_links(root, outside);
         match this.files.is_empty() {
             true => Err(Error::data(root, nothing_there())),
             false => Ok(this),
         }
     }
 
-    /// Symbolic links that lead out of the folder, and were left out.
-    pub fn links_outside(&self) -> usize {
-        self.outside
-    }
-
-    /// The part that `split` is of a folder that is not divided.
-    fn held_out(self, split: Split) -> Option<Self> {
+    /// The parts of a folder that is not divided.
+    fn divided(self) -> [Option<Self>; 2] {
         if self.classes.is_empty() {
-            return (split == Split::Train).then_some(self);
+            return [Some(self), None];
         }
         let mut seen = vec![0_usize; self.classes.len()];
         let is_test: Vec<bool> = self
@@ -127,12 +109,13 @@ impl Folder {
                 seen[label as usize].is_multiple_of(HOLD_OUT)
             })
             .collect();
-        let wanted = split == Split::Test;
-        let kept = |at: &usize| is_test[*at] == wanted;
-        let kept: Vec<usize> = (0..self.files.len()).filter(kept).collect();
-        let files: Vec<_> = kept.iter().map(|&at| self.files[at].clone()).collect();
-        let labels = kept.iter().map(|&at| self.labels[at]).collect();
-        (!files.is_empty()).then_some(Self { files, labels, ..self })
+        [false, true].map(|wanted| {
+            let kept = (0..self.files.len()).filter(|&at| is_test[at] == wanted);
+            let (files, labels): (Vec<_>, _) =
+                kept.map(|at| (self.files[at].clone(), self.labels[at])).unzip();
+            let (root, classes) = (self.root.clone(), self.classes.clone());
+            (!files.is_empty()).then_some(Self { root, files, labels, classes })
+        })
     }
 
     /// The same with its labels counted as in `classes`.
@@ -210,6 +193,16 @@ fn pictures(root: &Path) -> Result<(Vec<Box<Path>>, usize)> {
     Ok((files, outside))
 }
 
+fn warn_of_links(root: &Path, outside: usize) {
+    if outside > 0 {
+        tracing::warn!(
+            "{}: {outside} symbolic links lead out of the folder and were not followed; \
+             name the folder they lead to, or copy what is there",
+            root.display()
+        );
+    }
+}
+
 /// Where what an entry stands for lies.
 enum Place {
     Inside,
@@ -262,15 +255,16 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::data::fixture::tree;
 
-    fn tree(files: &[&str]) -> TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for file in files {
-            let path = dir.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, file.as_bytes()).unwrap();
-        }
-        dir
+    fn train(dir: &TempDir) -> Folder {
+        let [train, _] = Folder::load(dir.path()).unwrap();
+        train.unwrap()
+    }
+
+    fn test(dir: &TempDir) -> Option<Folder> {
+        let [_, test] = Folder::load(dir.path()).unwrap();
+        test
     }
 
     fn paths(folder: &Folder) -> Vec<String> {
@@ -285,10 +279,10 @@ mod tests {
     #[test]
     fn pictures_of_a_flat_folder_have_no_labels_and_other_files_are_no_pictures() {
         let dir = tree(&["b.JPG", "a.png", "notes.txt", "deep/er/c.webp", ".DS_Store"]);
-        let folder = Folder::load(dir.path(), Split::Train).unwrap().unwrap();
+        let folder = train(&dir);
         assert_eq!(paths(&folder), ["a.png", "b.JPG", "deep/er/c.webp"]);
         assert!(folder.classes().is_empty() && folder.label(0).is_none());
-        assert!(Folder::load(dir.path(), Split::Test).unwrap().is_none());
+        assert!(test(&dir).is_none());
         let Picture::File(bytes) = folder.picture(2).unwrap() else { panic!("a file") };
         assert_eq!(&bytes[..], b"deep/er/c.webp");
         assert!(folder.name(2).ends_with("c.webp"));
@@ -306,20 +300,20 @@ mod tests {
     #[test]
     fn train_and_val_are_the_parts_and_labels_agree() {
         let dir = tree(&["train/b/1.jpg", "train/a/2.jpg", "train/c/3.jpg", "val/c/4.jpg"]);
-        let train = Folder::load(dir.path(), Split::Train).unwrap().unwrap();
-        let test = Folder::load(dir.path(), Split::Test).unwrap().unwrap();
+        let train = train(&dir);
+        let test = test(&dir).unwrap();
         assert_eq!((train.len(), labels(&test)), (3, vec![2]));
         assert_eq!(test.classes(), train.classes());
         fs::create_dir(dir.path().join("val/d")).unwrap();
         fs::write(dir.path().join("val/d/5.jpg"), b"").unwrap();
-        let message = Folder::load(dir.path(), Split::Test).unwrap_err().to_string();
+        let message = Folder::load(dir.path()).unwrap_err().to_string();
         assert!(message.contains("the class d is not among those trained on"), "{message}");
     }
 
     #[test]
     fn a_part_without_a_test_part_has_none() {
         let dir = tree(&["train/a/1.jpg"]);
-        assert!(Folder::load(dir.path(), Split::Test).unwrap().is_none());
+        assert!(test(&dir).is_none());
     }
 
     #[test]
@@ -328,9 +322,9 @@ mod tests {
         let mut files: Vec<&str> = names.iter().map(String::as_str).collect();
         files.push("b/0.jpg");
         let dir = tree(&files);
-        let test = Folder::load(dir.path(), Split::Test).unwrap().unwrap();
+        let test = test(&dir).unwrap();
         assert_eq!(paths(&test), ["a/09.jpg", "a/19.jpg"]);
-        let train = Folder::load(dir.path(), Split::Train).unwrap().unwrap();
+        let train = train(&dir);
         assert_eq!((train.len(), train.label(23)), (24, Some(1)));
         assert!(!paths(&train).contains(&"a/09.jpg".to_owned()));
     }
@@ -367,6 +361,6 @@ mod tests {
         link(dir.path(), "circle");
         let folder = Folder::scan(dir.path()).unwrap();
         assert_eq!(paths(&folder), ["a.jpg", "c.jpg"]);
-        assert_eq!(folder.links_outside(), 1);
+        assert_eq!(pictures(dir.path()).unwrap().1, 1);
     }
 }

@@ -227,7 +227,6 @@ fn class_names(given: &[&str], labels: &[u8]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::io::Write;
 
     use flate2::Compression;
@@ -235,6 +234,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::data::fixture::folder_of;
 
     fn idx(sizes: &[u32], values: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0, 0, 8, sizes.len() as u8];
@@ -258,18 +258,8 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn dir_with(files: &[(&str, Vec<u8>)]) -> TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, bytes) in files {
-            let path = dir.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, bytes).unwrap();
-        }
-        dir
-    }
-
     fn train_dir(images: Vec<u8>, labels: Vec<u8>) -> TempDir {
-        dir_with(&[("train-images-idx3-ubyte", images), ("train-labels-idx1-ubyte", labels)])
+        folder_of(&[("train-images-idx3-ubyte", images), ("train-labels-idx1-ubyte", labels)])
     }
 
     fn refusal(dir: &TempDir) -> String {
@@ -305,7 +295,7 @@ mod tests {
                 };
                 let files = [file(images_name, images()), file(labels_name, labels())];
                 let dir =
-                    dir_with(&files.each_ref().map(|(name, bytes)| (&name[..], bytes.clone())));
+                    folder_of(&files.each_ref().map(|(name, bytes)| (&name[..], bytes.clone())));
                 assert_eq!(Idx::load(dir.path(), Split::Test, &[]).unwrap().len(), 2);
                 let message = refusal(&dir);
                 assert!(message.contains("no train-images-idx3-ubyte"), "{message}");
@@ -319,11 +309,11 @@ mod tests {
             ("mnist/train-images-idx3-ubyte", images()),
             ("fashion-mnist/train-images-idx3-ubyte", images()),
         ];
-        let message = refusal(&dir_with(&files));
+        let message = refusal(&folder_of(&files));
         assert!(message.contains("has both") && message.contains("fashion-mnist"), "{message}");
         files.push(("train-images-idx3-ubyte", images()));
         files.push(("train-labels-idx1-ubyte", labels()));
-        Idx::load(dir_with(&files).path(), Split::Train, &[]).unwrap();
+        Idx::load(folder_of(&files).path(), Split::Train, &[]).unwrap();
     }
 
     #[test]
@@ -348,7 +338,7 @@ mod tests {
             assert!(message.contains(expected), "{message}");
             assert!(message.ends_with(AGAIN), "{message}");
         }
-        let message = refusal(&dir_with(&[("mnist/train-images-idx3-ubyte", images())]));
+        let message = refusal(&folder_of(&[("mnist/train-images-idx3-ubyte", images())]));
         assert!(message.contains("mnist: has images, but no train-labels-idx1-ubyte"), "{message}");
     }
 
@@ -359,7 +349,7 @@ mod tests {
         wrong_checksum[whole.len() - 8] ^= 1;
         for bytes in [&whole[..whole.len() - 1], &wrong_checksum, b"plain"] {
             let name = "train-images-idx3-ubyte.gz";
-            let dir = dir_with(&[(name, bytes.to_vec()), ("train-labels-idx1-ubyte", labels())]);
+            let dir = folder_of(&[(name, bytes.to_vec()), ("train-labels-idx1-ubyte", labels())]);
             let message = refusal(&dir);
             assert!(message.contains(name) && message.contains("cannot be read"), "{message}");
         }

@@ -63,19 +63,8 @@ fn missing() -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
-
-    fn tree(files: &[&str]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for file in files {
-            let path = dir.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, b"").unwrap();
-        }
-        dir
-    }
+    use crate::data::fixture::tree;
 
     fn contents(dir: &Path, split: Split) -> Vec<(String, usize)> {
         let folder = load(dir, split).unwrap().unwrap();

@@ -6,6 +6,8 @@ pub mod cifar100;
 pub mod decode;
 mod disk;
 pub mod fetch;
+#[cfg(test)]
+mod fixture;
 pub mod folder;
 pub mod idx;
 pub mod imagenet100;

@@ -187,19 +187,8 @@ pub fn classes(
 
 #[cfg(test)]
 mod tests {
-    use tempfile::TempDir;
-
     use super::*;
-
-    fn tree(files: &[&str]) -> TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for file in files {
-            let path = dir.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, b"").unwrap();
-        }
-        dir
-    }
+    use crate::data::fixture::tree;
 
     /// What is found of `split` among `files`, with slashes.
     fn found(files: &[&str], split: Split) -> Option<Vec<String>> {

@@ -12,14 +12,11 @@ use super::idx::{self, Idx};
 use super::pack::Pack;
 use super::parquet::Parquet;
 use super::shapes::Shapes;
-use super::stl10::{Part, Stl10};
+use super::stl10::{self, Stl10};
 use super::webdataset::Shards;
 use super::{Dataset, Images, Split, imagenet100};
-use crate::config::{Config, DatasetName, EvalDataset};
+use crate::config::{Config, DatasetName, EvalDataset, default_max_bad_fraction};
 use crate::{Error, Result};
-
-/// The share of images that may be broken where no config says another.
-const MAX_BAD_FRACTION: f64 = 0.001;
 
 /// The images of a run.
 #[derive(Clone, Debug)]
@@ -62,16 +59,18 @@ impl Splits {
     /// # Errors
     /// [`Error::Data`] when it is missing or damaged.
     pub fn load(name: DatasetName, dir: Option<&Path>) -> Result<Self> {
-        Self::load_allowing(name, dir, MAX_BAD_FRACTION)
+        Self::load_allowing(name, dir, default_max_bad_fraction())
     }
 
     fn load_allowing(name: DatasetName, dir: Option<&Path>, max_bad_fraction: f64) -> Result<Self> {
         let images = |dataset| Images::new(dataset, max_bad_fraction);
-        let part = |split| -> Result<Option<Images>> { Ok(load(name, dir, split)?.map(images)) };
-        let labelled = part(Split::Train)?.ok_or_else(|| no_part(name))?;
-        let evaluation = Evaluation::of(labelled.clone(), part(Split::Test)?);
+        let [train, test] = load(name, dir)?.map(|part| part.map(images));
+        let labelled = train.ok_or_else(|| no_part(name))?;
+        let evaluation = Evaluation::of(labelled.clone(), test);
         let train = match name {
-            DatasetName::Stl10 => images(Arc::new(Stl10::load(&data_dir(dir)?, Part::Unlabeled)?)),
+            DatasetName::Stl10 => {
+                images(Arc::new(Stl10::load(&data_dir(dir)?, stl10::Part::Unlabeled)?))
+            }
             _ => labelled,
         };
         Ok(Self { train, evaluation })
@@ -108,34 +107,46 @@ impl Evaluation {
     }
 }
 
-fn load(name: DatasetName, dir: Option<&Path>, split: Split) -> Result<Option<Arc<dyn Dataset>>> {
-    fn shared(dataset: impl Dataset + 'static) -> Arc<dyn Dataset> {
-        Arc::new(dataset)
-    }
-    let in_dir = || data_dir(dir);
-    Ok(match name {
-        DatasetName::Shapes => Some(shared(Shapes::embedded(split))),
-        DatasetName::Cifar10 => Some(shared(Cifar10::load(&in_dir()?, split)?)),
-        DatasetName::Cifar100 => Some(shared(Cifar100::load(&in_dir()?, split)?)),
-        DatasetName::Stl10 => Some(shared(Stl10::load(&in_dir()?, stl10_part(split))?)),
-        DatasetName::Mnist => Some(shared(Idx::load(&own_folder(in_dir()?, &MNIST), split, &[])?)),
-        DatasetName::FashionMnist => {
-            let dir = own_folder(in_dir()?, &FASHION_MNIST);
-            Some(shared(Idx::load(&dir, split, &idx::FASHION_MNIST)?))
+/// A part of a dataset, of whatever kind.
+type Part = Option<Arc<dyn Dataset>>;
+
+/// The parts to train on and to test on.
+fn load(name: DatasetName, dir: Option<&Path>) -> Result<[Part; 2]> {
+    let dir = || data_dir(dir);
+    match name {
+        DatasetName::Shapes => each(|split| Ok(Some(Shapes::embedded(split)))),
+        DatasetName::Cifar10 => each(|split| Cifar10::load(&dir()?, split).map(Some)),
+        DatasetName::Cifar100 => each(|split| Cifar100::load(&dir()?, split).map(Some)),
+        DatasetName::Stl10 => each(|split| Stl10::load(&dir()?, stl10_part(split)).map(Some)),
+        DatasetName::Mnist => {
+            each(|split| Idx::load(&own_folder(dir()?, &MNIST), split, &[]).map(Some))
         }
-        DatasetName::Folder => Folder::load(&in_dir()?, split)?.map(shared),
-        DatasetName::Imagenet100 => imagenet100::load(&in_dir()?, split)?.map(shared),
-        DatasetName::Webdataset => Shards::load(&in_dir()?, split)?.map(shared),
-        DatasetName::Parquet => Parquet::load(&in_dir()?, split)?.map(shared),
-        DatasetName::Pack => Pack::open(&in_dir()?, split)?.map(shared),
-    })
+        DatasetName::FashionMnist => {
+            let dir = own_folder(dir()?, &FASHION_MNIST);
+            each(|split| Idx::load(&dir, split, &idx::FASHION_MNIST).map(Some))
+        }
+        DatasetName::Folder => Ok(Folder::load(&dir()?)?.map(shared)),
+        DatasetName::Imagenet100 => each(|split| imagenet100::load(&dir()?, split)),
+        DatasetName::Webdataset => each(|split| Shards::load(&dir()?, split)),
+        DatasetName::Parquet => each(|split| Parquet::load(&dir()?, split)),
+        DatasetName::Pack => Ok(Pack::open(&dir()?)?.map(shared)),
+    }
+}
+
+/// What `load` makes of each part.
+fn each<D: Dataset + 'static>(load: impl Fn(Split) -> Result<Option<D>>) -> Result<[Part; 2]> {
+    Ok([shared(load(Split::Train)?), shared(load(Split::Test)?)])
+}
+
+fn shared(part: Option<impl Dataset + 'static>) -> Part {
+    part.map(|part| Arc::new(part) as Arc<dyn Dataset>)
 }
 
 /// STL-10's labelled parts; the third is trained on.
-fn stl10_part(split: Split) -> Part {
+fn stl10_part(split: Split) -> stl10::Part {
     match split {
-        Split::Train => Part::Train,
-        Split::Test => Part::Test,
+        Split::Train => stl10::Part::Train,
+        Split::Test => stl10::Part::Test,
     }
 }
 

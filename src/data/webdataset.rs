@@ -13,14 +13,12 @@ use rayon::prelude::*;
 use serde_json::Value;
 use tar::{Archive, Entry, Header};
 
+use super::decode::EXTENSIONS;
 use super::disk::{lines, open_inside, read_capped, read_exact_at};
 use super::sharded::{self, Label, find};
 use super::{Dataset, Picture, Split};
 use crate::{Error, Result};
 
-/// What image members are called. Their contents decide how they are read.
-const IMAGES: [&[u8]; 9] =
-    [b"jpg", b"jpeg", b"jpe", b"png", b"webp", b"bmp", b"tif", b"tiff", b"gif"];
 /// Lists of the names of classes, one a line in the order of the labels. Of several the first.
 const CLASS_NAMES: [&str; 2] = ["classnames.txt", "classes.txt"];
 /// What is read of such a list: ImageNet-21k takes a quarter.
@@ -280,13 +278,15 @@ impl Role {
         let role = match &extension[..] {
             b"cls" => Role::Cls,
             b"json" => Role::Json,
-            _ if IMAGES.contains(&extension.rsplit(|byte| *byte == b'.').next()?) => {
-                Role::Image { dots }
-            }
+            _ if is_image(extension.rsplit(|byte| *byte == b'.').next()?) => Role::Image { dots },
             _ => return None,
         };
         Some((key, role))
     }
+}
+
+fn is_image(extension: &[u8]) -> bool {
+    EXTENSIONS.iter().any(|known| known.as_bytes() == extension)
 }
 
 /// The label that `parse` finds in what `member` holds, or what is wrong with it.
@@ -339,7 +339,7 @@ fn damaged(path: &Path, error: io::Error) -> Error {
 }
 
 fn nothing_there() -> String {
-    let known = IMAGES.map(String::from_utf8_lossy).join(", ");
+    let known = EXTENSIONS.join(", ");
     format!("there is no image in its shards: expected members ending in one of {known}")
 }
 
@@ -352,6 +352,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::data::fixture::folder_of;
 
     /// A tar archive with the blocks at its end.
     fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
@@ -365,22 +366,12 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
-    fn dir(files: &[(&str, Vec<u8>)]) -> TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, bytes) in files {
-            let path = dir.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, bytes).unwrap();
-        }
-        dir
-    }
-
     fn load(dir: &TempDir, split: Split) -> Shards {
         Shards::load(dir.path(), split).unwrap().unwrap()
     }
 
     fn refusal(files: &[(&str, Vec<u8>)]) -> String {
-        Shards::load(dir(files).path(), Split::Train).unwrap_err().to_string()
+        Shards::load(folder_of(files).path(), Split::Train).unwrap_err().to_string()
     }
 
     fn bytes(shards: &Shards, index: usize) -> Vec<u8> {
@@ -390,7 +381,7 @@ mod tests {
 
     /// The images of an archive in a file, and their labels.
     fn images(members: &[(&str, &[u8])]) -> Vec<(Vec<u8>, Option<usize>)> {
-        let dir = dir(&[("a.tar", archive(members))]);
+        let dir = folder_of(&[("a.tar", archive(members))]);
         let shards = load(&dir, Split::Train);
         (0..shards.len()).map(|index| (bytes(&shards, index), shards.label(index))).collect()
     }
@@ -399,7 +390,7 @@ mod tests {
     fn shards_of_a_split_follow_each_other() {
         let train =
             archive(&[("0.jpg", b"zero"), ("0.cls", b"1"), ("1.png", b"one"), ("1.cls", b" 0\n")]);
-        let dir = dir(&[
+        let dir = folder_of(&[
             ("x-train-0001.tar", archive(&[("c/2.webp", b""), ("c/2.cls", b"2")])),
             ("x-train-0000.tar", train),
             ("x-val-0000.tar", archive(&[("9.jpg", b"nine")])),
@@ -497,7 +488,11 @@ mod tests {
         let shard = archive(&[("a.jpg", b"a"), ("a.cls", b"1")]);
         for list in ["classnames.txt", "classes.txt", "train/classes.txt"] {
             let files = [("train/0.tar", shard.clone()), (list, b"ant\n bee \r\n\ncat".to_vec())];
-            assert_eq!(load(&dir(&files), Split::Train).classes(), ["ant", "bee", "cat"], "{list}");
+            assert_eq!(
+                load(&folder_of(&files), Split::Train).classes(),
+                ["ant", "bee", "cat"],
+                "{list}"
+            );
         }
         let message = refusal(&[("0.tar", shard), ("classes.txt", b"ant".to_vec())]);
         assert!(message.contains("classes.txt: names 1 classes, but "), "{message}");
@@ -572,7 +567,7 @@ mod tests {
 
     #[test]
     fn a_shard_that_vanishes_or_shrinks_is_named() {
-        let dir = dir(&[("0.tar", archive(&[("a.jpg", &[7; 700])]))]);
+        let dir = folder_of(&[("0.tar", archive(&[("a.jpg", &[7; 700])]))]);
         let shards = load(&dir, Split::Train);
         let path = dir.path().join("0.tar");
         fs::write(&path, [0; 1000]).unwrap();

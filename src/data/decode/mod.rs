@@ -19,6 +19,10 @@ use self::jpeg::Jpeg;
 use self::others::Other;
 use super::Pixels;
 
+/// What image files are called. Their contents decide how they are read.
+pub const EXTENSIONS: [&str; 9] =
+    ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "tif", "tiff", "gif"];
+
 /// The most pixels of an image: those of 512 MiB of RGB. Pillow refuses at the same size.
 pub const MAX_PIXELS: u64 = (512 << 20) / 3;
 

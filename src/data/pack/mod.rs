@@ -16,13 +16,14 @@ mod write;
 use std::borrow::Cow;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 pub use write::{Packing, pack};
 
 use super::disk::read_exact_at;
-use super::{Dataset, Picture, Pixels, Split};
+use super::{Dataset, Picture, Pixels};
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"LOGOPACK";
@@ -214,20 +215,21 @@ impl Contents {
 #[derive(Debug)]
 pub struct Pack {
     path: PathBuf,
-    file: File,
+    /// Shared with the other part.
+    file: Arc<File>,
     entries: Vec<Entry>,
     /// Empty where there are no labels.
     classes: Vec<String>,
 }
 
 impl Pack {
-    /// Opens the part `split` of the pack `path`, or of the only one in the folder `path`; none if it
-    /// has no such part.
+    /// Opens the pack `path`, or the only one in the folder `path`: the parts to train on and to test
+    /// on, as far as it has them.
     ///
     /// # Errors
     /// [`Error::Data`] when it is no pack, or a damaged or unfinished one; [`Error::Io`] when it cannot
     /// be read.
-    pub fn open(path: &Path, split: Split) -> Result<Option<Self>> {
+    pub fn open(path: &Path) -> Result<[Option<Self>; 2]> {
         let path = locate(path)?;
         let file = File::open(&path).map_err(Error::io("read", &path))?;
         let length = file.metadata().map_err(Error::io("read", &path))?.len();
@@ -238,10 +240,11 @@ impl Pack {
         };
         let contents =
             Contents::read(length, read).map_err(|problem| Error::data(&path, problem))?;
-        let [train, test] = contents.parts;
-        let entries = if split == Split::Train { train } else { test };
-        let this = Self { path, file, entries, classes: contents.classes };
-        Ok((!this.entries.is_empty()).then_some(this))
+        let (file, classes) = (Arc::new(file), contents.classes);
+        Ok(contents.parts.map(|entries| {
+            let (path, file, classes) = (path.clone(), Arc::clone(&file), classes.clone());
+            (!entries.is_empty()).then_some(Self { path, file, entries, classes })
+        }))
     }
 }
 
@@ -308,11 +311,10 @@ fn locate(path: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::sync::Arc;
 
     use super::*;
     use crate::data::shapes::Shapes;
-    use crate::data::{Image, Images};
+    use crate::data::{Image, Images, Split};
 
     const RAW: Options = Options { side: 0, encoding: Encoding::Raw };
 
@@ -340,9 +342,9 @@ mod tests {
         assert_eq!((packing.images, packing.broken), (220, 0));
         assert_eq!(packing.bytes, fs::metadata(&out).unwrap().len());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no part is left");
-        for (split, count) in [(Split::Train, 150), (Split::Test, 70)] {
-            let packed = Pack::open(dir.path(), split).unwrap().unwrap();
-            let original = shapes(split, count);
+        let parts = [(Split::Train, 150), (Split::Test, 70)];
+        for (packed, (split, count)) in Pack::open(dir.path()).unwrap().into_iter().zip(parts) {
+            let (packed, original) = (packed.unwrap(), shapes(split, count));
             assert_eq!((packed.len(), packed.classes()), (count, original.classes()));
             for index in 0..count {
                 assert_eq!(pixels(&packed, index), pixels(&*original, index));
@@ -394,44 +396,56 @@ mod tests {
         assert!(fs::read(&part).unwrap() == bytes);
     }
 
+    /// Grey images, 40 × 20 and 10 × 30.
+    struct Two;
+    impl Dataset for Two {
+        fn len(&self) -> usize {
+            2
+        }
+        fn picture(&self, index: usize) -> Result<Picture<'_>> {
+            let pixels = &[90; 3 * 40 * 20];
+            Ok(match index {
+                0 => Image { width: 40, height: 20, pixels }.into(),
+                _ => Image { width: 10, height: 30, pixels: &pixels[..900] }.into(),
+            })
+        }
+        fn label(&self, _: usize) -> Option<usize> {
+            None
+        }
+        fn classes(&self) -> &[String] {
+            &[]
+        }
+        fn name(&self, index: usize) -> String {
+            index.to_string()
+        }
+    }
+
     #[test]
     fn larger_images_are_brought_to_the_side_and_smaller_ones_stay() {
-        /// Grey images, 40 × 20 and 10 × 30.
-        struct Two;
-        impl Dataset for Two {
-            fn len(&self) -> usize {
-                2
-            }
-            fn picture(&self, index: usize) -> Result<Picture<'_>> {
-                let pixels = &[90; 3 * 40 * 20];
-                Ok(match index {
-                    0 => Image { width: 40, height: 20, pixels }.into(),
-                    _ => Image { width: 10, height: 30, pixels: &pixels[..900] }.into(),
-                })
-            }
-            fn label(&self, _: usize) -> Option<usize> {
-                None
-            }
-            fn classes(&self) -> &[String] {
-                &[]
-            }
-            fn name(&self, index: usize) -> String {
-                index.to_string()
-            }
-        }
         let images = Images::new(Arc::new(Two), 0.0);
         for encoding in [Encoding::Raw, Encoding::Jpeg { quality: 95 }] {
             let dir = tempfile::tempdir().unwrap();
             let out = dir.path().join("two.pack");
             let options = Options { side: 15, encoding };
             pack(&images, None, &out, options, &mut |_| {}).unwrap();
-            assert!(Pack::open(&out, Split::Test).unwrap().is_none());
-            let packed = Pack::open(&out, Split::Train).unwrap().unwrap();
+            let [packed, test] = Pack::open(&out).unwrap();
+            let packed = packed.unwrap();
+            assert!(test.is_none());
             assert!(packed.label(0).is_none() && packed.classes().is_empty());
             let (grey, size) = pixels(&packed, 0);
             assert_eq!((size, grey.iter().all(|value| value.abs_diff(90) < 2)), ([30, 15], true));
             assert_eq!(pixels(&packed, 1).1, [10, 30]);
         }
+    }
+
+    #[test]
+    fn parts_of_different_classes_are_no_pack() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("a.pack");
+        let (train, test) = (shapes(Split::Train, 3), Images::new(Arc::new(Two), 0.0));
+        let message = pack(&train, Some(&test), &out, RAW, &mut |_| {}).unwrap_err().to_string();
+        assert!(message.contains("has other classes than"), "{message}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]
@@ -442,7 +456,7 @@ mod tests {
         let mut bytes = fs::read(&out).unwrap();
         bytes[HEADER_BYTES + ENTRY_BYTES + 100] ^= 1;
         fs::write(&out, &bytes).unwrap();
-        let packed = Pack::open(&out, Split::Train).unwrap().unwrap();
+        let [packed, _] = Pack::open(&out).unwrap().map(Option::unwrap);
         let message = packed.picture(0).unwrap_err().to_string();
         assert!(message.contains("a.pack, image 0: is damaged"), "{message}");
         assert!(packed.picture(1).is_ok());
@@ -481,7 +495,7 @@ mod tests {
         let unfinished = Header { index: None, ..Header::of_bytes(&whole).unwrap() }.to_bytes();
         assert!(read(&unfinished).unwrap_err().contains("is not finished"));
         let empty = tempfile::tempdir().unwrap();
-        let message = Pack::open(empty.path(), Split::Train).unwrap_err().to_string();
+        let message = Pack::open(empty.path()).unwrap_err().to_string();
         assert!(message.contains("there is no pack in it"), "{message}");
     }
 }

@@ -38,8 +38,8 @@ pub struct Packing {
 /// how many images are done.
 ///
 /// # Errors
-/// [`Error::Data`] when `out` exists, or `out.part` is of other images or options; [`Error::Broken`]
-/// when too many images cannot be read; [`Error::Io`] when the file cannot be written. What has been
+/// [`Error::Usage`] when the parts have different classes; [`Error::Data`] when `out` exists, or
+/// `out.part` is of other images or options; [`Error::Broken`] when too many images cannot be read; [`Error::Io`] when the file cannot be written. What has been
 /// packed stays in `out.part`.
 pub fn pack(
     train: &Images,
@@ -48,6 +48,10 @@ pub fn pack(
     options: Options,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Packing> {
+    if test.is_some_and(|test| test.classes() != train.classes()) {
+        let problem = "the part to test on has other classes than the part to train on";
+        return Err(Error::Usage(format!("{problem}: pack each by itself")));
+    }
     if out.exists() {
         return Err(Error::data(out, "exists already; remove it, or choose another name"));
     }
