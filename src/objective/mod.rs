@@ -13,7 +13,8 @@ const LEAST_NORM: f64 = 1e-8;
 
 /// Rows of unit length, `[batch, dim]`.
 pub fn normalise(z: Tensor<2>) -> Tensor<2> {
-    let norm = z.clone().square().sum_dim(1).sqrt().clamp_min(LEAST_NORM);
+    // Bounded before the root, whose derivative at 0 is infinite and would make NaN of a zero's gradient.
+    let norm = z.clone().square().sum_dim(1).clamp_min(LEAST_NORM * LEAST_NORM).sqrt();
     z / norm
 }
 
@@ -143,4 +144,21 @@ pub fn reorder<const D: usize>(z: Tensor<D>, rows: &[usize]) -> Tensor<D> {
     let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
     let rows = Tensor::<1, Int>::from_data(rows.as_slice(), &z.device());
     z.select(0, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    #[test]
+    fn a_row_of_zeros_has_a_finite_gradient() {
+        let device = Device::flex().autodiff();
+        let z = Tensor::<2>::from_data([[0.0_f32, 0.0], [3.0, 4.0]], &device).require_grad();
+        let gradients = normalise(z.clone()).sum().backward();
+        let gradient = z.grad(&gradients).unwrap().into_data().try_to_vec::<f32>().unwrap();
+        assert!(gradient.iter().all(|value| value.is_finite()), "{gradient:?}");
+        assert!((gradient[2] - 0.2 * (1.0 - 0.6 * 1.4)).abs() < 1e-6, "{gradient:?}");
+    }
 }
