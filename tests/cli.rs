@@ -4,9 +4,10 @@ mod support;
 
 use std::fs;
 use std::io::Write;
+use std::process::Stdio;
 
 use predicates::prelude::*;
-use support::{command, files, tiny_run};
+use support::{command, files, tiny_arguments, tiny_run};
 
 #[test]
 fn a_run_leaves_everything_a_person_needs() {
@@ -413,4 +414,19 @@ fn fetch_unpacks_an_archive_that_lies_there() {
     let unpacked = folder.path().join("cifar-10-batches-bin/readme.html");
     assert_eq!(fs::read(unpacked).unwrap(), b"abc");
     command().args(["data", "fetch", "shapes"]).assert().code(2);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_no_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    for arguments in [vec!["config".to_owned(), "list".to_owned()], tiny_arguments(&run)] {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("logo-ssl"));
+        command.args(arguments.iter().filter(|argument| *argument != "--quiet"));
+        command.args((arguments[0] == "pretrain").then_some("--epochs=1"));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        assert!(child.wait().unwrap().success(), "{arguments:?}");
+    }
+    assert!(run.join("report.html").is_file());
 }

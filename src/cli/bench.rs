@@ -193,10 +193,10 @@ fn print<B: Serialize>(
 ) {
     let instructions = engine::level().to_string();
     match output.json {
-        true => println!(
+        true => say!(
             "{}",
             json!({ "bench": name, "instructions": instructions, "threads": threads, "found": found })
         ),
-        false => println!("{}\n{instructions} instructions, {threads} threads", text(found)),
+        false => say!("{}\n{instructions} instructions, {threads} threads", text(found)),
     }
 }

@@ -27,12 +27,12 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
 pub fn show(comparison: &Comparison, out: &std::path::Path, output: Output) -> Result<()> {
     let written = comparison.write(out)?;
     if output.json {
-        println!("{}", json!({ "files": written, "table": comparison.table() }));
+        say!("{}", json!({ "files": written, "table": comparison.table() }));
         return Ok(());
     }
-    print!("{}", comparison.table());
+    say!("{}", comparison.table().trim_end());
     for path in written {
-        println!("{}", path.display());
+        say!("{}", path.display());
     }
     Ok(())
 }

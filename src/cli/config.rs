@@ -17,13 +17,13 @@ pub enum Command {
 
 pub fn run(command: &Command) -> Result<()> {
     match command {
-        Command::Show { preset } => print!("{}", presets::preset_text(preset)?),
+        Command::Show { preset } => say!("{}", presets::preset_text(preset)?.trim_end()),
         Command::List => {
             for name in presets::names() {
                 let text = presets::preset_text(name)?;
                 let about = text.lines().next().unwrap_or_default().trim_start_matches("# ");
                 let plain = if text.contains("logo = false") { "without LoGo: " } else { "" };
-                println!("{name:22}{plain}{about}");
+                say!("{name:22}{plain}{about}");
             }
         }
     }

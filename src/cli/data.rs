@@ -144,8 +144,8 @@ impl Fetch {
         })?;
         bar.finish_and_clear();
         match output.json {
-            true => println!("{}", json!({ "dataset": self.dataset, "path": place })),
-            false => println!("{} lies in {}", self.dataset, place.display()),
+            true => say!("{}", json!({ "dataset": self.dataset, "path": place })),
+            false => say!("{} lies in {}", self.dataset, place.display()),
         }
         Ok(())
     }
@@ -208,7 +208,7 @@ impl Info {
             match images {
                 Some(images) => self.describe(split, images, output),
                 None if output.json => {}
-                None => println!("{split}: none, so there is no kNN without another dataset"),
+                None => say!("{split}: none, so there is no kNN without another dataset"),
             }
         }
         Ok(())
@@ -222,16 +222,16 @@ impl Info {
         if output.json {
             let info = json!({ "dataset": self.dataset, "split": split, "classes": images.classes(),
                 "found": found });
-            println!("{info}");
+            say!("{info}");
             return;
         }
-        println!("{split}: {} images{}", found.images, sizes(&found));
+        say!("{split}: {} images{}", found.images, sizes(&found));
         print_classes(images.classes(), &found.images_of_class);
         if !found.broken.is_empty() {
-            println!("  {} cannot be read, among them", found.broken.len());
+            say!("  {} cannot be read, among them", found.broken.len());
         }
         for broken in found.broken.iter().take(BROKEN_SHOWN) {
-            println!("    {}: {}", broken.name, broken.problem);
+            say!("    {}: {}", broken.name, broken.problem);
         }
     }
 }
@@ -257,14 +257,14 @@ fn print_classes(names: &[String], counts: &[usize]) {
     let (least, most) = (counts.iter().min(), counts.iter().max());
     match (least, most) {
         (Some(least), Some(most)) if names.len() > CLASSES_SHOWN => {
-            println!("  {} classes of {least} to {most} images", names.len());
+            say!("  {} classes of {least} to {most} images", names.len());
         }
         (Some(_), Some(_)) => {
             for (name, count) in names.iter().zip(counts) {
-                println!("  {count:6} {name}");
+                say!("  {count:6} {name}");
             }
         }
-        _ => println!("  no labels"),
+        _ => say!("  no labels"),
     }
 }
 
@@ -278,8 +278,8 @@ impl Preview {
         let grid = preview_grid(&splits.train, &maker, &indices, self.epoch)?;
         preview::save(&grid, &self.out)?;
         match output.json {
-            true => println!("{}", json!({ "preview": self.out })),
-            false => println!("preview: {}", self.out.display()),
+            true => say!("{}", json!({ "preview": self.out })),
+            false => say!("preview: {}", self.out.display()),
         }
         Ok(())
     }
@@ -328,11 +328,11 @@ impl Pack {
             );
         }
         match output.json {
-            true => println!(
+            true => say!(
                 "{}",
                 json!({ "pack": self.out, "images": images, "broken": broken, "bytes": bytes })
             ),
-            false => println!(
+            false => say!(
                 "{images} images in {}, {:.1} MB; {broken} could not be read and are not in it\n\
                  train on it: logo-ssl pretrain --preset folder --dataset pack --data-dir {}",
                 self.out.display(),

@@ -22,12 +22,12 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
         let cpu = json!({ "device": "cpu", "instructions": level.to_string(),
             "available": available, "threads": threads,
             "ceiling_gflops": { "f32": f32, "bf16": bf16 } });
-        println!("{cpu}");
+        say!("{cpu}");
         return Ok(());
     }
-    println!(
+    say!(
         "cpu  {level} instructions, {threads} threads, {f32:.0} GFLOP/s at most (f32), {bf16:.0} (bf16)"
     );
-    println!("     available: {}; choose with {}", available.join(", "), engine::LEVEL_VARIABLE);
+    say!("     available: {}; choose with {}", available.join(", "), engine::LEVEL_VARIABLE);
     Ok(())
 }

@@ -128,17 +128,17 @@ fn print(results: &[KnnResult], config: &Config, evaluation: &Evaluation, output
         let knn = json!({ "dataset": name, "features": config.eval.features,
             "temperature": config.eval.temperature, "train_images": train, "test_images": test,
             "results": results });
-        println!("{knn}");
+        say!("{knn}");
         return;
     }
     let features = match config.eval.features {
         Features::Backbone => "backbone features",
         Features::Projector => "projector output",
     };
-    println!("kNN on {name}: {test} test images against {train}, {features}");
+    say!("kNN on {name}: {test} test images against {train}, {features}");
     for result in results {
         let vote = if result.weighted { "weighted" } else { "nearest" };
-        println!(
+        say!(
             "  k = {:<4} {vote:9} top-1 {:6.2} %  top-5 {:6.2} %",
             result.k,
             100.0 * result.top1,

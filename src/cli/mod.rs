@@ -1,5 +1,8 @@
 //! Arguments in, library calls, printed results: one file per subcommand, no logic.
 
+#[macro_use]
+mod say;
+
 mod bench;
 mod compare;
 mod config;
@@ -143,7 +146,7 @@ pub fn run() -> ExitCode {
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            remark!("error: {error}");
             ExitCode::from(error.exit_code())
         }
     }
@@ -168,5 +171,10 @@ fn dispatch(cli: Cli) -> Result<()> {
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("LOGO_SSL_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // It would say so on stderr, and panic where that is what fails.
+        .log_internal_errors(false)
+        .init();
 }

@@ -222,7 +222,7 @@ pub fn stop_on_signal() -> Arc<AtomicBool> {
         if flag.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        eprintln!("\nfinishing the step and saving; once more to stop at once");
+        remark!("\nfinishing the step and saving; once more to stop at once");
     };
     if let Err(error) = ctrlc::set_handler(handler) {
         tracing::warn!("signals will end the run without saving: {error}");

@@ -104,14 +104,14 @@ impl Progress {
         if self.output.json {
             let done = json!({ "event": "done", "steps": summary.steps, "knn": summary.knn,
                 "weights": weights, "report": report });
-            println!("{done}");
+            say!("{done}");
             return;
         }
         for knn in &summary.knn {
-            println!("{}", describe(knn));
+            say!("{}", describe(knn));
         }
-        println!("weights: {}", weights.display());
-        println!("report:  {}", report.display());
+        say!("weights: {}", weights.display());
+        say!("report:  {}", report.display());
     }
 
     fn started(&mut self, done: u64, total: u64, steps_per_epoch: u64) {
@@ -213,7 +213,7 @@ impl Progress {
             Event::Knn(knn) => json!({ "event": "knn", "knn": knn }),
             _ => return,
         };
-        println!("{value}");
+        say!("{value}");
     }
 
     /// A line that does not tear the bars.
@@ -221,7 +221,7 @@ impl Progress {
         match &self.bars {
             // Fails only when the terminal is gone, and then nobody reads it.
             Some(bars) => drop(bars.all.println(text)),
-            None => eprintln!("{text}"),
+            None => remark!("{text}"),
         }
     }
 }

@@ -17,8 +17,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let report = report::generate(&arguments.run_dir)?;
     match output.json {
-        true => println!("{}", json!({ "report": report })),
-        false => println!("report: {}", report.display()),
+        true => say!("{}", json!({ "report": report })),
+        false => say!("report: {}", report.display()),
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let total = sweep.runs.len();
     for (number, planned) in sweep.runs.iter().enumerate() {
         if !output.quiet && !output.json {
-            println!("run {} of {total}: {}", number + 1, planned.name);
+            say!("run {} of {total}: {}", number + 1, planned.name);
         }
         arguments.train(planned, &out.join(&planned.name), &stop, how.clone())?;
     }
