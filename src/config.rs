@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::augment::views::EvalView;
 pub use crate::engine::Precision;
 use crate::error::suggest;
 use crate::{Error, Result};
@@ -661,16 +660,6 @@ pub struct EvalConfig {
     pub temperature: f64,
     /// Which output is compared.
     pub features: Features,
-}
-
-impl EvalConfig {
-    /// How an image is seen.
-    pub fn view(&self) -> EvalView {
-        match (self.resize, self.crop) {
-            (0, _) | (_, 0) => EvalView::Whole,
-            (resize, crop) => EvalView::Central { resize, crop },
-        }
-    }
 }
 
 /// Which dataset the kNN is about.

@@ -11,7 +11,7 @@ use super::color::{self, Jitter};
 use super::crop::{CropBox, crop_box};
 use super::resize::resized_crop;
 use super::uniform;
-use crate::config::{Config, CropConfig, ViewsConfig};
+use crate::config::{Config, CropConfig, EvalConfig, ViewsConfig};
 use crate::data::{DecodeError, Image, Opened, Picture, Pixels};
 use crate::engine;
 use crate::rng::{Stream, generator};
@@ -255,6 +255,14 @@ pub enum EvalView {
 }
 
 impl EvalView {
+    /// What `eval.resize` and `eval.crop` ask for.
+    pub fn of_config(config: &EvalConfig) -> Self {
+        match (config.resize, config.crop) {
+            (0, _) | (_, 0) => EvalView::Whole,
+            (resize, crop) => EvalView::Central { resize, crop },
+        }
+    }
+
     /// Width and height of the view of an image of width and height `size`, pixels.
     pub fn size(self, size: [usize; 2]) -> [usize; 2] {
         match self {

@@ -64,7 +64,7 @@ pub fn of_pixels(
     config: &Config,
     progress: &mut Progress<'_>,
 ) -> Result<Option<FeatureSet>> {
-    let view = match config.eval.view() {
+    let view = match EvalView::of_config(&config.eval) {
         EvalView::Central { resize, crop } if crop > PIXELS_SIDE => {
             EvalView::Central { resize: resize * PIXELS_SIDE / crop, crop: PIXELS_SIDE }
         }
@@ -86,7 +86,7 @@ pub fn of_model(
     progress: &mut Progress<'_>,
 ) -> Result<Option<FeatureSet>> {
     let device = device.clone().inner();
-    features(images, config, config.eval.view(), progress, |batch| {
+    features(images, config, EvalView::of_config(&config.eval), progress, |batch| {
         let [width, height] = batch.size;
         let shape = [batch.labels.len(), 3, height, width];
         let views = Tensor::from_data(TensorData::new(batch.values, shape), &device);
