@@ -323,3 +323,18 @@ fn stl10_is_packed_without_labels_and_measured_by_the_folder_it_is_from() {
         .success()
         .stdout(predicate::str::contains("kNN, trained backbone"));
 }
+
+#[test]
+fn a_limit_that_leaves_classes_out_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    two_classes(&data, 21);
+    let train = |limit: &str| {
+        let mut command = train(&data, &folder.path().join(limit));
+        command.args(["--limit", limit]);
+        command
+    };
+    let warning = "data.limit: the first 16 images are of 1 of the 2 classes alone";
+    train("16").assert().success().stderr(predicate::str::contains(warning));
+    train("32").assert().success().stderr(predicate::str::contains("data.limit").not());
+}

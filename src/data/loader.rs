@@ -11,9 +11,9 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 
 use super::Images;
-use crate::Result;
 use crate::augment::views::{ViewKind, ViewMaker};
 use crate::rng::{Stream, generator};
+use crate::{Error, Result};
 
 /// The views of one batch of `b` images.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +33,10 @@ pub fn epoch_order(seed: u64, epoch: u64, count: usize) -> Vec<usize> {
     order.shuffle(&mut generator(seed, Stream::Shuffle, epoch, 0, 0));
     order
 }
+
+/// Images that are drawn in the place of one that cannot be read. At most half of a dataset may be
+/// broken, so they are all so only where the epoch is a small and broken part of it.
+const MOST_STAND_INS: u64 = 64;
 
 /// What a [`Loader`] is to make, and with how many hands.
 #[derive(Clone, Debug)]
@@ -176,17 +180,17 @@ impl Job {
             local: room(ViewKind::Local),
         };
         for (position, &index) in wanted.iter().enumerate() {
-            let mut attempts = self.attempts(index);
-            loop {
+            let mut taken = None;
+            for attempt in self.attempts(index) {
                 if self.stop.load(Ordering::Relaxed) {
                     return Ok(None);
                 }
-                let attempt = attempts.next().unwrap_or(index);
                 if self.write_views(attempt, position, &mut batch)? {
-                    batch.indices.push(attempt);
+                    taken = Some(attempt);
                     break;
                 }
             }
+            batch.indices.push(taken.ok_or_else(|| self.nothing_stands_in(index))?);
         }
         Ok(Some(batch))
     }
@@ -199,7 +203,15 @@ impl Job {
             let mut rng = generator(seed, Stream::Replacement, epoch, index as u64, attempt);
             order[rng.random_range(0..order.len())]
         };
-        std::iter::once(index).chain((0..).map(stand_in))
+        std::iter::once(index).chain((0..MOST_STAND_INS).map(stand_in))
+    }
+
+    fn nothing_stands_in(&self, index: usize) -> Error {
+        let problem = format!(
+            "cannot be read, nor can any of {MOST_STAND_INS} images of the epoch that were drawn in its \
+             place; `logo-ssl data info` lists what is broken"
+        );
+        Error::data(self.images.name(index), problem)
     }
 
     /// Writes the views of image `index` to their rows of `batch`, or says that it cannot be read.
@@ -421,6 +433,17 @@ mod tests {
             assert!(error.contains("6 of the 46 images cannot be read, at most 5"), "{error}");
             assert!(loader.next().is_none());
         }
+    }
+
+    #[test]
+    fn an_epoch_of_broken_images_alone_ends() {
+        let mut dataset = Toy::new(IMAGES);
+        dataset.broken = vec![1, 4];
+        let order = [1, 4].repeat(5);
+        let mut loader = start(dataset, LoaderPlan { order, ..plan(2, 1, 0) });
+        let error = loader.next().unwrap().unwrap_err().to_string();
+        assert!(error.starts_with("toy 1: cannot be read, nor can any of 64 images"), "{error}");
+        assert!(loader.next().is_none());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The training loop: views in, updates, evidence and checkpoints out.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -138,6 +139,7 @@ impl<'a> Pretraining<'a> {
         let Setup { config, dir, splits, device, workers, checkpoint_every, stop, show } = setup;
         let device = device.autodiff();
         let images = images_to_train_on(config, &*splits.train);
+        warn_of_missing_classes(&*splits.train, images);
         let OptimizerConfig { batch_size, accumulate, .. } = config.optimizer;
         let steps_per_epoch = (images / config.optimizer.images_per_update()) as u64;
         if steps_per_epoch == 0 {
@@ -442,6 +444,18 @@ fn images_to_train_on(config: &Config, train: &dyn Dataset) -> usize {
     match config.data.limit {
         0 => train.len(),
         limit => limit.min(train.len()),
+    }
+}
+
+/// Of a dataset that comes in the order of its classes, the first images are of the first classes.
+fn warn_of_missing_classes(train: &dyn Dataset, images: usize) {
+    let classes = |count| (0..count).filter_map(|at| train.label(at)).collect::<HashSet<_>>().len();
+    let (there, left) = (classes(train.len()), classes(images));
+    if left < there {
+        tracing::warn!(
+            "data.limit: the first {images} images are of {left} of the {there} classes alone, for the \
+             dataset comes in their order"
+        );
     }
 }
 

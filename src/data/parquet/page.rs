@@ -1,7 +1,7 @@
 //! The pages of a column chunk: <https://parquet.apache.org/docs/file-format/data-pages/>.
 //!
 //! The parquet crate reads pages too, but makes room first for what a page claims to unpack to, and be it
-//! 2 GiB. So only its codecs are used.
+//! 2 GiB.
 
 use std::borrow::Cow;
 use std::ops::Range;
