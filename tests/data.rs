@@ -338,3 +338,32 @@ fn a_limit_that_leaves_classes_out_is_warned_of() {
     train("16").assert().success().stderr(predicate::str::contains(warning));
     train("32").assert().success().stderr(predicate::str::contains("data.limit").not());
 }
+
+#[test]
+fn broken_pictures_are_left_out_of_packs_and_previews() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    pictures(&data, 6);
+    for name in ["zz0.jpg", "zz1.jpg"] {
+        fs::write(data.join(name), "nonsense").unwrap();
+    }
+    let pack = |further: &[&str]| {
+        let mut command = command();
+        command.args(["data", "pack"]).arg(&data).arg(folder.path().join("a.pack")).args(further);
+        command.assert()
+    };
+    pack(&[]).code(1).stderr(predicate::str::contains("2 of the 8 images cannot be read"));
+    pack(&["--max-bad-fraction", "0.5"])
+        .success()
+        .stdout(predicate::str::contains("6 images in"))
+        .stderr(predicate::str::is_match("(?m)^warning: .*zz0.jpg: its 8 bytes are not").unwrap());
+    let preview = |further: &[&str]| {
+        let mut command = command();
+        command.args(["data", "preview", "--dataset", "folder", "--data-dir"]).arg(&data);
+        command.arg("--out").arg(folder.path().join("preview.png")).args(further).assert()
+    };
+    preview(&["--image", "7"]).code(1).stderr(predicate::str::contains("zz1.jpg: cannot be read"));
+    preview(&["--image", "6", "--images", "3"]).code(1);
+    assert!(!folder.path().join("preview.png").exists());
+    preview(&["--images", "8"]).success();
+}

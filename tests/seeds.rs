@@ -1,4 +1,4 @@
-//! The fuzz targets on the inputs they start from: those they must take, and whatever once broke a parser.
+//! The fuzz targets on the inputs that they start from, all of which they must take.
 
 #[path = "../fuzz/src/lib.rs"]
 mod targets;

@@ -95,6 +95,9 @@ pub struct Pack {
     /// Store pixels, which need no decoding, or JPEG, a tenth of the size
     #[arg(long, value_name = "raw|jpeg", default_value = "jpeg", value_parser = ["raw", "jpeg"])]
     format: String,
+    /// The share of images that may be broken: they are left out
+    #[arg(long, value_name = "SHARE", default_value_t = 0.001)]
+    max_bad_fraction: f64,
     /// Of JPEG, 1 to 100
     #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(u8).range(1..=100))]
     quality: u8,
@@ -272,10 +275,15 @@ impl Preview {
     fn run(&self, output: Output) -> Result<()> {
         let preset = self.preset.as_deref().unwrap_or(preset_of(self.dataset));
         let config = Layers::preset(preset)?.build()?;
-        let splits = Splits::load(self.dataset, self.data_dir.data_dir.as_deref())?;
+        // Whatever can be read is worth looking at.
+        let splits = Splits::load_allowing(self.dataset, self.data_dir.data_dir.as_deref(), 1.0)?;
         let maker = ViewMaker::of_config(&config);
         let indices = self.indices(splits.train.len())?;
         let grid = preview_grid(&splits.train, &maker, &indices, self.epoch)?;
+        if splits.train.broken() == indices.len() {
+            let problem = "cannot be read, nor can any other that was to be shown";
+            return Err(Error::data(splits.train.name(indices[0]), problem));
+        }
         preview::save(&grid, &self.out)?;
         match output.json {
             true => say!("{}", json!({ "preview": self.out })),
@@ -303,7 +311,7 @@ impl Preview {
 
 impl Pack {
     fn run(&self, output: Output) -> Result<()> {
-        let splits = Splits::load(self.dataset, Some(&self.dir))?;
+        let splits = Splits::load_allowing(self.dataset, Some(&self.dir), self.max_bad_fraction)?;
         let test = splits.evaluation.as_ref().map(|evaluation| &evaluation.test);
         // STL-10 is trained on without labels, and measured by other images.
         let is_labelled = !splits.train.classes().is_empty();

@@ -9,6 +9,7 @@ mod config;
 mod data;
 mod devices;
 mod knn;
+mod log;
 mod pretrain;
 mod progress;
 mod report;
@@ -142,7 +143,7 @@ impl Threads {
 /// Parses the arguments, runs the subcommand, and turns its error into a message and an exit code.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr();
+    log::to_stderr();
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -165,16 +166,4 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Data(command) => data::run(command, cli.output),
         Command::Config(command) => config::run(&command),
     }
-}
-
-/// `LOGO_SSL_LOG=debug` shows the library's traces; warnings show always.
-fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("LOGO_SSL_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        // It would say so on stderr, and panic where that is what fails.
-        .log_internal_errors(false)
-        .init();
 }

@@ -62,7 +62,15 @@ impl Splits {
         Self::load_allowing(name, dir, default_max_bad_fraction())
     }
 
-    fn load_allowing(name: DatasetName, dir: Option<&Path>, max_bad_fraction: f64) -> Result<Self> {
+    /// [`Splits::load`], of whose images the share `max_bad_fraction` may be broken.
+    ///
+    /// # Errors
+    /// As [`Splits::load`].
+    pub fn load_allowing(
+        name: DatasetName,
+        dir: Option<&Path>,
+        max_bad_fraction: f64,
+    ) -> Result<Self> {
         let images = |dataset| Images::new(dataset, max_bad_fraction);
         let [train, test] = load(name, dir)?.map(|part| part.map(images));
         let labelled = train.ok_or_else(|| no_part(name))?;
