@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use logo_ssl::config::Config;
-use logo_ssl::data::{Places, Splits};
+use logo_ssl::data::{Places, Splits, decode};
 use logo_ssl::engine::{Engine, LEVEL_VARIABLE};
 use logo_ssl::train::Workers;
 use logo_ssl::{Error, Result};
@@ -144,6 +144,7 @@ impl Threads {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     log::to_stderr();
+    decode::silence_contained_panics();
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -5,7 +5,10 @@
 //! grey is repeated, a palette looked up, alpha dropped (not blended), CMYK taken as Adobe's and
 //! multiplied out, a colour profile ignored. Unlike there, 16 bits become 8 by rounding
 //! `255 / 65535` of them, and the image comes upright, as its EXIF orientation says.
+//!
+//! A decoder that panics has met a broken image: that is an error like any other.
 
+mod contain;
 mod jpeg;
 mod orientation;
 mod others;
@@ -15,9 +18,11 @@ use std::borrow::Cow;
 use image::ImageFormat;
 use image::metadata::Orientation;
 
-use self::jpeg::Jpeg;
+use self::contain::contain;
 use self::others::Other;
 use super::Pixels;
+
+pub use self::contain::silence_contained_panics;
 
 /// What image files are called. Their contents decide how they are read.
 pub const EXTENSIONS: [&str; 9] =
@@ -28,6 +33,7 @@ pub const MAX_PIXELS: u64 = (512 << 20) / 3;
 
 /// An image file whose header has been read.
 pub struct Encoded<'a> {
+    format: ImageFormat,
     decoder: Box<dyn Decoder + 'a>,
 }
 
@@ -115,12 +121,14 @@ impl<'a> Encoded<'a> {
     pub fn open(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let format = image::guess_format(bytes)
             .map_err(|_| DecodeError::NotAnImage { bytes: bytes.len() })?;
-        let decoder: Box<dyn Decoder + 'a> = match format {
-            ImageFormat::Jpeg => Box::new(Jpeg::open(bytes)?),
-            _ => Box::new(Other::open(bytes, format)?),
-        };
+        let decoder = contain(format.to_mime_type(), || -> Result<Box<dyn Decoder>, _> {
+            match format {
+                ImageFormat::Jpeg => jpeg::open(bytes),
+                _ => Ok(Box::new(Other::open(bytes, format)?)),
+            }
+        })?;
         check_size(decoder.size(), bytes.len(), format)?;
-        Ok(Encoded { decoder })
+        Ok(Encoded { format, decoder })
     }
 
     /// Columns of the upright image.
@@ -146,7 +154,7 @@ impl<'a> Encoded<'a> {
     pub fn decode(self) -> Result<Pixels<'static>, DecodeError> {
         let (width, height) = self.size();
         let (stored, orientation) = (self.decoder.size(), self.decoder.orientation());
-        let mut pixels = self.decoder.decode()?;
+        let mut pixels = contain(self.format.to_mime_type(), || self.decoder.decode())?;
         if orientation != Orientation::NoTransforms {
             pixels = orientation::upright(&pixels, stored, orientation);
         }

@@ -1,0 +1,51 @@
+//! JPEGs of three components that zune-jpeg makes wrong colours of, by way of jpeg-decoder.
+
+use std::io::ErrorKind;
+
+use image::metadata::Orientation;
+use jpeg_decoder::{Error, ImageInfo, PixelFormat};
+
+use super::{DecodeError, Decoder, damaged, truncated, unsupported};
+
+/// A JPEG whose header has been read.
+pub(super) struct Rare<'a> {
+    decoder: jpeg_decoder::Decoder<&'a [u8]>,
+    info: ImageInfo,
+}
+
+impl<'a> Rare<'a> {
+    pub(super) fn open(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut decoder = jpeg_decoder::Decoder::new(bytes);
+        decoder.read_info().map_err(failure)?;
+        let info = decoder.info().ok_or_else(truncated)?;
+        match info.pixel_format {
+            PixelFormat::RGB24 => Ok(Rare { decoder, info }),
+            other => Err(unsupported(format!("its {other:?} samples come in a rare order"))),
+        }
+    }
+}
+
+impl Decoder for Rare<'_> {
+    fn size(&self) -> (usize, usize) {
+        (usize::from(self.info.width), usize::from(self.info.height))
+    }
+
+    fn orientation(&self) -> Orientation {
+        self.decoder
+            .exif_data()
+            .and_then(Orientation::from_exif_chunk)
+            .unwrap_or(Orientation::NoTransforms)
+    }
+
+    fn decode(mut self: Box<Self>) -> Result<Vec<u8>, DecodeError> {
+        self.decoder.decode().map_err(failure)
+    }
+}
+
+fn failure(error: Error) -> DecodeError {
+    match error {
+        Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => truncated(),
+        Error::Unsupported(feature) => unsupported(format!("{feature:?}")),
+        error => damaged(error.to_string()),
+    }
+}
