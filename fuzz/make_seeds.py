@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 SEEDS = Path(__file__).parent / "seeds"
+FIXTURES = Path(__file__).parent.parent / "tests/fixtures"
 RNG = np.random.default_rng(5)
 WIDTH, HEIGHT = 5, 3
 
@@ -54,6 +55,7 @@ def images():
         "cmyk.jpg": encoded("JPEG", "CMYK"),
         "turned.jpg": encoded("JPEG", exif=exif.tobytes()),
         "restarts.jpg": encoded("JPEG", restart_marker_blocks=1, subsampling=0),
+        "fine_colours.jpg": (FIXTURES / "fine_colours.jpg").read_bytes(),
         "rgb.png": encoded("PNG"),
         "palette.png": encoded("PNG", "P"),
         "alpha.png": encoded("PNG", "LA"),
