@@ -6,9 +6,9 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use crate::level::{Kernel, Level};
-#[cfg(target_arch = "x86_64")]
-use crate::paired::amx;
 use crate::simd::Vector;
+#[cfg(target_arch = "x86_64")]
+use crate::tile_registers::{TileRegisters, multiply_registers};
 
 /// Multiply-adds of each chain in one timed run: long enough for sleeping threads to wake.
 const ROUNDS: usize = 2_000_000;
@@ -28,7 +28,7 @@ pub fn ceiling(level: Level) -> f64 {
 pub fn ceiling_bf16(level: Level) -> f64 {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Amx => best(|| amx::multiply_registers(&amx::Tiles::configure(), ROUNDS)),
+        Level::Amx => best(|| multiply_registers(&TileRegisters::configure(), ROUNDS)),
         Level::Avx512Bf16 => best(|| level.run(Pairs)),
         _ => ceiling(level),
     }

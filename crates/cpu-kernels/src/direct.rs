@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use crate::conv::ConvShape;
 use crate::gemm::{Outer, PANEL, Row, RowTable, Rows, Segment, Stretch};
 use crate::level::Level;
+use crate::shape::ConvShape;
 use crate::slab::{Frame, Map};
 use crate::workspace::{Buffer, Workspace};
 

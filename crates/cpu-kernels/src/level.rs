@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
-#[cfg(target_arch = "x86_64")]
-use crate::paired::amx;
 use crate::simd::{self, Vector};
+#[cfg(target_arch = "x86_64")]
+use crate::tile_registers;
 
 /// The environment variable that forces a level, for tests and comparisons.
 pub const LEVEL_VARIABLE: &str = "LOGO_SSL_CPU_LEVEL";
@@ -123,7 +123,7 @@ impl Level {
                     && is_x86_feature_detected!("avx512bf16")
             }
             #[cfg(target_arch = "x86_64")]
-            Level::Amx => Level::Avx512Bf16.is_available() && amx::is_available(),
+            Level::Amx => Level::Avx512Bf16.is_available() && tile_registers::is_available(),
             #[cfg(not(target_arch = "x86_64"))]
             Level::Avx2 | Level::Avx512 | Level::Avx512Bf16 | Level::Amx => false,
         }

@@ -20,14 +20,17 @@ mod nearest;
 mod norm;
 mod paired;
 mod pool;
+mod shape;
 mod simd;
 mod slab;
+#[cfg(target_arch = "x86_64")]
+mod tile_registers;
 mod widened;
 mod winograd;
 mod workspace;
 
 pub use ceiling::{ceiling, ceiling_bf16};
-pub use conv::{Algorithm, Conv, ConvShape, InputGradient, stored_channels};
+pub use conv::{Algorithm, Conv};
 pub use element::Element;
 pub use half::bf16;
 pub use level::{LEVEL_VARIABLE, Level, LevelError, Work};
@@ -38,5 +41,6 @@ pub use norm::{
     Shortcut, gradient_sums, join, moments,
 };
 pub use pool::{MaxPool, average, average_backward};
-pub use slab::{Input, OutputGradient};
+pub use shape::{ConvShape, stored_channels};
+pub use slab::{Input, InputGradient, OutputGradient};
 pub use workspace::{Buffer, Workspace};

@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use crate::conv::stored_channels;
 use crate::element::Element;
 use crate::level::{Kernel, Level};
 use crate::norm::{Arrival, GradientSums, arrive};
+use crate::shape::stored_channels;
 use crate::simd::Vector;
 use crate::workspace::Workspace;
 

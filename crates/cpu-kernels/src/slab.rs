@@ -4,7 +4,7 @@
 
 use crate::element::Element;
 use crate::level::{Kernel, Level};
-use crate::norm::{GradientOf, Normalisation, block};
+use crate::norm::{Arrival, GradientOf, Normalisation, block};
 use crate::simd::Vector;
 
 /// One image's feature map, `[height, width, channels]`, with the channels as stored.
@@ -73,6 +73,23 @@ pub struct OutputGradient<'a, E> {
     pub y: &'a [E],
     /// From `g` and `y` to the gradient of `y`.
     pub through: &'a GradientOf,
+}
+
+/// What [`Conv::backward`](crate::Conv::backward) is to do with the gradient of its input.
+pub struct InputGradient<'a, E> {
+    /// What it passes on its way.
+    pub arrival: Arrival<'a, E>,
+    /// Where it goes, `[batch, height, width, channels]`.
+    pub to: &'a mut [E],
+}
+
+impl<E> InputGradient<'_, E> {
+    pub(crate) fn reborrow(&mut self) -> InputGradient<'_, E>
+    where
+        E: Copy,
+    {
+        InputGradient { arrival: self.arrival, to: self.to }
+    }
 }
 
 /// Fills `slab` with the framed images that start at `first` in `input`.

@@ -3,12 +3,12 @@
 
 use rayon::prelude::*;
 
-use crate::conv::{ConvShape, InputGradient};
 use crate::direct::Direct;
 use crate::element::Element;
 use crate::level::Level;
 use crate::norm::{Arrival, GradientSums, Moments, arrive, finish};
-use crate::slab::{Frame, Input, OutputGradient, fill, fill_gradient};
+use crate::shape::ConvShape;
+use crate::slab::{Frame, Input, InputGradient, OutputGradient, fill, fill_gradient};
 use crate::winograd::{Tile, Transformed, Winograd};
 use crate::workspace::{Buffer, Workspace, sum_of};
 

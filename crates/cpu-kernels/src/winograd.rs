@@ -14,9 +14,9 @@ use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
-use crate::conv::ConvShape;
 use crate::gemm::{Outer, PANEL, RowTable, Rows, Segment, Stretch};
 use crate::level::{Kernel, Level};
+use crate::shape::ConvShape;
 use crate::simd::Vector;
 use crate::slab::{Frame, Map};
 use crate::workspace::{Buffer, Workspace};

@@ -9,10 +9,11 @@ use rayon::prelude::*;
 use super::Seen;
 use super::fill::{Transpose, Unfold};
 use super::lattice::together;
+use super::operands::Step;
 use super::pass::{Planes, Tap};
-use super::tiles::{Block, OPERAND, Product, SUMS, Step, TILE};
-use crate::conv::ConvShape;
+use super::tiles::{Block, OPERAND, Product, SUMS, TILE};
 use crate::level::Level;
+use crate::shape::ConvShape;
 use crate::slab::Map;
 use crate::workspace::{Buffer, Workspace};
 

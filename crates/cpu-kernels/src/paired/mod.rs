@@ -5,11 +5,12 @@
 //! alone, on any others.
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) mod amx;
+mod amx;
 mod fill;
 mod gradient;
 mod lattice;
 mod leave;
+mod operands;
 mod pass;
 mod tiles;
 
@@ -22,12 +23,12 @@ use self::lattice::{Lattice, together};
 use self::leave::{Places, arrive, finish};
 use self::pass::{Pass, Planes, Tap, Weights};
 use self::tiles::TILE;
-use crate::conv::{ConvShape, InputGradient, stored_channels};
 use crate::element::Element;
 use crate::level::{Kernel, Level};
 use crate::norm::{Arrival, GradientSums, Moments};
+use crate::shape::{ConvShape, stored_channels};
 use crate::simd::Vector;
-use crate::slab::{Input, Map, Normalised, OutputGradient, Plain, Through};
+use crate::slab::{Input, InputGradient, Map, Normalised, OutputGradient, Plain, Through};
 use crate::workspace::{Buffer, Workspace, sum_of};
 
 /// The tables of one convolution.

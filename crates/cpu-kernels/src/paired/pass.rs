@@ -4,7 +4,8 @@
 use rayon::prelude::*;
 
 use super::lattice::Lattice;
-use super::tiles::{Block, DEPTH, OPERAND, Product, SUMS, Step, TILE};
+use super::operands::Step;
+use super::tiles::{Block, DEPTH, OPERAND, Product, SUMS, TILE};
 use crate::level::{Kernel, Level};
 use crate::simd::Vector;
 use crate::workspace::{Buffer, Workspace};

@@ -8,8 +8,11 @@ use half::bf16;
 
 #[cfg(target_arch = "x86_64")]
 use super::amx;
+use super::operands::{Operands, Step};
 use crate::level::{Kernel, Level};
 use crate::simd::Vector;
+#[cfg(target_arch = "x86_64")]
+use crate::tile_registers::TileRegisters;
 
 /// Rows and columns of a tile of C.
 pub(crate) const TILE: usize = 16;
@@ -19,33 +22,6 @@ pub(crate) const DEPTH: usize = 32;
 pub(crate) const SUMS: usize = TILE * TILE;
 /// Numbers of a tile of A or B that lies in one piece.
 pub(crate) const OPERAND: usize = TILE * DEPTH;
-
-/// How far from their bases the tiles of one step lie, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub(crate) struct Step {
-    a: u32,
-    b: u32,
-}
-
-impl Step {
-    /// From offsets in numbers.
-    ///
-    /// # Panics
-    /// If one exceeds 2³² bytes.
-    pub fn new(a: usize, b: usize) -> Self {
-        let bytes = |x: usize| u32::try_from(x * 2).expect("operands are below 4 GiB");
-        Self { a: bytes(a), b: bytes(b) }
-    }
-
-    fn a(self) -> usize {
-        self.a as usize / 2
-    }
-
-    fn b(self) -> usize {
-        self.b as usize / 2
-    }
-}
 
 /// `NA` × `NB` tiles of C and where their rows of A, columns of B and they themselves start, in numbers. Two
 /// tiles may be the same: all are read before any is written.
@@ -65,15 +41,6 @@ pub(crate) struct Product<'a> {
     pub b: &'a [bf16],
     pub c: &'a mut [f32],
     pub accumulate: bool,
-}
-
-/// A block's places in memory.
-pub(super) struct Operands<const NA: usize, const NB: usize> {
-    pub a: [*const u16; NA],
-    pub b: [*const u16; NB],
-    pub c: [[*mut f32; NB]; NA],
-    /// In bytes.
-    pub a_row: usize,
 }
 
 impl Product<'_> {
@@ -117,7 +84,7 @@ unsafe fn run<const NA: usize, const NB: usize>(
 ) {
     #[cfg(target_arch = "x86_64")]
     if level == Level::Amx {
-        let tiles = amx::Tiles::configure();
+        let tiles = TileRegisters::configure();
         // SAFETY: `Product::run` has checked the bounds of every block.
         places.for_each(|place| unsafe { by_tiles(&tiles, &place, steps, accumulate) });
         return;
@@ -129,7 +96,7 @@ unsafe fn run<const NA: usize, const NB: usize>(
 /// Bases, rows and steps must lie within their operands.
 #[cfg(target_arch = "x86_64")]
 unsafe fn by_tiles<const NA: usize, const NB: usize>(
-    tiles: &amx::Tiles,
+    tiles: &TileRegisters,
     o: &Operands<NA, NB>,
     steps: &[Step],
     accumulate: bool,
