@@ -16,7 +16,8 @@ const FORMAT: &str = "image/jpeg";
 
 /// What every marker begins with; its code is the next byte that differs.
 const MARKER: u8 = 0xff;
-const START_OF_IMAGE: u8 = 0xd8;
+/// What follows a byte that is no marker though it looks like one.
+const STUFFING: u8 = 0;
 const START_OF_SCAN: u8 = 0xda;
 const END_OF_IMAGE: u8 = 0xd9;
 /// The frames that are decoded: baseline and extended, which are sequential, and progressive.
@@ -50,7 +51,7 @@ fn kind(bytes: &[u8]) -> Result<Kind, DecodeError> {
     let mut kind = Kind::Usual;
     // How many components the first scan has to have: a progressive frame may do with one.
     let mut together = 0;
-    for Segment { code, contents } in (Segments { rest: bytes }) {
+    for Segment { code, contents } in Segments::new(bytes) {
         let byte = |at: usize| contents.get(at).copied().unwrap_or(0);
         if OTHER_FRAMES.contains(&code) {
             return Err(unsupported("neither sequential nor progressive".to_string()));
@@ -78,12 +79,13 @@ fn has_usual_factors(frame: &[u8]) -> bool {
 /// last blocks.
 fn is_whole(bytes: &[u8]) -> bool {
     let end = [MARKER, END_OF_IMAGE];
-    let mut segments = Segments { rest: bytes };
+    let mut segments = Segments::new(bytes);
     segments.any(|segment| segment.code == START_OF_SCAN)
         && segments.rest.windows(2).rev().any(|window| window == end)
 }
 
-/// The segments up to a scan. A thumbnail, which has scans and an end too, is within one of them.
+/// The segments up to a scan, found as the decoders find them, which pass over what is between.
+/// A thumbnail, which has scans and an end too, is within one of them.
 struct Segments<'a> {
     /// What follows the last one.
     rest: &'a [u8],
@@ -94,19 +96,33 @@ struct Segment<'a> {
     contents: &'a [u8],
 }
 
+impl<'a> Segments<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        // The start of an image has no length.
+        Segments { rest: bytes.get(2..).unwrap_or_default() }
+    }
+
+    /// The code of the next marker.
+    fn code(&mut self) -> Option<u8> {
+        loop {
+            let marker = self.rest.iter().position(|byte| *byte == MARKER)?;
+            let marker = &self.rest[marker..];
+            let at = marker.iter().position(|byte| *byte != MARKER)?;
+            self.rest = &marker[at + 1..];
+            if marker[at] != STUFFING {
+                return Some(marker[at]);
+            }
+        }
+    }
+}
+
 impl<'a> Iterator for Segments<'a> {
     type Item = Segment<'a>;
 
     fn next(&mut self) -> Option<Segment<'a>> {
-        let marker = self.rest.iter().position(|byte| *byte == MARKER)?;
-        let marker = &self.rest[marker..];
-        let at = marker.iter().position(|byte| *byte != MARKER)?;
-        let (code, segment) = (marker[at], &marker[at + 1..]);
-        let length = match code {
-            START_OF_IMAGE => 0,
-            _ => u16::from_be_bytes(*segment.first_chunk()?),
-        };
-        let (segment, rest) = segment.split_at_checked(usize::from(length))?;
+        let code = self.code()?;
+        let length = u16::from_be_bytes(*self.rest.first_chunk()?);
+        let (segment, rest) = self.rest.split_at_checked(usize::from(length))?;
         self.rest = rest;
         // The first two bytes are the length.
         Some(Segment { code, contents: segment.get(2..).unwrap_or_default() })
@@ -143,6 +159,9 @@ pub(super) mod tests {
     /// The scene, its colours of four times as many samples as its brightness. Made by libjpeg:
     /// `cjpeg -quality 100 -sample 1x1,2x2,2x2`.
     const FINE_COLOURS: &[u8] = include_bytes!("../../../../tests/fixtures/fine_colours.jpg");
+
+    /// Between two segments it is nothing, and not a marker with a length.
+    const STUFFED: [u8; 4] = [MARKER, STUFFING, 1, 2];
 
     const FACTORS: [SamplingFactor; 6] = [
         SamplingFactor::R_4_4_4,
@@ -342,7 +361,7 @@ pub(super) mod tests {
         let video = [&plain[..], &[0x12; 5000]].concat();
         let filled = [&plain[..end], &[0; 3], &[MARKER; 3], &plain[end..]].concat();
         let tables = plain.windows(2).position(|window| window == [MARKER, 0xdb]).unwrap();
-        let between = [&plain[..tables], &[0x12; 9], &plain[tables..]].concat();
+        let between = [&plain[..tables], &[0x12; 9], &STUFFED, &plain[tables..]].concat();
         for bytes in [video, filled, between, with_segment(&plain, 0xef, b"maker")] {
             assert!(open_and_decode(&bytes).unwrap() == expected);
         }
@@ -367,6 +386,8 @@ pub(super) mod tests {
         assert_eq!(kind(&progressive).unwrap(), Kind::Usual);
         assert_eq!(kind(&apart).unwrap(), Kind::Rare);
         assert_eq!(kind(FINE_COLOURS).unwrap(), Kind::Rare);
+        let stuffed = [&FINE_COLOURS[..2], &STUFFED, &FINE_COLOURS[2..]].concat();
+        assert_eq!(kind(&stuffed).unwrap(), Kind::Rare);
         let frame = plain.windows(2).position(|window| window == [MARKER, 0xc0]).unwrap();
         for (component, factors) in [(0, 0x31), (1, 0x21), (1, 0x12), (2, 0x21), (0, 0x10)] {
             let mut bytes = plain.clone();
