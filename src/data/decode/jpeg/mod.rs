@@ -48,31 +48,62 @@ enum Kind {
 
 /// Reads as much of a header as tells what kind it is.
 fn kind(bytes: &[u8]) -> Result<Kind, DecodeError> {
-    let mut kind = Kind::Usual;
-    // How many components the first scan has to have: a progressive frame may do with one.
-    let mut together = 0;
+    let mut frame = Frame { is_progressive: false, components: &[] };
     for Segment { code, contents } in Segments::new(bytes) {
-        let byte = |at: usize| contents.get(at).copied().unwrap_or(0);
         if OTHER_FRAMES.contains(&code) {
             return Err(unsupported("neither sequential nor progressive".to_string()));
         } else if FRAMES.contains(&code) {
-            together = if code == PROGRESSIVE_FRAME { 0 } else { byte(5) };
-            kind = if has_usual_factors(contents) { kind } else { Kind::Rare };
+            let (components, _) = contents.get(6..).unwrap_or_default().as_chunks();
+            frame = Frame { is_progressive: code == PROGRESSIVE_FRAME, components };
         } else if code == START_OF_SCAN {
-            return Ok(if byte(0) < together { Kind::Rare } else { kind });
+            let scanned = contents.first().copied().unwrap_or(0);
+            return frame.kind(usize::from(scanned) < frame.components.len());
         }
     }
-    Ok(kind)
+    // Too short to be decoded by either.
+    Ok(Kind::Usual)
 }
 
-/// Whether the first component of a frame has the most samples in both directions, and all have a
-/// power of two of them.
-fn has_usual_factors(frame: &[u8]) -> bool {
-    let (components, _) = frame.get(6..).unwrap_or_default().as_chunks::<3>();
-    let factors = components.iter().map(|[_, factors, _]| [factors >> 4, factors & 15]);
-    let first = factors.clone().next().unwrap_or_default();
-    let is_usual = |(factor, most): (u8, u8)| factor <= most && factor.is_power_of_two();
-    factors.into_iter().all(|factors| factors.into_iter().zip(first).all(is_usual))
+/// What a frame says of its components.
+struct Frame<'a> {
+    is_progressive: bool,
+    /// Of each its name, its factors, horizontal and vertical, and its quantisation table.
+    components: &'a [[u8; 3]],
+}
+
+impl Frame<'_> {
+    /// The kind, if its first scan has all of the components or not.
+    fn kind(&self, is_apart: bool) -> Result<Kind, DecodeError> {
+        if self.has_usual_factors() && (self.is_progressive || !is_apart) {
+            Ok(Kind::Usual)
+        } else if self.has_factors_between() && (self.is_progressive || is_apart) {
+            // jpeg-decoder 0.3.2 miscounts the blocks of such a component in a scan of its own.
+            Err(unsupported("its scans have sampling factors between one and the most".to_string()))
+        } else {
+            Ok(Kind::Rare)
+        }
+    }
+
+    fn factors(&self) -> impl Iterator<Item = [u8; 2]> + Clone {
+        self.components.iter().map(|[_, factors, _]| [factors >> 4, factors & 15])
+    }
+
+    /// Whether the first component has the most samples in both directions, and all have a power of
+    /// two of them.
+    fn has_usual_factors(&self) -> bool {
+        let first = self.factors().next().unwrap_or_default();
+        let is_usual = |(factor, most): (u8, u8)| factor <= most && factor.is_power_of_two();
+        self.factors().all(|factors| factors.into_iter().zip(first).all(is_usual))
+    }
+
+    /// Whether a component has more samples than the fewest there can be, and fewer than another.
+    fn has_factors_between(&self) -> bool {
+        (0..2).any(|direction| {
+            let factors = self.factors().map(|factors| factors[direction]);
+            let most = factors.clone().max().unwrap_or(1);
+            factors.into_iter().any(|factor| 1 < factor && factor < most)
+        })
+    }
 }
 
 /// Whether the image ends with its marker. Without it the decoder makes up what is missing of the
@@ -394,6 +425,29 @@ pub(super) mod tests {
             bytes[frame + 11 + 3 * component] = factors;
             assert_eq!(kind(&bytes).unwrap(), Kind::Rare, "component {component}: {factors:x}");
         }
+    }
+
+    #[test]
+    fn factors_between_are_refused_where_blocks_would_be_miscounted() {
+        let order =
+            |order| jpeg(&scene(3), ColorType::Rgb, |encoder| set(encoder, FACTORS[0], order));
+        let with = |mut bytes: Vec<u8>, factors: [u8; 3]| {
+            let is_frame = |window: &[u8]| window[0] == MARKER && FRAMES.contains(&window[1]);
+            let frame = bytes.windows(2).position(is_frame).unwrap();
+            for (component, factors) in factors.into_iter().enumerate() {
+                bytes[frame + 11 + 3 * component] = factors;
+            }
+            kind(&bytes).map_err(|error| error.to_string())
+        };
+        let [together, apart, progressive] = ORDERS.map(order);
+        for first in [[0x41, 0x21, 0x11], [0x14, 0x12, 0x14], [0x42, 0x21, 0x41]] {
+            assert_eq!(with(together.clone(), first), Ok(Kind::Usual));
+            assert_eq!(with(progressive.clone(), first), Ok(Kind::Usual));
+            assert!(with(apart.clone(), first).unwrap_err().contains("between one and the most"));
+        }
+        assert_eq!(with(together, [0x21, 0x41, 0x11]), Ok(Kind::Rare));
+        assert!(with(progressive, [0x21, 0x41, 0x11]).unwrap_err().contains("between"));
+        assert_eq!(with(apart, [0x41, 0x11, 0x41]), Ok(Kind::Rare));
     }
 
     #[test]
