@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::engine::Precision;
 use crate::error::suggest;
+use crate::executor::DeviceName;
 use crate::{Error, Result};
 
 /// One experiment: everything that decides its result. Threads, paths and verbosity are not here.
@@ -39,11 +39,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// Whether `other` is the same experiment. Which instructions there are is the machine's to say,
-    /// not the experiment's.
+    /// Whether `other` is the same experiment. Which instructions and devices there are is the machine's
+    /// to say, not the experiment's.
     pub fn is_experiment_of(&self, other: &Self) -> bool {
         let compute = ComputeConfig {
             instructions: self.compute.instructions.clone(),
+            device: self.compute.device.clone(),
             ..other.compute.clone()
         };
         *self == Self { compute, ..other.clone() }
@@ -421,18 +422,6 @@ pub enum FrameworkName {
     Byol,
 }
 
-impl FrameworkName {
-    /// Whether its targets come from a momentum encoder.
-    pub fn has_momentum(self) -> bool {
-        matches!(self, FrameworkName::Moco | FrameworkName::Byol)
-    }
-
-    /// Whether it needs a predictor, lest it collapse.
-    pub fn needs_predictor(self) -> bool {
-        matches!(self, FrameworkName::Simsiam | FrameworkName::Byol)
-    }
-}
-
 /// LoGo's learned affinity f_d and its share of the loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -703,19 +692,55 @@ pub enum Features {
     Projector,
 }
 
-/// How it is computed. Both keys change results within rounding.
+/// What activations and their gradients are stored as between the layers. Master weights, sums and
+/// statistics are in f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// bfloat16: half the memory, half the traffic; multiplied as it is where the device can.
+    Bf16,
+}
+
+/// How it is computed. All keys change results within rounding, and `sync` what batch norms see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ComputeConfig {
-    /// What the backbone's activations are stored as on the CPU.
+    /// What the backbone's activations are stored as.
     pub precision: Precision,
+    /// Whether several devices take the encoder's batch norms over the whole batch, so that their number
+    /// changes nothing; else each normalises its own part.
+    #[serde(default = "ComputeConfig::default_sync")]
+    pub sync: bool,
+    /// Where it is computed: `cpu`, `cuda`, `rocm`, `tpu`, or a plugin's path. Runs of before this key
+    /// were on the CPU.
+    #[serde(default)]
+    pub device: DeviceName,
+    /// Whether a GPU must give the same bytes for the same seed, at some cost of speed. The CPU always
+    /// does.
+    #[serde(default)]
+    pub deterministic: bool,
     /// The processor's instructions that the run was started with: `auto` until then.
     pub instructions: String,
 }
 
 impl Default for ComputeConfig {
     fn default() -> Self {
-        Self { precision: Precision::F32, instructions: "auto".to_owned() }
+        Self {
+            precision: Precision::F32,
+            sync: Self::default_sync(),
+            device: DeviceName::default(),
+            deterministic: false,
+            instructions: "auto".to_owned(),
+        }
+    }
+}
+
+impl ComputeConfig {
+    fn default_sync() -> bool {
+        true
     }
 }
 

@@ -59,6 +59,10 @@ pub enum Error {
         source: std::io::Error,
     },
 
+    /// A device cannot run what it was asked to, or failed while it did.
+    #[error("{0}")]
+    Device(String),
+
     /// The loss stopped being a number.
     #[error(
         "the loss became {value} at step {step} (epoch {epoch}); the last good checkpoint is {checkpoint}. \

@@ -58,6 +58,7 @@ pub mod data;
 pub mod engine;
 pub mod error;
 pub mod eval;
+pub mod executor;
 pub mod files;
 pub mod framework;
 pub mod interop;

@@ -280,7 +280,7 @@ fn validate_model(config: &Config) -> Check {
     in_range("model.projector.hidden", model.projector.hidden, 1, 65_536)?;
     in_range("model.projector.dim", model.projector.dim, 2, 65_536)?;
     let framework = &config.framework;
-    ensure(!framework.name.needs_predictor() || model.predictor.hidden > 0, || {
+    ensure(!crate::framework::from_config(config).needs().predictor || model.predictor.hidden > 0, || {
         "framework.name needs a predictor: model.predictor.hidden = 0 contradicts it (SimSiam and BYOL \
          collapse without one); set it to a quarter of model.projector.dim"
             .to_owned()
@@ -445,6 +445,14 @@ fn validate_compute(config: &Config) -> Check {
     let known = || std::iter::once("auto").chain(levels.iter().map(String::as_str));
     ensure(known().any(|name| name == instructions), || {
         format!("compute.instructions = \"{instructions}\": {}", suggest(instructions, known()))
+    })?;
+    let (device, batch) = (&config.compute.device, config.optimizer.batch_size);
+    ensure(batch.is_multiple_of(device.replicas()), || {
+        format!(
+            "compute.device = \"{device}\" contradicts optimizer.batch_size = {batch}: every device takes as many \
+             images; make it a multiple of {}, or name fewer devices",
+            device.replicas()
+        )
     })
 }
 

@@ -1,14 +1,13 @@
-//! The CPU engine against the same network composed of Burn's operations: features, running
-//! statistics and the gradients of all parameters.
+//! The residual network as one operation of the CPU's against the same unfolded into convolutions and
+//! norms: features, running statistics and the gradients of all parameters.
 
 mod support;
 
-use std::collections::BTreeMap;
-
-use burn::tensor::{Device, Tensor, TensorData};
-use logo_ssl::config::{BlockKind, Stem};
-use logo_ssl::engine::Precision;
-use logo_ssl::model::{Architecture, Initializer, Phase, ResNet, params};
+use graph::{Graph, Program, Type, gradients};
+use logo_ssl::config::{BlockKind, Precision, Stem};
+use logo_ssl::executor::Device;
+use logo_ssl::model::params::{Declaration, Weights};
+use logo_ssl::model::{Architecture, Phase, ResNet};
 use logo_ssl::rng::{Stream, generator};
 use rand::RngExt;
 use support::distance;
@@ -75,70 +74,80 @@ const CASES: [Case; 12] = [
 /// Draws of images and weights a case is tried with.
 const DRAWS: u64 = 5;
 
-/// What a network gives and keeps after one pass there and back, by name.
+/// What a network gives and keeps after one pass there and back.
 struct Pass {
     features: Vec<f32>,
-    gradients: BTreeMap<String, Vec<f32>>,
-    state: BTreeMap<String, Vec<f32>>,
+    statistics: Vec<f32>,
+    gradients: Vec<f32>,
+}
+
+/// Whether a network is one operation or many.
+#[derive(Clone, Copy)]
+enum As {
+    One,
+    Many,
 }
 
 impl Pass {
-    fn run(
-        case: Case,
-        draw: u64,
-        precision: Precision,
-        forward: impl Fn(&ResNet, Tensor<4>) -> Tensor<2>,
-    ) -> Self {
+    fn run(case: Case, draw: u64, precision: Precision, operations: As) -> Self {
         let Case { network, size, batch } = case;
-        let device = Device::flex().autodiff();
         let mut rng = generator(draw, Stream::Init, 9, size as u64, 0);
         let mut random = |count: usize| -> Vec<f32> {
             (0..count).map(|_| rng.random_range(-1.0..1.0f32)).collect()
         };
-        let images = TensorData::new(random(batch * 3 * size * size), [batch, 3, size, size]);
-        // Built anew for every pass: a module's running statistics are shared by its clones.
-        let network =
-            ResNet::new(&network, &mut Initializer::new(draw, &device)).with_precision(precision);
+        let images = [batch, 3, size, size];
+        let pixels = random(images.iter().product());
+        let mut declaration = Declaration::default();
+        let network = ResNet::new(&network, precision, &mut declaration);
+        let Declaration { trained, running, .. } = &declaration;
         let dim = network.plan().features();
-        let direction = TensorData::new(random(batch * dim), [batch, dim]);
+        let direction = random(batch * dim);
 
-        let features = forward(&network, Tensor::from_data(images, &device));
-        let along = (features.clone() * Tensor::from_data(direction, &device)).sum();
-        let loss = along + features.clone().square().sum() * 0.1;
-        let gradients = params::gradients(&network, "", &loss.backward());
-        Self {
-            features: numbers(features.into_data()),
-            gradients: gradients.into_iter().map(|(n, g)| (n, numbers(g.into_data()))).collect(),
-            state: params::state(&network, "").into_iter().map(|(n, t)| (n, numbers(t))).collect(),
-        }
+        let graph = Graph::new();
+        let inputs = [
+            graph.parameter("trained", Type::f32([trained.len()])),
+            graph.parameter("running", Type::f32([running.len()])),
+            graph.parameter("images", Type::f32(images)),
+            graph.parameter("direction", Type::f32([batch, dim])),
+        ];
+        let weights = Weights::of([trained, running], [Some(inputs[0]), Some(inputs[1])]);
+        let features = network.forward(inputs[2], &weights, Phase::Train);
+        let loss = (features * inputs[3]).sum_all() + features.square().sum_all() * 0.1;
+        let gradient = gradients(loss, weights.trained())[0];
+        let statistics = weights.all_statistics().unwrap();
+        let outputs =
+            [("features", features), ("statistics", statistics), ("gradients", gradient)];
+        let program = Program::new(&graph, &inputs, &outputs).unwrap();
+        let program = match operations {
+            As::One => program,
+            As::Many => program.unfolded(),
+        };
+
+        let device = Device::cpu();
+        let values = [trained.first_values(draw), running.first_values(draw), pixels, direction];
+        let arrays = values.into_iter().zip(inputs);
+        let arrays = arrays.map(|(values, node)| device.f32(values, &node.shape()).unwrap());
+        let found = device.compile(&program).unwrap().run(arrays.collect()).unwrap();
+        let [features, statistics, gradients] = [0, 1, 2].map(|at| found[at].read().unwrap());
+        Self { features, statistics, gradients }
     }
 
     fn engine(case: Case, draw: u64, precision: Precision) -> Self {
-        Self::run(case, draw, precision, |network, x| network.forward(x, Phase::Train))
+        Self::run(case, draw, precision, As::One)
     }
 
     fn composed(case: Case, draw: u64) -> Self {
-        Self::run(case, draw, Precision::F32, |network, x| network.composed(x, Phase::Train))
+        Self::run(case, draw, Precision::F32, As::Many)
     }
 
-    /// Relative distances by norm: of the features, of all weights and statistics, of all gradients.
+    /// Relative distances by norm: of the features, of all running statistics, of all gradients.
     fn distances(&self, expected: &Self) -> [f64; 3] {
-        assert!(self.gradients.keys().eq(expected.gradients.keys()));
-        assert!(self.state.keys().eq(expected.state.keys()));
         [
             distance(&self.features, &expected.features),
-            distance(&all(&self.state), &all(&expected.state)),
-            distance(&all(&self.gradients), &all(&expected.gradients)),
+            distance(&self.statistics, &expected.statistics),
+            distance(&self.gradients, &expected.gradients),
         ]
     }
-}
-
-fn numbers(tensor: TensorData) -> Vec<f32> {
-    tensor.try_to_vec::<f32>().unwrap()
-}
-
-fn all(named: &BTreeMap<String, Vec<f32>>) -> Vec<f32> {
-    named.values().flatten().copied().collect()
 }
 
 /// Of each of the three distances, the median over the draws and the largest.
@@ -162,7 +171,7 @@ fn features_statistics_and_gradients_are_those_of_the_composed_network() {
         });
         let [features, state, gradients] = found;
         assert!(features[1] < 1e-5, "features of {case:?}: {features:?}");
-        assert!(state[1] < 1e-5, "weights and statistics of {case:?}: {state:?}");
+        assert!(state[1] < 1e-5, "statistics of {case:?}: {state:?}");
         assert!(gradients[0] < 1e-5, "gradients of {case:?}: {gradients:?}");
         assert!(gradients[1] < 5e-2, "gradients of {case:?}: {gradients:?}");
     }
@@ -183,7 +192,7 @@ fn bf16_stays_near_f32() {
         let [median, largest, of_gradients] = case.bf16_limits();
         assert!(features[0] < median, "features of {case:?}: {features:?}");
         assert!(features[1] < largest, "features of {case:?}: {features:?}");
-        assert!(state[1] < 1e-2, "weights and statistics of {case:?}: {state:?}");
+        assert!(state[1] < 1e-2, "statistics of {case:?}: {state:?}");
         assert!(gradients[0] < of_gradients, "gradients of {case:?}: {gradients:?}");
     }
 }
@@ -193,7 +202,7 @@ fn the_same_bits_whatever_the_threads() {
     let pass = |threads: usize, case, precision| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let pass = pool.install(|| Pass::engine(case, 0, precision));
-        let bits = [pass.features, all(&pass.state), all(&pass.gradients)].concat();
+        let bits = [pass.features, pass.statistics, pass.gradients].concat();
         bits.into_iter().map(f32::to_bits).collect::<Vec<u32>>()
     };
     for case in [Case::cifar([8, 32, 37]), Case::imagenet([4, 64, 9]).bottleneck()] {
@@ -206,14 +215,30 @@ fn the_same_bits_whatever_the_threads() {
 
 #[test]
 fn evaluation_uses_the_running_statistics() {
-    let device = Device::flex().autodiff();
+    let device = Device::cpu();
     for case in [Case::cifar([4, 12, 3]), Case::imagenet([4, 34, 3]).bottleneck()] {
         let Case { network, size, batch } = case;
-        let network = ResNet::new(&network, &mut Initializer::new(1, &device));
-        let images = || Tensor::<4>::ones([batch, 3, size, size], &device) * 0.3;
-        network.forward(images(), Phase::Train);
-        let found = numbers(network.forward(images(), Phase::Eval).into_data());
-        let expected = numbers(network.composed(images(), Phase::Eval).into_data());
+        let mut declaration = Declaration::default();
+        let network = ResNet::new(&network, Precision::F32, &mut declaration);
+        let Declaration { trained, running, .. } = &declaration;
+        let graph = Graph::new();
+        let inputs = [
+            graph.parameter("trained", Type::f32([trained.len()])),
+            graph.parameter("running", Type::f32([running.len()])),
+            graph.parameter("images", Type::f32([batch, 3, size, size])),
+        ];
+        let weights = Weights::of([trained, running], [Some(inputs[0]), Some(inputs[1])]);
+        let features = network.forward(inputs[2], &weights, Phase::Eval);
+        let program = Program::new(&graph, &inputs, &[("features", features)]).unwrap();
+        let statistics: Vec<f32> = (0..running.len()).map(|i| 0.2 + (i % 7) as f32 / 5.0).collect();
+        let [found, expected] = [program.clone(), program.unfolded()].map(|program| {
+            let values =
+                [trained.first_values(1), statistics.clone(), vec![0.3; batch * 3 * size * size]];
+            let arrays = values.into_iter().zip(inputs);
+            let arrays = arrays.map(|(values, node)| device.f32(values, &node.shape()).unwrap());
+            let compiled = device.compile(&program).unwrap();
+            compiled.run(arrays.collect()).unwrap()[0].read().unwrap()
+        });
         assert!(distance(&found, &expected) < 1e-5, "{case:?}");
     }
 }

@@ -5,7 +5,8 @@ use rand::RngExt;
 use serde::Serialize;
 
 use super::{Rate, median_seconds};
-use crate::engine::{self, Precision};
+use crate::config::Precision;
+use crate::engine;
 use crate::rng::{Stream, generator};
 
 const WARM_UP: usize = 1;
@@ -35,10 +36,15 @@ pub fn knn(queries: usize, bank: usize, dim: usize, k: usize) -> KnnBench {
         (0..count * dim).map(|_| rng.random_range(-1.0..1.0f32)).collect()
     };
     let (rows, asked) = (random(bank), random(queries));
-    let seconds = median_seconds(WARM_UP, RUNS, || {
+    let search = || {
         let packed = Bank::new(engine::level(), &rows, dim);
         std::hint::black_box(packed.nearest(&asked, k, |_, nearest| nearest.len()));
+    };
+    let seconds = median_seconds(WARM_UP, RUNS, || {
+        search();
+        Ok(())
     });
+    let seconds = seconds.expect("a search among numbers cannot fail");
     let flop = 2.0 * (queries * bank) as f64 * dim as f64;
     KnnBench { queries, bank, dim, k, seconds, rate: Rate::of(flop, seconds, Precision::F32) }
 }

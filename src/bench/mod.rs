@@ -6,6 +6,7 @@
 mod knn;
 mod step;
 mod train;
+mod update;
 mod views;
 
 use std::time::Instant;
@@ -13,17 +14,20 @@ use std::time::Instant;
 use serde::Serialize;
 
 pub use knn::{KnnBench, knn};
-pub use step::{StepBench, step};
+pub use step::{StepBench, StepCase, step};
 pub use train::{TrainBench, train};
+pub use update::{UpdateBench, update};
 pub use views::{ViewsBench, views};
 
-use crate::engine::{self, Precision};
+use crate::Result;
+use crate::config::Precision;
+use crate::engine;
 
 /// Multiply-adds in registers on all threads, in GFLOP/s.
 pub fn ceiling(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => cpu_kernels::ceiling(engine::level()),
-        Precision::Bf16 => cpu_kernels::ceiling_bf16(engine::level()),
+        Precision::Bf16 => cpu_kernels::ceiling_bf16(engine::level_for(precision)),
     }
 }
 
@@ -49,14 +53,20 @@ impl Rate {
 }
 
 /// The median time of `runs` calls, after `warm_up` that do not count, in seconds.
-fn median_seconds(warm_up: usize, runs: usize, mut call: impl FnMut()) -> f64 {
-    (0..warm_up).for_each(|_| call());
+///
+/// # Errors
+/// The first call's that fails.
+fn median_seconds(
+    warm_up: usize,
+    runs: usize,
+    mut call: impl FnMut() -> Result<()>,
+) -> Result<f64> {
+    (0..warm_up).try_for_each(|_| call())?;
     let times = (0..runs.max(1)).map(|_| {
         let start = Instant::now();
-        call();
-        start.elapsed().as_secs_f64()
+        call().map(|()| start.elapsed().as_secs_f64())
     });
-    median(times.collect())
+    times.collect::<Result<_>>().map(median)
 }
 
 /// The middle one.

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use burn::tensor::Device;
 use serde::Serialize;
 
 use super::{median, peak_memory_mib};
 use crate::Result;
 use crate::augment::views::ViewMaker;
-use crate::config::{Config, OptimizerConfig};
+use crate::config::{Config, OptimizerConfig, Precision};
 use crate::data::Images;
 use crate::data::loader::{Loader, LoaderPlan, ViewBatch, epoch_order};
-use crate::engine::Precision;
+use crate::executor::Device;
 use crate::train::{Learner, PREFETCH, Rates, Views};
 
 const WARM_UP: usize = 2;
@@ -42,20 +41,24 @@ pub struct TrainBench {
 ///
 /// # Panics
 /// If there are fewer images than a batch.
-pub fn train(config: &Config, images: &Images, steps: usize) -> Result<TrainBench> {
-    let device = Device::flex().autodiff();
-    let mut learner = Learner::new(config, &device);
+pub fn train(config: &Config, images: &Images, steps: usize, device: &Device) -> Result<TrainBench> {
+    let mut learner = Learner::new(config, device)?;
     let (rates, accumulate) = (Rates::full(config), config.optimizer.accumulate);
     let mut batches = (0..).zip(endless_batches(config, images));
     let [mut waits, mut updates] = [Vec::new(), Vec::new()];
+    let mut pending = None;
     for step in 0..WARM_UP + steps.max(1) {
         let start = Instant::now();
         let taken: Vec<_> = batches.by_ref().take(accumulate).collect();
         let waited = start.elapsed().as_secs_f64();
         let views = taken.into_iter().map(|(number, batch)| {
-            batch.map(|batch| Views::of_batch(batch, config, number, &device))
+            batch.map(|batch| Views::of_batch(batch, config, number))
         });
-        learner.update(&views.collect::<Result<Vec<_>>>()?, rates);
+        let begun = learner.submit(views.collect::<Result<Vec<_>>>()?, rates)?;
+        // A run reads an update's numbers when the next is begun.
+        if let Some(before) = pending.replace(begun) {
+            before.health()?;
+        }
         if step >= WARM_UP {
             waits.push(waited);
             updates.push(start.elapsed().as_secs_f64());

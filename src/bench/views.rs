@@ -32,15 +32,12 @@ pub fn views(config: &Config, images: &Images) -> Result<ViewsBench> {
     let maker = ViewMaker::of_config(config);
     let sizes = [ViewKind::Global, ViewKind::Local].map(|kind| maker.size(kind));
     let most = sizes[0].max(sizes[1]);
-    let mut outcome = Ok(());
     let seconds = median_seconds(WARM_UP, RUNS, || {
-        let made = (0..images.len()).into_par_iter().try_for_each_init(
+        (0..images.len()).into_par_iter().try_for_each_init(
             || vec![0.0; 3 * most * most],
             |view, image| make(&maker, images, image, view),
-        );
-        outcome = std::mem::replace(&mut outcome, Ok(())).and(made);
-    });
-    outcome?;
+        )
+    })?;
     let images_per_second = images.len() as f64 / seconds;
     Ok(ViewsBench { sizes, threads: rayon::current_num_threads(), images_per_second })
 }

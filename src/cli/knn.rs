@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
-use burn::tensor::Device;
 use clap::Args;
 use logo_ssl::config::{Config, DatasetName, EvalDataset, Features};
 use logo_ssl::data::Evaluation;
-use logo_ssl::eval::{self, Subject};
+use logo_ssl::eval::{self, Encoder as Trained, Subject};
+use logo_ssl::executor::Device;
 use logo_ssl::interop::weights;
 use logo_ssl::presets::{self, Layers};
 use logo_ssl::report::metrics::KnnResult;
@@ -15,6 +14,7 @@ use logo_ssl::train::{checkpoint, learner::Learner};
 use logo_ssl::{Error, Result};
 use serde_json::json;
 
+use super::compute::On;
 use super::{DataDir, Output, Threads, data};
 
 #[derive(Debug, Args)]
@@ -32,6 +32,8 @@ pub struct Arguments {
     temperature: f64,
     #[command(flatten)]
     data_dir: DataDir,
+    #[command(flatten)]
+    on: On,
     #[command(flatten)]
     threads: Threads,
 }
@@ -88,29 +90,25 @@ impl Arguments {
     }
 
     fn evaluate(&self, config: &Config, evaluation: &Evaluation) -> Result<Vec<KnnResult>> {
-        let device = Device::flex();
+        let device = self.on.open()?;
         let knn = |subject| {
-            eval::knn_of(subject, evaluation, config, &device, |_, _| true)?
+            eval::knn_of(subject, evaluation, config, |_, _| true)?
                 .ok_or_else(|| Error::Usage("the evaluation was stopped".into()))
         };
         match (&self.encoder.run, &self.encoder.weights) {
-            (Some(run), _) => {
-                let network = last_network(run, config, &device)?;
-                knn(Subject::Network(&network))
-            }
-            (None, Some(file)) => knn(Subject::Backbone(&weights::read(file, &device)?)),
+            (Some(run), _) => knn(Subject::Encoder(&last_encoder(run, config, &device)?)),
+            (None, Some(file)) => knn(Subject::Encoder(&weights::read(file, &device)?)),
             (None, None) => Err(Error::Usage("name an encoder by --run or --weights".into())),
         }
     }
 }
 
-fn last_network(run: &Path, config: &Config, device: &Device) -> Result<logo_ssl::model::Network> {
+fn last_encoder(run: &Path, config: &Config, device: &Device) -> Result<Trained> {
     let path = run.join("checkpoints/last.safetensors");
     let (_, state) = checkpoint::read(&path)?;
-    let device = device.clone().autodiff();
-    let mut learner = Learner::new(config, &device);
-    learner.load(&state, &device).map_err(|problem| Error::data(path, problem))?;
-    Ok(learner.network.valid())
+    let mut learner = Learner::new(config, device)?;
+    learner.load(&state)?.map_err(|problem| Error::data(path, problem))?;
+    Ok(learner.encoder())
 }
 
 /// What the kNN is about.

@@ -5,6 +5,7 @@ mod say;
 
 mod bench;
 mod compare;
+mod compute;
 mod config;
 mod data;
 mod devices;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use logo_ssl::config::Config;
 use logo_ssl::data::{Places, Splits, decode};
-use logo_ssl::engine::{Engine, LEVEL_VARIABLE};
+use logo_ssl::engine::{self, LEVEL_VARIABLE};
 use logo_ssl::train::Workers;
 use logo_ssl::{Error, Result};
 
@@ -155,7 +156,7 @@ pub fn run() -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<()> {
-    Engine::shared().map_err(|error| Error::Usage(format!("{LEVEL_VARIABLE}: {error}")))?;
+    engine::check().map_err(|error| Error::Usage(format!("{LEVEL_VARIABLE}: {error}")))?;
     match cli.command {
         Command::Pretrain(arguments) => pretrain::run(arguments, cli.output),
         Command::Sweep(arguments) => sweep::run(&arguments, cli.output),

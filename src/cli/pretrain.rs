@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use burn::tensor::Device;
 use clap::Args;
 use logo_ssl::config::Config;
 use logo_ssl::data::Splits;
 use logo_ssl::engine::{self, LEVEL_VARIABLE};
-use logo_ssl::presets::{Layers, PRESETS};
+use logo_ssl::executor::{Device, DeviceName};
+use logo_ssl::files::write_atomic;
+use logo_ssl::presets::{self, Layers, PRESETS};
 use logo_ssl::train::run_dir::{self, RunDir};
 use logo_ssl::train::{Setup, Workers, pretrain};
 use logo_ssl::{Error, Result, report};
 
+use super::compute::{TrainOn, open_for};
 use super::progress::Progress;
 use super::{DataDir, Output, Running};
 
@@ -55,6 +57,8 @@ pub struct Arguments {
     #[arg(long, value_name = "TYPE")]
     precision: Option<String>,
     #[command(flatten)]
+    on: TrainOn,
+    #[command(flatten)]
     running: Running,
     /// Go on with an interrupted run: the one in --run-dir, else the latest of the preset
     #[arg(long)]
@@ -94,36 +98,39 @@ impl Arguments {
         for assignment in self.set.iter().chain(&self.shorthands()) {
             layers = layers.set(assignment)?;
         }
-        layers.build()
+        let mut config = layers.build()?;
+        self.on.lay_over(&mut config)?;
+        Ok(config)
     }
 
     fn base(&self) -> PathBuf {
         Path::new("runs").join(self.preset_name())
     }
 
-    fn start(&self) -> Result<(RunDir, Config, Splits)> {
+    fn start(&self) -> Result<Ready> {
         let mut config = self.resolve()?;
         record_instructions(&mut config)?;
+        // First the device and the images: a run that cannot have them leaves no folder behind.
+        let device = open_for(&config)?;
         let root = self.run_dir.clone().unwrap_or_else(|| run_dir::unused(&self.base()));
-        // First the images: a run that cannot find them leaves no folder behind.
         let splits = self.data_dir.splits(&config)?;
         let dir = RunDir::create(&root, &config)?;
         dir.keep_places(&self.data_dir.places())?;
-        Ok((dir, config, splits))
+        Ok(Ready { dir, config, splits, device })
     }
 
-    fn go_on(&self) -> Result<(RunDir, Config, Splits)> {
+    fn go_on(&self) -> Result<Ready> {
         let root = match &self.run_dir {
             Some(root) => root.clone(),
             None => run_dir::latest(&self.base()).ok_or_else(|| {
                 Error::run(self.base(), "holds no run to resume; name one with --run-dir")
             })?,
         };
-        let (dir, config) = RunDir::open(&root)?;
+        let (dir, mut config) = RunDir::open(&root)?;
         self.refuse_other_settings(&root, &config)?;
-        warn_of_other_instructions(&config);
+        let device = reopen_device(&dir, &mut config, self.on.named())?;
         let splits = Splits::of_config(&config, &self.data_dir.places().or(dir.places()?))?;
-        Ok((dir, config, splits))
+        Ok(Ready { dir, config, splits, device })
     }
 
     /// Whatever settings come with `--resume` must be those of the run.
@@ -131,7 +138,8 @@ impl Arguments {
         let given = self.preset.is_some()
             || self.config.is_some()
             || !self.set.is_empty()
-            || !self.shorthands().is_empty();
+            || !self.shorthands().is_empty()
+            || self.on.deterministic();
         if given && !self.resolve()?.is_experiment_of(config) {
             return Err(Error::Usage(format!(
                 "{} was started with another config: --resume takes its settings from there. \
@@ -143,9 +151,42 @@ impl Arguments {
     }
 }
 
+/// What is there before a run's first step.
+struct Ready {
+    dir: RunDir,
+    config: Config,
+    splits: Splits,
+    device: Device,
+}
+
+/// The device that a begun run goes on with: its own, or the one `wanted` instead, which its config then
+/// names.
+pub fn reopen_device(
+    dir: &RunDir,
+    config: &mut Config,
+    wanted: Option<&DeviceName>,
+) -> Result<Device> {
+    let before = config.compute.device.clone();
+    let Some(wanted) = wanted.filter(|wanted| **wanted != before) else {
+        let device = open_for(config)?;
+        warn_of_other_instructions(config);
+        return Ok(device);
+    };
+    config.compute.device = wanted.clone();
+    config.compute.instructions = level_of(config);
+    presets::validate(config)?;
+    let device = open_for(config)?;
+    write_atomic(&dir.config_path(), presets::to_toml(config).as_bytes())?;
+    tracing::warn!(
+        "the run was on {before} and goes on with {wanted}: its numbers will differ in the last digits from those \
+         of an uninterrupted run"
+    );
+    Ok(device)
+}
+
 /// The instructions in use, where the config names others.
 fn other_instructions(config: &Config) -> Option<String> {
-    let (named, used) = (&config.compute.instructions, engine::level().to_string());
+    let (named, used) = (&config.compute.instructions, level_of(config));
     (*named != "auto" && *named != used).then_some(used)
 }
 
@@ -157,8 +198,17 @@ pub fn record_instructions(config: &mut Config) -> Result<()> {
             "compute.instructions = \"{wanted}\", but this process uses {used}: choose with {LEVEL_VARIABLE}={wanted}"
         )));
     }
-    config.compute.instructions = engine::level().to_string();
+    config.compute.instructions = level_of(config);
     Ok(())
+}
+
+/// Of what the processor computes: with another device, the views.
+fn level_of(config: &Config) -> String {
+    let level = match config.compute.device {
+        DeviceName::Cpu => engine::level_for(config.compute.precision),
+        _ => engine::level(),
+    };
+    level.to_string()
 }
 
 fn warn_of_other_instructions(config: &Config) {
@@ -173,12 +223,13 @@ fn warn_of_other_instructions(config: &Config) {
 
 pub fn run(arguments: Arguments, output: Output) -> Result<()> {
     let workers = arguments.running.install()?;
-    let (dir, config, splits) = match arguments.resume {
+    let Ready { dir, config, splits, device } = match arguments.resume {
         true => arguments.go_on()?,
         false => arguments.start()?,
     };
+    arguments.on.tell_of_gpu(&config, output);
     let how = How { workers, checkpoint_every: arguments.running.checkpoint_every, output };
-    train(&dir, &config, splits, &stop_on_signal(), how)
+    train(&dir, &config, splits, device, &stop_on_signal(), how)
 }
 
 /// How a run is trained and shown; nothing of it changes the result.
@@ -194,6 +245,7 @@ pub fn train(
     dir: &RunDir,
     config: &Config,
     splits: Splits,
+    device: Device,
     stop: &AtomicBool,
     how: How,
 ) -> Result<()> {
@@ -203,7 +255,7 @@ pub fn train(
         config,
         dir,
         splits,
-        device: Device::flex(),
+        device,
         workers,
         checkpoint_every: checkpoint_every.max(1),
         stop,

@@ -10,7 +10,8 @@ use logo_ssl::sweep::{Planned, Sweep};
 use logo_ssl::train::run_dir::RunDir;
 use logo_ssl::{Error, Result};
 
-use super::pretrain::{self, How, record_instructions, stop_on_signal};
+use super::compute::{TrainOn, open_for};
+use super::pretrain::{self, How, record_instructions, reopen_device, stop_on_signal};
 use super::{DataDir, Output, Running, compare};
 
 #[derive(Debug, Args)]
@@ -24,14 +25,17 @@ pub struct Arguments {
     #[command(flatten)]
     data_dir: DataDir,
     #[command(flatten)]
+    on: TrainOn,
+    #[command(flatten)]
     running: Running,
 }
 
 pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let workers = arguments.running.install()?;
     let how = How { workers, checkpoint_every: arguments.running.checkpoint_every, output };
-    let sweep = Sweep::read(&arguments.file)?;
+    let sweep = arguments.read()?;
     let out = arguments.out();
+    arguments.on.tell_of_gpu(&sweep.runs[0].config, output);
     let stop = stop_on_signal();
     let total = sweep.runs.len();
     for (number, planned) in sweep.runs.iter().enumerate() {
@@ -50,23 +54,32 @@ impl Arguments {
         self.out.clone().unwrap_or_else(|| Path::new("runs").join(stem))
     }
 
+    /// What is to be trained, where the flags say.
+    fn read(&self) -> Result<Sweep> {
+        let mut sweep = Sweep::read(&self.file)?;
+        sweep.runs.iter_mut().try_for_each(|planned| self.on.lay_over(&mut planned.config))?;
+        Ok(sweep)
+    }
+
     /// Starts the run in `root`, goes on with it, or leaves it as it is if it is finished.
     fn train(&self, planned: &Planned, root: &Path, stop: &AtomicBool, how: How) -> Result<()> {
         let mut config = planned.config.clone();
         record_instructions(&mut config)?;
         let load = || self.data_dir.splits(&config);
         if !root.join("config.toml").exists() {
-            // A run that cannot find its images leaves no folder behind.
+            // A run that cannot have its device or its images leaves no folder behind.
+            let device = open_for(&config)?;
             let splits = load()?;
             let dir = RunDir::create(root, &config)?;
             dir.keep_places(&self.data_dir.places())?;
-            return pretrain::train(&dir, &config, splits, stop, how);
+            return pretrain::train(&dir, &config, splits, device, stop, how);
         }
-        let (dir, before) = reopen(root, &config)?;
-        match dir.weights().exists() {
-            true => Ok(()),
-            false => pretrain::train(&dir, &before, load()?, stop, how),
+        let (dir, mut before) = reopen(root, &config)?;
+        if dir.weights().exists() {
+            return Ok(());
         }
+        let device = reopen_device(&dir, &mut before, Some(&config.compute.device))?;
+        pretrain::train(&dir, &before, load()?, device, stop, how)
     }
 }
 

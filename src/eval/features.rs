@@ -1,11 +1,12 @@
 //! Images to feature vectors, without augmentation.
 
-use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::augment::views::EvalView;
 use crate::config::Config;
 use crate::data::Images;
+use crate::eval::Encoder;
+use crate::model::params::TensorData;
 use crate::{Error, Result};
 
 /// Most images a forward pass.
@@ -58,7 +59,7 @@ pub type Progress<'a> = dyn FnMut(usize) -> bool + 'a;
 /// to 64 pixels. None is returned when `progress` says no.
 ///
 /// # Errors
-/// As [`of_model`].
+/// As [`of_encoder`].
 pub fn of_pixels(
     images: &Images,
     config: &Config,
@@ -70,27 +71,25 @@ pub fn of_pixels(
         }
         view => view,
     };
-    features(images, config, view, progress, |batch| batch.values)
+    features(images, config, view, progress, |batch| Ok(batch.values))
 }
 
-/// What `model` makes of the images. None is returned when `progress` says no.
+/// What `encoder` makes of the images. None is returned when `progress` says no.
 ///
 /// # Errors
 /// [`Error::Broken`] when too many images cannot be read; [`Error::Usage`] when they are of different
-/// sizes and the config does not say to which they are to be brought.
-pub fn of_model(
-    model: impl Fn(Tensor<4>) -> Tensor<2>,
+/// sizes and the config does not say to which they are to be brought; [`Error::Device`] where the
+/// device fails.
+pub fn of_encoder(
+    encoder: &Encoder,
     images: &Images,
     config: &Config,
-    device: &Device,
     progress: &mut Progress<'_>,
 ) -> Result<Option<FeatureSet>> {
-    let device = device.clone().inner();
     features(images, config, EvalView::of_config(&config.eval), progress, |batch| {
         let [width, height] = batch.size;
-        let shape = [batch.labels.len(), 3, height, width];
-        let views = Tensor::from_data(TensorData::new(batch.values, shape), &device);
-        model(views).into_data().iter::<f32>().collect()
+        let views = TensorData::new(batch.values, [batch.labels.len(), 3, height, width]);
+        encoder.features(views, config.eval.features)
     })
 }
 
@@ -100,7 +99,7 @@ fn features(
     config: &Config,
     view: EvalView,
     progress: &mut Progress<'_>,
-    vectors: impl Fn(Views) -> Vec<f32>,
+    vectors: impl Fn(Views) -> Result<Vec<f32>>,
 ) -> Result<Option<FeatureSet>> {
     let (mut rows, mut labels) = (Vec::new(), Vec::new());
     let all: Vec<usize> = (0..images.len()).collect();
@@ -112,7 +111,7 @@ fn features(
         batch = views.batch_within(BATCH_PIXELS);
         labels.extend(&views.labels);
         if !views.labels.is_empty() {
-            rows.extend(vectors(views));
+            rows.extend(vectors(views)?);
         }
         if !progress(now.len()) {
             return Ok(None);

@@ -1,14 +1,14 @@
 //! The evidence: how well frozen features tell the classes apart.
 
+mod encoder;
 pub mod features;
 pub mod knn;
 
-use burn::tensor::Device;
+pub use encoder::Encoder;
 
 use crate::Result;
-use crate::config::{Config, Features};
+use crate::config::Config;
 use crate::data::{Evaluation, Images};
-use crate::model::{Network, ResNet};
 use crate::report::metrics::KnnResult;
 use features::FeatureSet;
 
@@ -18,9 +18,7 @@ pub enum Subject<'a> {
     /// The images themselves: the floor of every encoder.
     Pixels,
     /// A network, at the output that the config names.
-    Network(&'a Network),
-    /// A backbone alone.
-    Backbone(&'a ResNet),
+    Encoder(&'a Encoder),
 }
 
 /// The kNN of `subject`: `evaluation`'s bank is searched for neighbours of its test images.
@@ -34,7 +32,6 @@ pub fn knn_of(
     subject: Subject<'_>,
     evaluation: &Evaluation,
     config: &Config,
-    device: &Device,
     mut progress: impl FnMut(usize, usize) -> bool,
 ) -> Result<Option<Vec<KnnResult>>> {
     let total = evaluation.bank.len() + evaluation.test.len();
@@ -43,7 +40,7 @@ pub fn knn_of(
         done += images;
         progress(done, total)
     };
-    let mut of = |images: &Images| features_of(subject, images, config, device, &mut count);
+    let mut of = |images: &Images| features_of(subject, images, config, &mut count);
     let Some(mut bank) = of(&evaluation.bank)? else { return Ok(None) };
     let Some(mut test) = of(&evaluation.test)? else { return Ok(None) };
     if config.seed_code.drop_last_bank_batch {
@@ -56,21 +53,11 @@ fn features_of(
     subject: Subject<'_>,
     images: &Images,
     config: &Config,
-    device: &Device,
     progress: &mut features::Progress<'_>,
 ) -> Result<Option<FeatureSet>> {
     match subject {
         Subject::Pixels => features::of_pixels(images, config, progress),
-        Subject::Backbone(backbone) => {
-            features::of_model(|x| backbone.features(x), images, config, device, progress)
-        }
-        Subject::Network(network) => {
-            let output = |x| match config.eval.features {
-                Features::Backbone => network.backbone.features(x),
-                Features::Projector => network.embed(x),
-            };
-            features::of_model(output, images, config, device, progress)
-        }
+        Subject::Encoder(encoder) => features::of_encoder(encoder, images, config, progress),
     }
 }
 

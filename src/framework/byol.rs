@@ -1,16 +1,26 @@
 //! BYOL (Grill et al., 2020): predict a momentum encoder's embedding of the other view.
 
-use burn::tensor::Tensor;
+use graph::Node;
 
-use super::Framework;
+use super::{Framework, Memory, Needs};
 use crate::model::Embedding;
 use crate::objective;
 
 /// ℓ_s is the squared distance of unit vectors, 2 - 2 cos (BYOL, equation 2).
-pub(super) struct Byol;
+#[derive(Clone, Copy, Debug)]
+pub struct Byol;
 
 impl Framework for Byol {
-    fn similarity(&self, query: &Embedding, target: &Embedding) -> Tensor<1> {
-        objective::cosine(query.p.clone(), target.z.clone()) * 2.0 + 2.0
+    fn needs(&self) -> Needs {
+        Needs { momentum_encoder: true, predictor: true }
+    }
+
+    fn similarity<'g>(
+        &self,
+        query: Embedding<'g>,
+        target: Embedding<'g>,
+        _memory: &Memory<'g>,
+    ) -> Node<'g> {
+        objective::cosine(query.p, target.z) * 2.0 + 2.0
     }
 }

@@ -1,27 +1,30 @@
 //! LoGo on top of a framework: L_lg from its ℓ_s, L_ll and Ω from the learned affinity.
 
-use burn::tensor::Tensor;
+use graph::{Node, concatenate};
 use rand::RngExt;
 
-use super::Framework;
+use super::{Framework, Memory};
 use crate::config::{AffinityObjective, AffinityPairs, LocalLocalStep, Terms};
+use crate::model::params::Weights;
 use crate::model::{Affinity, Embedding, Phase};
 use crate::objective;
 use crate::rng::Generator;
 
-/// The terms of equation 9, each `[1]`. Without LoGo there is L_gg alone.
-pub struct Losses {
+/// The terms of equation 9, each a scalar. Without LoGo there is L_gg alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Losses<'g> {
     /// What the encoder minimises.
-    pub total: Tensor<1>,
+    pub total: Node<'g>,
     /// L_gg
-    pub global_global: Tensor<1>,
+    pub global_global: Node<'g>,
     /// L_lg, with LoGo.
-    pub local_global: Option<Tensor<1>>,
+    pub local_global: Option<Node<'g>>,
     /// L_ll, with LoGo, unless the encoder takes a step of its own by it.
-    pub local_local: Option<Tensor<1>>,
+    pub local_local: Option<Node<'g>>,
 }
 
 /// How the encoder's loss is put together.
+#[derive(Clone, Copy, Debug)]
 pub struct Recipe {
     /// λ of equation 9.
     pub lambda: f64,
@@ -36,76 +39,91 @@ pub struct Recipe {
 /// The global views as the encoder sees them, and what views are compared with: the same, or a
 /// momentum encoder's embeddings of them.
 #[derive(Clone, Copy)]
-pub struct Compared<'a> {
+pub struct Compared<'a, 'g> {
     /// Queries.
-    pub global: &'a [Embedding],
+    pub global: &'a [Embedding<'g>],
     /// Targets.
-    pub targets: &'a [Embedding],
+    pub targets: &'a [Embedding<'g>],
+    /// ℓ_s
+    pub framework: &'a dyn Framework,
+    /// What ℓ_s remembers.
+    pub memory: &'a Memory<'g>,
+}
+
+impl<'g> Compared<'_, 'g> {
+    fn similarity(&self, query: &Embedding<'g>, target: &Embedding<'g>) -> Node<'g> {
+        self.framework.similarity(*query, *target, self.memory)
+    }
+
+    fn global_global(&self, recipe: &Recipe) -> Node<'g> {
+        match recipe.one_sided {
+            true => self.similarity(&self.global[0], &self.targets[1]),
+            false => objective::global_global(self.global, self.targets, |query, target| {
+                self.similarity(query, target)
+            }),
+        }
+    }
 }
 
 /// The plain framework's loss: L_gg.
-pub fn plain(framework: &dyn Framework, views: &Compared<'_>, recipe: &Recipe) -> Losses {
-    let global_global = global_global(framework, views, recipe);
-    Losses { total: global_global.clone(), global_global, local_global: None, local_local: None }
+pub fn plain<'g>(views: &Compared<'_, 'g>, recipe: &Recipe) -> Losses<'g> {
+    let global_global = views.global_global(recipe);
+    Losses { total: global_global, global_global, local_global: None, local_local: None }
 }
 
-/// Equation 9, with f_d's weights as constants: neither they nor their gradients are touched.
-pub fn losses(
-    framework: &dyn Framework,
-    affinity: &Affinity,
-    views: &Compared<'_>,
-    local: &[Embedding],
-    recipe: &Recipe,
-) -> Losses {
-    let affinity = affinity.frozen();
-    with_affinity(framework, &affinity, views, local, recipe)
+/// f_d with its weights.
+#[derive(Clone, Copy)]
+pub struct Judge<'a, 'g> {
+    /// What it computes.
+    pub affinity: &'a Affinity,
+    /// With these.
+    pub weights: &'a Weights<'g>,
 }
 
-/// Equation 9 with `affinity` as it is given: trainable weights receive λ L_ll's gradient. Only the
-/// earlier code's behaviour wants that; everything else calls [`losses`].
-pub fn with_affinity(
-    framework: &dyn Framework,
-    affinity: &Affinity,
-    views: &Compared<'_>,
-    local: &[Embedding],
+/// Equation 9 with f_d as `judge`: with frozen weights, as the paper has it, neither they nor their
+/// gradients are touched. Trainable ones receive λ L_ll's gradient, which only the earlier code wants.
+pub fn losses<'g>(
+    judge: Judge<'_, 'g>,
+    views: &Compared<'_, 'g>,
+    local: &[Embedding<'g>],
     recipe: &Recipe,
-) -> Losses {
-    let global_global = global_global(framework, views, recipe);
-    let targets: Vec<_> = views.targets.iter().map(stop_gradient).collect();
-    let local_global = objective::local_global(local, &targets, |l, g| framework.similarity(l, g));
-    let (gg, lg) = (global_global.clone(), local_global.clone());
+) -> Losses<'g> {
+    let global_global = views.global_global(recipe);
+    let targets: Vec<_> = views.targets.iter().map(|t| t.map(Node::stop_gradient)).collect();
+    let local_global = objective::local_global(local, &targets, |l, g| views.similarity(l, g));
     let between_views = match recipe.terms {
-        Terms::Sum => objective::sum_of_terms(gg, lg),
-        Terms::Mean => objective::mean_of_terms(gg, lg, [views.global.len(), local.len()]),
+        Terms::Sum => objective::sum_of_terms(global_global, local_global),
+        Terms::Mean => {
+            let views = [views.global.len(), local.len()];
+            objective::mean_of_terms(global_global, local_global, views)
+        }
     };
     let (total, local_local) = match recipe.step {
         LocalLocalStep::Joint => {
-            let local_local = local_local(affinity, local, recipe.step);
-            (between_views + local_local.clone() * recipe.lambda, Some(local_local))
+            let local_local = local_local(judge, local, recipe.step);
+            (between_views + local_local * recipe.lambda, Some(local_local))
         }
         LocalLocalStep::Separate => (between_views, None),
     };
     Losses { total, global_global, local_global: Some(local_global), local_local }
 }
 
-fn global_global(framework: &dyn Framework, views: &Compared<'_>, recipe: &Recipe) -> Tensor<1> {
-    let similarity = |query: &Embedding, target: &Embedding| framework.similarity(query, target);
-    match recipe.one_sided {
-        true => similarity(&views.global[0], &views.targets[1]),
-        false => objective::global_global(views.global, views.targets, similarity),
-    }
-}
-
-/// Equation 5 by `affinity`. Its norms use the running statistics by equation 9, and the batch's in
+/// Equation 5 by `judge`. Its norms use the running statistics by equation 9, and the batch's in
 /// the authors' code, which takes a separate step.
-pub fn local_local(affinity: &Affinity, local: &[Embedding], step: LocalLocalStep) -> Tensor<1> {
+pub fn local_local<'g>(
+    judge: Judge<'_, 'g>,
+    local: &[Embedding<'g>],
+    step: LocalLocalStep,
+) -> Node<'g> {
     let phase = match step {
         LocalLocalStep::Joint => Phase::Eval,
         LocalLocalStep::Separate => Phase::Train,
     };
-    let of_pair =
-        |(a, b): (&Embedding, &Embedding)| affinity.forward(a.z.clone(), b.z.clone(), phase);
-    objective::local_local(Tensor::cat(pairs(local).map(of_pair).collect(), 0))
+    let of_pair = |(a, b): (&Embedding<'g>, &Embedding<'g>)| {
+        judge.affinity.forward([a.z, b.z], judge.weights, phase)
+    };
+    let each: Vec<_> = pairs(local).map(of_pair).collect();
+    objective::local_local(concatenate(&each, 0))
 }
 
 /// Every pair of an image's views.
@@ -114,98 +132,95 @@ pub fn pairs<T>(views: &[T]) -> impl Iterator<Item = (&T, &T)> {
     views.iter().enumerate().flat_map(with_later)
 }
 
-fn stop_gradient(embedding: &Embedding) -> Embedding {
-    Embedding { z: embedding.z.clone().detach(), p: embedding.p.clone().detach() }
-}
-
 /// What f_d says of pairs from the same and from different images, `[pairs]` each.
-pub struct Affinities {
+#[derive(Clone, Copy, Debug)]
+pub struct Affinities<'g> {
     /// f_d of two local views of one image.
-    pub same: Tensor<1>,
+    pub same: Node<'g>,
     /// f_d(z^l, z^l-) with z^l- another image's local embedding.
-    pub different: Tensor<1>,
+    pub different: Node<'g>,
     /// Both before f_d's softplus.
-    scores: [Tensor<1>; 2],
+    scores: [Node<'g>; 2],
 }
 
-impl Affinities {
-    fn new(affinity: &Affinity, scores: [Tensor<1>; 2]) -> Self {
-        let [same, different] = scores.clone().map(|score| affinity.activate(score));
+impl<'g> Affinities<'g> {
+    fn new(affinity: &Affinity, scores: [Node<'g>; 2]) -> Self {
+        let [same, different] = scores.map(|score| affinity.activate(score));
         Self { same, different, scores }
     }
 
     /// Ω, to be maximised over f_d's weights: equation 6, or its bounded form.
-    pub fn omega(&self, objective: AffinityObjective) -> Tensor<1> {
+    pub fn omega(&self, objective: AffinityObjective) -> Node<'g> {
         match objective {
-            AffinityObjective::Difference => {
-                objective::omega(self.same.clone(), self.different.clone())
-            }
+            AffinityObjective::Difference => objective::omega(self.same, self.different),
             AffinityObjective::Softplus => {
-                let [same, different] = self.scores.clone();
+                let [same, different] = self.scores;
                 objective::omega_softplus(same, different)
             }
         }
     }
 }
 
-/// f_d on the batch's pairs, its inputs detached: Ω never trains the encoder. `noise`, `[batch, dim]`
-/// for each of the two places, is added to pairs of one image.
-pub fn affinities(
-    affinity: &Affinity,
-    local: &[Embedding],
-    negatives: &[usize],
-    noise: Option<&[Tensor<2>; 2]>,
-    pairs: AffinityPairs,
-) -> Affinities {
-    let local = local.iter().map(|view| affinity.input(view.z.clone().detach()));
-    let local: Vec<Tensor<2>> = local.collect();
-    let each = self::pairs(&local).map(|(a, b)| {
-        let pair = [a.clone(), b.clone()];
-        match pairs {
-            AffinityPairs::OneOrder => one_order(affinity, pair, negatives, noise),
-            AffinityPairs::BothOrders => both_orders(affinity, pair, negatives, noise),
-        }
+/// Which pairs f_d learns from.
+#[derive(Clone, Copy, Debug)]
+pub struct Pairing<'g> {
+    /// For each image, which other one's local crop is its negative, s32 `[batch]`.
+    pub negatives: Node<'g>,
+    /// What is added to pairs of one image, `[batch, dim]` for each of the two places.
+    pub noise: Option<[Node<'g>; 2]>,
+    /// In which orders.
+    pub pairs: AffinityPairs,
+}
+
+/// f_d on the batch's pairs, its inputs detached: Ω never trains the encoder.
+pub fn affinities<'g>(
+    judge: Judge<'_, 'g>,
+    local: &[Embedding<'g>],
+    pairing: Pairing<'g>,
+) -> Affinities<'g> {
+    let local: Vec<_> =
+        local.iter().map(|view| judge.affinity.input(view.z.stop_gradient())).collect();
+    let each = pairs(&local).map(|(&a, &b)| match pairing.pairs {
+        AffinityPairs::OneOrder => one_order(judge, [a, b], pairing),
+        AffinityPairs::BothOrders => both_orders(judge, [a, b], pairing),
     });
     let (same, different): (Vec<_>, Vec<_>) = each.map(|[s, d]| (s, d)).unzip();
-    Affinities::new(affinity, [Tensor::cat(same, 0), Tensor::cat(different, 0)])
+    Affinities::new(judge.affinity, [same, different].map(|scores| concatenate(&scores, 0)))
 }
 
 /// Scores of one pair of local views, of the same and of different images.
 ///
 /// Positives and negatives pass as one batch of `2 batch` rows, so both are normalised by the same
 /// statistics; separate passes would centre each on its own mean, which is what tells them apart.
-fn one_order(
-    affinity: &Affinity,
-    [first, second]: [Tensor<2>; 2],
-    negatives: &[usize],
-    noise: Option<&[Tensor<2>; 2]>,
-) -> [Tensor<1>; 2] {
-    let other = objective::reorder(first.clone(), negatives);
-    let batch = negatives.len();
-    let [anchor, partner] = noisy([first.clone(), second], noise);
-    let anchors = Tensor::cat(vec![anchor, first], 0);
-    let partners = Tensor::cat(vec![partner, other], 0);
-    let both = affinity.score_inputs(anchors, partners, Phase::Train);
-    [both.clone().narrow(0, 0, batch), both.narrow(0, batch, batch)]
+fn one_order<'g>(
+    judge: Judge<'_, 'g>,
+    [first, second]: [Node<'g>; 2],
+    pairing: Pairing<'g>,
+) -> [Node<'g>; 2] {
+    let other = first.gather(pairing.negatives);
+    let [anchor, partner] = noisy([first, second], pairing.noise);
+    let anchors = concatenate(&[anchor, first], 0);
+    let partners = concatenate(&[partner, other], 0);
+    let both = judge.affinity.score_inputs([anchors, partners], judge.weights, Phase::Train);
+    let [same, different] = both.chunk(2)[..] else { unreachable!("two parts were asked for") };
+    [same, different]
 }
 
-fn both_orders(
-    affinity: &Affinity,
-    [first, second]: [Tensor<2>; 2],
-    negatives: &[usize],
-    noise: Option<&[Tensor<2>; 2]>,
-) -> [Tensor<1>; 2] {
-    let orders = [[first.clone(), second.clone()], [second, first]];
-    let score = |[a, b]: [Tensor<2>; 2]| affinity.score_inputs(a, b, Phase::Train);
-    let same = orders.clone().map(|pair| score(noisy(pair, noise)));
-    let different = orders.map(|[a, b]| score([a, objective::reorder(b, negatives)]));
-    [same, different].map(|orders| Tensor::cat(orders.to_vec(), 0))
+fn both_orders<'g>(
+    judge: Judge<'_, 'g>,
+    [first, second]: [Node<'g>; 2],
+    pairing: Pairing<'g>,
+) -> [Node<'g>; 2] {
+    let orders = [[first, second], [second, first]];
+    let score = |pair| judge.affinity.score_inputs(pair, judge.weights, Phase::Train);
+    let same = orders.map(|pair| score(noisy(pair, pairing.noise)));
+    let different = orders.map(|[a, b]| score([a, b.gather(pairing.negatives)]));
+    [same, different].map(|orders| concatenate(&orders, 0))
 }
 
-fn noisy(pair: [Tensor<2>; 2], noise: Option<&[Tensor<2>; 2]>) -> [Tensor<2>; 2] {
-    let [a, b] = pair;
+fn noisy<'g>([a, b]: [Node<'g>; 2], noise: Option<[Node<'g>; 2]>) -> [Node<'g>; 2] {
     match noise {
-        Some([on_a, on_b]) => [a + on_a.clone(), b + on_b.clone()],
+        Some([on_a, on_b]) => [a + on_a, b + on_b],
         None => [a, b],
     }
 }

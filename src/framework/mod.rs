@@ -6,46 +6,96 @@ mod moco;
 mod simclr;
 mod simsiam;
 
-use burn::tensor::{Device, Tensor};
+use std::collections::BTreeMap;
+
+use graph::Node;
 
 use crate::config::{Config, FrameworkName};
 use crate::model::Embedding;
 use crate::model::params::State;
 
+pub use byol::Byol;
 pub use logo::{Affinities, Losses, derangement};
+pub use moco::MoCo;
+pub use simclr::SimClr;
+pub use simsiam::SimSiam;
+
+/// What a framework needs beside the encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Whether its targets come from a momentum encoder.
+    pub momentum_encoder: bool,
+    /// Whether it needs a predictor, lest it collapse.
+    pub predictor: bool,
+}
 
 /// ℓ_s(query, target): a loss that is low when `query` predicts `target`.
+///
+/// A framework of one's own implements this and goes into
+/// [`Learner::with_framework`](crate::train::Learner::with_framework).
 pub trait Framework: Send + Sync {
-    /// Between two views of the same images, `[batch, dim]` each, averaged over the batch.
-    fn similarity(&self, query: &Embedding, target: &Embedding) -> Tensor<1>;
+    /// What it needs beside the encoder.
+    fn needs(&self) -> Needs;
 
-    /// Takes in what the global views were compared with, once an update is done.
-    fn remember(&mut self, _targets: &[Embedding]) {}
+    /// Between two views of the same images, `[batch, dim]` each, averaged over the batch: a scalar.
+    fn similarity<'g>(
+        &self,
+        query: Embedding<'g>,
+        target: Embedding<'g>,
+        memory: &Memory<'g>,
+    ) -> Node<'g>;
 
-    /// What a checkpoint must keep.
-    fn state(&self) -> State {
+    /// What it remembers from one update to the next, by name, as it is before the first.
+    fn memory(&self) -> State {
         State::new()
     }
 
-    /// Continues from what [`Framework::state`] gave.
+    /// Takes in what the global views were compared with, once an update is done.
+    fn remember<'g>(&self, _targets: &[Embedding<'g>], _memory: &mut Memory<'g>) {}
+}
+
+/// What a framework remembers, by the names that it gave.
+#[derive(Clone, Debug, Default)]
+pub struct Memory<'g> {
+    tensors: BTreeMap<String, Node<'g>>,
+}
+
+impl<'g> Memory<'g> {
+    /// The tensor of this name.
     ///
-    /// # Errors
-    /// A sentence naming the first tensor that is missing or of another shape.
-    fn load(&mut self, _state: &State) -> Result<(), String> {
-        Ok(())
+    /// # Panics
+    /// If the framework's [`Framework::memory`] has none of it.
+    pub fn get(&self, name: &str) -> Node<'g> {
+        *self.tensors.get(name).unwrap_or_else(|| panic!("the framework has no memory `{name}`"))
+    }
+
+    /// Replaces a tensor.
+    pub fn set(&mut self, name: &str, tensor: Node<'g>) {
+        self.tensors.insert(name.to_owned(), tensor);
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Node<'g>)> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor))
     }
 }
 
-/// The framework that `config` names, its memory on `device`, which need not differentiate.
-pub fn from_config(config: &Config, device: &Device) -> Box<dyn Framework> {
+impl<'g> FromIterator<(String, Node<'g>)> for Memory<'g> {
+    fn from_iter<T: IntoIterator<Item = (String, Node<'g>)>>(tensors: T) -> Self {
+        Self { tensors: tensors.into_iter().collect() }
+    }
+}
+
+/// The framework that `config` names.
+pub fn from_config(config: &Config) -> Box<dyn Framework> {
     let temperature = config.framework.temperature;
     match config.framework.name {
-        FrameworkName::Simsiam => Box::new(simsiam::SimSiam),
-        FrameworkName::Simclr => Box::new(simclr::SimClr { temperature }),
-        FrameworkName::Byol => Box::new(byol::Byol),
+        FrameworkName::Simsiam => Box::new(SimSiam),
+        FrameworkName::Simclr => Box::new(SimClr { temperature }),
+        FrameworkName::Byol => Box::new(Byol),
         FrameworkName::Moco => {
             let queue = [config.framework.momentum.queue, config.model.projector.dim];
-            Box::new(moco::MoCo::new(queue, temperature, config.seed, device))
+            Box::new(MoCo { temperature, queue, seed: config.seed })
         }
     }
 }

@@ -1,20 +1,30 @@
 //! SimCLR (Chen et al., 2020): contrast within the batch. The other view of an image is its positive,
 //! both views of the batch's other images are its negatives.
 
-use burn::tensor::Tensor;
+use graph::Node;
 
-use super::Framework;
+use super::{Framework, Memory, Needs};
 use crate::model::Embedding;
 use crate::objective;
 
 /// ℓ_s is NT-Xent, one direction of it.
-pub(super) struct SimClr {
+#[derive(Clone, Copy, Debug)]
+pub struct SimClr {
     /// τ
-    pub(super) temperature: f64,
+    pub temperature: f64,
 }
 
 impl Framework for SimClr {
-    fn similarity(&self, query: &Embedding, target: &Embedding) -> Tensor<1> {
-        objective::nt_xent(query.p.clone(), target.z.clone(), self.temperature)
+    fn needs(&self) -> Needs {
+        Needs { momentum_encoder: false, predictor: false }
+    }
+
+    fn similarity<'g>(
+        &self,
+        query: Embedding<'g>,
+        target: Embedding<'g>,
+        _memory: &Memory<'g>,
+    ) -> Node<'g> {
+        objective::nt_xent(query.p, target.z, self.temperature)
     }
 }

@@ -1,16 +1,26 @@
 //! SimSiam (Chen and He, 2021): predict the other view's embedding, which is a constant.
 
-use burn::tensor::Tensor;
+use graph::Node;
 
-use super::Framework;
+use super::{Framework, Memory, Needs};
 use crate::model::Embedding;
 use crate::objective;
 
 /// ℓ_s is equation 2.
-pub(super) struct SimSiam;
+#[derive(Clone, Copy, Debug)]
+pub struct SimSiam;
 
 impl Framework for SimSiam {
-    fn similarity(&self, query: &Embedding, target: &Embedding) -> Tensor<1> {
-        objective::cosine(query.p.clone(), target.z.clone())
+    fn needs(&self) -> Needs {
+        Needs { momentum_encoder: false, predictor: true }
+    }
+
+    fn similarity<'g>(
+        &self,
+        query: Embedding<'g>,
+        target: Embedding<'g>,
+        _memory: &Memory<'g>,
+    ) -> Node<'g> {
+        objective::cosine(query.p, target.z)
     }
 }

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use burn::tensor::TensorData;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::files::write_atomic;
-use crate::model::params::State;
+use crate::model::params::{State, TensorData};
 use crate::{Error, Result};
 
 /// The one metadata key used: with a single key the same contents give the same bytes.
@@ -21,8 +20,8 @@ pub fn write(path: &Path, state: &State, metadata: String) -> Result<()> {
     let buffers: Vec<(&String, Vec<usize>, Vec<u8>)> = state
         .iter()
         .map(|(name, data)| {
-            let bytes = data.iter::<f32>().flat_map(f32::to_le_bytes).collect();
-            (name, data.shape().to_vec(), bytes)
+            let bytes = data.values.iter().copied().flat_map(f32::to_le_bytes).collect();
+            (name, data.shape.clone(), bytes)
         })
         .collect();
     let views = buffers.iter().map(|(name, shape, bytes)| {

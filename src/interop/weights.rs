@@ -2,24 +2,25 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
-
 use super::tensors;
-use crate::config::{BlockKind, Config, Stem};
-use crate::model::params::{self, State};
-use crate::model::{Architecture, Initializer, Network, ResNet};
+use crate::config::{BlockKind, Config, Precision, Stem};
+use crate::eval::Encoder;
+use crate::executor::Device;
+use crate::model::params::{self, Declaration, State};
+use crate::model::{Architecture, ResNet};
 use crate::presets;
 use crate::{Error, Result};
 
 /// What a checkpoint puts before the backbone's names.
 const IN_CHECKPOINT: &str = "network.backbone.";
 
-/// Writes the backbone of `network`; its config goes along as metadata.
+/// Writes the backbone of a learner's state; its config goes along as metadata.
 ///
 /// # Errors
 /// [`Error::Io`] naming the file.
-pub fn write(path: &Path, network: &Network, config: &Config) -> Result<()> {
-    tensors::write(path, &params::state(&network.backbone, ""), presets::to_toml(config))
+pub fn write(path: &Path, state: &State, config: &Config) -> Result<()> {
+    let backbone = params::within(IN_CHECKPOINT.trim_end_matches('.'), state);
+    tensors::write(path, &backbone, presets::to_toml(config))
 }
 
 /// A backbone from a weights file, or from a checkpoint, in evaluation mode on `device`.
@@ -27,14 +28,21 @@ pub fn write(path: &Path, network: &Network, config: &Config) -> Result<()> {
 /// Its architecture is read off the tensors, so that files of other programs work too.
 ///
 /// # Errors
-/// [`Error::Io`] or [`Error::Data`] naming the file.
-pub fn read(path: &Path, device: &Device) -> Result<ResNet> {
+/// [`Error::Io`] or [`Error::Data`] naming the file; [`Error::Device`] where the device has no place.
+pub fn read(path: &Path, device: &Device) -> Result<Encoder> {
     let (state, _) = tensors::read(path)?;
     let state = backbone_of(state);
     let unusable = |problem: String| Error::data(path, format!("no ResNet backbone: {problem}"));
     let architecture = architecture_of(&state).map_err(unusable)?;
-    let fresh = ResNet::new(&architecture, &mut Initializer::new(0, device));
-    params::load(fresh, "", &state).map_err(unusable)
+    let mut declare = Declaration::default();
+    let backbone = ResNet::new(&architecture, Precision::F32, &mut declare);
+    let trained = declare.trained.join(&state, "").map_err(unusable)?;
+    let running = declare.running.join(&state, "").map_err(unusable)?;
+    let [trained, running] = [trained, running].map(|flat| {
+        let len = flat.len();
+        device.f32(flat, &[len])
+    });
+    Ok(Encoder::of_backbone(backbone, declare, [trained?, running?], device))
 }
 
 fn backbone_of(state: State) -> State {
@@ -50,12 +58,12 @@ fn backbone_of(state: State) -> State {
 /// What network has these tensors.
 fn architecture_of(state: &State) -> Result<Architecture, String> {
     let conv1 = state.get("conv1.weight").ok_or("it has no tensor `conv1.weight`")?;
-    let (width, stem) = match *conv1.shape().as_slice() {
+    let (width, stem) = match conv1.shape[..] {
         [width, 3, 3, 3] => (width, Stem::Cifar),
         [width, 3, 7, 7] => (width, Stem::Imagenet),
         _ => {
             let expected = "[width, 3, 3, 3] or [width, 3, 7, 7]";
-            return Err(format!("its stem has shape {:?}, expected {expected}", conv1.shape()));
+            return Err(format!("its stem has shape {:?}, expected {expected}", conv1.shape));
         }
     };
     let blocks = [1, 2, 3, 4].map(|stage| {

@@ -1,39 +1,44 @@
 //! f_d, the learned affinity of two local embeddings (LoGo, section 3.2).
 
-use burn::module::Module;
-use burn::tensor::{
-    Tensor,
-    activation::{relu, softplus},
-};
+use graph::{Node, concatenate};
 
-use super::layers::{Initializer, Linear, LinearNorm, Phase};
+use super::layers::{Compute, Linear, LinearNorm, Norm, Phase};
+use super::params::{Declaration, Layout, Weights};
 use crate::config::{AffinityConfig, AffinityForm};
 use crate::objective::normalise;
 
 /// The affinity of two embeddings: the higher, the more similar. Where it is learned, an MLP over
 /// their concatenation, (Linear-BN-ReLU) × depth and a last linear layer.
-#[derive(Module, Debug)]
+#[derive(Clone, Debug)]
 pub struct Affinity {
     blocks: Vec<LinearNorm>,
     output: Option<Linear>,
-    #[module(skip)]
     form: AffinityForm,
-    #[module(skip)]
     normalise: bool,
+    trained: Layout,
+    running: Layout,
 }
 
 impl Affinity {
     /// For embeddings of `dim` dimensions.
-    pub fn new(dim: usize, config: &AffinityConfig, init: &mut Initializer<'_>) -> Self {
+    pub fn new(dim: usize, config: &AffinityConfig) -> Self {
         let &AffinityConfig { form, width, depth, normalise, .. } = config;
-        let outputs = match form {
-            AffinityForm::Mlp => 1,
-            AffinityForm::CosineMlp => dim,
-            AffinityForm::Cosine => return Self { blocks: vec![], output: None, form, normalise },
-        };
+        let mut declare = Declaration::default();
         let inputs = |layer| if layer == 0 { 2 * dim } else { width };
-        let blocks = (0..depth).map(|i| LinearNorm::new(inputs(i), width, init)).collect();
-        Self { blocks, output: Some(Linear::new(inputs(depth), outputs, init)), form, normalise }
+        let (blocks, output) = match form {
+            AffinityForm::Cosine => (vec![], None),
+            AffinityForm::Mlp | AffinityForm::CosineMlp => {
+                let block = |i: usize, d: &mut Declaration| {
+                    d.within(i, |d| LinearNorm::new(inputs(i), width, Norm::Affine, d))
+                };
+                let blocks = declare.within("blocks", |d| (0..depth).map(|i| block(i, d)).collect());
+                let outputs = if form == AffinityForm::Mlp { 1 } else { dim };
+                let output = declare.within("output", |d| Linear::new(inputs(depth), outputs, d));
+                (blocks, Some(output))
+            }
+        };
+        let Declaration { trained, running, .. } = declare;
+        Self { blocks, output, form, normalise, trained, running }
     }
 
     /// Whether there is anything to learn.
@@ -41,45 +46,58 @@ impl Affinity {
         self.output.is_some()
     }
 
+    /// Where its trained tensors and its running statistics lie.
+    pub fn layouts(&self) -> [&Layout; 2] {
+        [&self.trained, &self.running]
+    }
+
     /// Two embeddings `[batch, dim]` to affinities `[batch]`: above 0 for an MLP, in [-1, 1] for
     /// cosines.
-    pub fn forward(&self, a: Tensor<2>, b: Tensor<2>, phase: Phase) -> Tensor<1> {
-        let [a, b] = [a, b].map(|z| self.input(z));
-        self.activate(self.score_inputs(a, b, phase))
+    pub fn forward<'g>(
+        &self,
+        [a, b]: [Node<'g>; 2],
+        weights: &Weights<'g>,
+        phase: Phase,
+    ) -> Node<'g> {
+        let inputs = [a, b].map(|z| self.input(z));
+        self.activate(self.score_inputs(inputs, weights, phase))
     }
 
     /// An embedding as f_d takes it: normalised, where the config has it so.
-    pub fn input(&self, z: Tensor<2>) -> Tensor<2> {
+    pub fn input<'g>(&self, z: Node<'g>) -> Node<'g> {
         if self.normalise { normalise(z) } else { z }
     }
 
     /// [`Affinity::forward`] of two inputs, and before its softplus, where it ends in one.
-    pub fn score_inputs(&self, a: Tensor<2>, b: Tensor<2>, phase: Phase) -> Tensor<1> {
+    pub fn score_inputs<'g>(
+        &self,
+        [a, b]: [Node<'g>; 2],
+        weights: &Weights<'g>,
+        phase: Phase,
+    ) -> Node<'g> {
+        // f_d is small and sees whole batches on every device: single precision, statistics its own.
+        let compute = Compute::PLAIN;
         let made = match &self.output {
             None => a,
             Some(output) => {
-                let pair = Tensor::cat(vec![a, b.clone()], 1);
                 let layers = self.blocks.iter();
-                output.forward(layers.fold(pair, |x, block| relu(block.forward(x, phase))))
+                let hidden = layers.fold(concatenate(&[a, b], 1), |x, block| {
+                    block.forward(x, weights, phase, compute).relu()
+                });
+                output.forward(hidden, weights, compute)
             }
         };
         match self.form {
-            AffinityForm::Mlp => made.flatten(0, 1),
-            _ => (normalise(made) * normalise(b)).sum_dim(1).flatten(0, 1),
+            AffinityForm::Mlp => made.flatten(),
+            _ => (normalise(made) * normalise(b)).sum(&[1]),
         }
     }
 
     /// Scores, `[batch]`, to affinities.
-    pub fn activate(&self, score: Tensor<1>) -> Tensor<1> {
+    pub fn activate<'g>(&self, score: Node<'g>) -> Node<'g> {
         match self.form {
-            AffinityForm::Mlp => softplus(score, 1.0),
+            AffinityForm::Mlp => score.softplus(),
             _ => score,
         }
-    }
-
-    /// The same function with its weights as constants: gradients pass through to the embeddings
-    /// and leave no trace on f_d, as equation 9 has it.
-    pub fn frozen(&self) -> Self {
-        self.clone().no_grad()
     }
 }

@@ -1,12 +1,8 @@
-//! The three layers everything is built of, with PyTorch's names, layouts and initialisation.
+//! The layers that heads are built of, with PyTorch's names, layouts and initialisation.
 
-use burn::module::{Module, Param, RunningState};
-use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Tensor, TensorData, module};
-use rand::RngExt;
+use graph::{Dot, Node};
 
-use crate::engine::UnitShape;
-use crate::rng::{self, Generator, Stream, generator};
+use super::params::{Declaration, Slot, Start, Weights};
 
 /// Whether batch norm uses the batch's statistics (and updates the running ones) or the running ones.
 ///
@@ -20,229 +16,171 @@ pub enum Phase {
     Eval,
 }
 
-/// Hands out initial weights. Parameter number `n` depends on the seed and `n` alone, so the same
-/// network comes out on every device.
-pub struct Initializer<'a> {
-    seed: u64,
-    next: u64,
-    device: &'a Device,
+/// How a module computes, whatever its weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compute {
+    /// Whether matrices may be rounded to bfloat16 before they are multiplied.
+    pub rounded: bool,
+    /// Over how many replicas' batches a batch norm takes its statistics; 1 is each replica's own.
+    pub replicas: usize,
 }
 
-impl<'a> Initializer<'a> {
-    /// Weights under `seed`, created on `device`.
-    pub fn new(seed: u64, device: &'a Device) -> Self {
-        Self { seed, next: 0, device }
-    }
-
-    fn draw<const D: usize>(
-        &mut self,
-        shape: [usize; D],
-        mut number: impl FnMut(&mut Generator) -> f32,
-    ) -> Param<Tensor<D>> {
-        let mut rng = generator(self.seed, Stream::Init, 0, self.next, 0);
-        self.next += 1;
-        let values: Vec<f32> = (0..shape.iter().product()).map(|_| number(&mut rng)).collect();
-        Param::from_data(TensorData::new(values, shape), self.device)
-    }
-
-    /// Uniform in `[-bound, bound]`.
-    fn uniform<const D: usize>(&mut self, shape: [usize; D], bound: f32) -> Param<Tensor<D>> {
-        self.draw(shape, |rng| rng.random_range(-bound..=bound))
-    }
-
-    /// Normal with mean 0.
-    fn normal<const D: usize>(&mut self, shape: [usize; D], std: f32) -> Param<Tensor<D>> {
-        self.draw(shape, |rng| std * rng::normal(rng) as f32)
-    }
-}
-
-/// A 2-d convolution with a square kernel, no bias, and the padding that keeps the size at stride 1.
-#[derive(Module, Debug)]
-pub struct Conv2d {
-    /// `[out_channels, in_channels, kernel, kernel]`
-    pub weight: Param<Tensor<4>>,
-    stride: usize,
-}
-
-impl Conv2d {
-    /// Kaiming-normal weights over the fan-out, as torchvision's ResNet.
-    pub fn new(
-        channels: [usize; 2],
-        kernel: usize,
-        stride: usize,
-        init: &mut Initializer<'_>,
-    ) -> Self {
-        let [input, output] = channels;
-        let fan_out = (output * kernel * kernel) as f32;
-        Self {
-            weight: init.normal([output, input, kernel, kernel], (2.0 / fan_out).sqrt()),
-            stride,
-        }
-    }
-
-    /// `[in, out]` channels, kernel and stride.
-    pub(super) fn shape(&self) -> UnitShape {
-        let [output, input, kernel, _] = self.weight.dims();
-        ([input, output], kernel, self.stride)
-    }
-
-    /// `[batch, in, height, width]` to `[batch, out, height / stride, width / stride]`, rounded up.
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [_, _, kernel, _] = self.weight.dims();
-        let padding = kernel / 2;
-        let options = ConvOptions::new([self.stride; 2], [padding; 2], [1, 1], 1);
-        module::conv2d(x, self.weight.val(), None, options)
-    }
+impl Compute {
+    /// In single precision, on one device.
+    pub const PLAIN: Self = Self { rounded: false, replicas: 1 };
 }
 
 /// An affine map.
-#[derive(Module, Debug)]
+#[derive(Clone, Debug)]
 pub struct Linear {
     /// `[out, in]`, as PyTorch stores it.
-    pub weight: Param<Tensor<2>>,
+    weight: Slot,
     /// `[out]`
-    pub bias: Param<Tensor<1>>,
+    bias: Slot,
 }
 
 impl Linear {
     /// Both uniform in ±1/√in, as PyTorch's `nn.Linear`.
-    pub fn new(input: usize, output: usize, init: &mut Initializer<'_>) -> Self {
-        let bound = 1.0 / (input as f32).sqrt();
-        Self { weight: init.uniform([output, input], bound), bias: init.uniform([output], bound) }
+    pub fn new(input: usize, output: usize, declare: &mut Declaration) -> Self {
+        let start = Start::Uniform(1.0 / (input as f32).sqrt());
+        let weight = declare.trained("weight", &[output, input], start);
+        Self { weight, bias: declare.trained("bias", &[output], start) }
     }
 
     /// `[batch, in]` to `[batch, out]`.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        x.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze()
+    pub fn forward<'g>(&self, x: Node<'g>, weights: &Weights<'g>, compute: Compute) -> Node<'g> {
+        let contracting = [vec![1], vec![1]];
+        let dot = Dot { contracting, batch: [vec![], vec![]], rounded: compute.rounded };
+        let y = x.dot_general(weights.get(self.weight), dot);
+        y + weights.get(self.bias).broadcast(&[1], &y.shape())
     }
 }
 
-/// Batch normalisation over every axis but the second (Ioffe and Szegedy, 2015), to PyTorch's
-/// conventions: ε = 1e-5, running statistics with momentum 0.1 and the unbiased variance.
-#[derive(Module, Debug)]
+/// Batch normalisation of `[batch, channels]` (Ioffe and Szegedy, 2015), to PyTorch's conventions:
+/// ε = 1e-5, running statistics with momentum 0.1 and the unbiased variance.
+#[derive(Clone, Debug)]
 pub struct BatchNorm {
-    /// γ, `[channels]`; absent where the normalisation has no affine part.
-    pub weight: Option<Param<Tensor<1>>>,
-    /// β, `[channels]`; absent together with γ.
-    pub bias: Option<Param<Tensor<1>>>,
+    /// γ and β, `[channels]` each; absent where the normalisation has no affine part.
+    affine: Option<[Slot; 2]>,
     /// `[channels]`
-    pub running_mean: RunningState<Tensor<1>>,
+    running_mean: Slot,
     /// `[channels]`
-    pub running_var: RunningState<Tensor<1>>,
+    running_var: Slot,
 }
+
+/// ε of every batch norm.
+const EPSILON: f64 = 1e-5;
+/// What the running statistics take of a batch's.
+const MOMENTUM: f64 = 0.1;
 
 impl BatchNorm {
-    const EPSILON: f64 = 1e-5;
-    const MOMENTUM: f64 = 0.1;
-
     /// γ = 1, β = 0.
-    pub fn new(channels: usize, device: &Device) -> Self {
-        let ones = TensorData::ones::<f32, _>([channels]);
-        let zeros = TensorData::zeros::<f32, _>([channels]);
-        Self {
-            weight: Some(Param::from_data(ones, device)),
-            bias: Some(Param::from_data(zeros, device)),
-            ..Self::without_affine(channels, device)
-        }
-    }
-
-    /// γ = β = 0: what it normalises adds nothing at first.
-    pub fn silent(channels: usize, device: &Device) -> Self {
-        let zeros = TensorData::zeros::<f32, _>([channels]);
-        Self { weight: Some(Param::from_data(zeros, device)), ..Self::new(channels, device) }
+    pub fn new(channels: usize, declare: &mut Declaration) -> Self {
+        let weight = declare.trained("weight", &[channels], Start::Constant(1.0));
+        let bias = declare.trained("bias", &[channels], Start::Constant(0.0));
+        Self { affine: Some([weight, bias]), ..Self::without_affine(channels, declare) }
     }
 
     /// No γ and β, as at the end of SimSiam's projector.
-    pub fn without_affine(channels: usize, device: &Device) -> Self {
+    pub fn without_affine(channels: usize, declare: &mut Declaration) -> Self {
         Self {
-            weight: None,
-            bias: None,
-            running_mean: RunningState::new(Tensor::zeros([channels], device)),
-            running_var: RunningState::new(Tensor::ones([channels], device)),
+            affine: None,
+            running_mean: declare.running("running_mean", &[channels], Start::Constant(0.0)),
+            running_var: declare.running("running_var", &[channels], Start::Constant(1.0)),
         }
     }
 
-    /// `[batch, channels, ...]`, the same shape out.
-    pub fn forward<const D: usize>(&self, x: Tensor<D>, phase: Phase) -> Tensor<D> {
-        let channels = x.dims()[1];
-        let device = x.device();
-        let value = |p: &Option<Param<Tensor<1>>>| p.as_ref().map(Param::val);
-        let weight = value(&self.weight).unwrap_or_else(|| Tensor::ones([channels], &device));
-        let bias = value(&self.bias).unwrap_or_else(|| Tensor::zeros([channels], &device));
-        if phase == Phase::Eval {
-            let (mean, var) = (self.running_mean.value_sync(), self.running_var.value_sync());
-            return module::batch_norm(x, weight, bias, mean, var, Self::EPSILON);
+    /// `[batch, channels]`, the same shape out.
+    pub fn forward<'g>(
+        &self,
+        x: Node<'g>,
+        weights: &Weights<'g>,
+        phase: Phase,
+        compute: Compute,
+    ) -> Node<'g> {
+        let [mean, variance] = match phase {
+            Phase::Train => self.observe(x, weights, compute.replicas),
+            Phase::Eval => [self.running_mean, self.running_var].map(|of| weights.statistics(of)),
+        };
+        let shape = x.shape();
+        let across = |of_channel: Node<'g>| of_channel.broadcast(&[1], &shape);
+        let normalised = (x - across(mean)) * across((variance + EPSILON).rsqrt());
+        match self.affine {
+            Some(affine) => {
+                let [gamma, beta] = affine.map(|slot| across(weights.get(slot)));
+                normalised * gamma + beta
+            }
+            None => normalised,
         }
-        let samples = x.shape().num_elements() / channels;
-        let normalised = module::batch_norm_train(x, weight, bias, Self::EPSILON);
-        let unbiased = normalised.variance * (samples as f64 / (samples - 1).max(1) as f64);
-        self.observe(normalised.mean, unbiased);
-        normalised.output
     }
 
-    /// Takes the running statistics a step towards a batch's, `[channels]` each; the variance is the
-    /// unbiased one.
-    pub(super) fn observe(&self, mean: Tensor<1>, unbiased_variance: Tensor<1>) {
-        step_towards(&self.running_mean, mean);
-        step_towards(&self.running_var, unbiased_variance);
-    }
-
-    /// Running mean and variance, `[channels]` each.
-    pub(super) fn running(&self) -> [Tensor<1>; 2] {
-        [&self.running_mean, &self.running_var].map(RunningState::value_sync)
+    /// The batch's mean and biased variance, after the running ones took a step towards it.
+    fn observe<'g>(&self, x: Node<'g>, weights: &Weights<'g>, replicas: usize) -> [Node<'g>; 2] {
+        let [rows, _] = x.dims();
+        let samples = rows * replicas;
+        let over_batch =
+            |x: Node<'g>| x.sum(&[0]).all_reduce(replicas) * (1.0 / samples as f64);
+        let mean = over_batch(x);
+        // The variance does not change with the mean to first order, so no gradient need pass there.
+        let centred = x - mean.stop_gradient().broadcast(&[1], &x.shape());
+        let variance = over_batch(centred.square());
+        let unbiased = variance * (samples as f64 / (samples - 1).max(1) as f64);
+        step_towards(weights, self.running_mean, mean);
+        step_towards(weights, self.running_var, unbiased);
+        [mean, variance]
     }
 }
 
-fn step_towards(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
-    let kept = running.value_sync() * (1.0 - BatchNorm::MOMENTUM);
-    running.update((kept + batch.detach() * BatchNorm::MOMENTUM).detach());
-    // Burn shows an update only after the next read that synchronises; a checkpoint must see it.
-    running.value_sync();
+/// Takes the running statistics at `slot` a step towards a batch's.
+pub(super) fn step_towards<'g>(weights: &Weights<'g>, slot: Slot, batch: Node<'g>) {
+    let kept = weights.statistics(slot) * (1.0 - MOMENTUM);
+    weights.observe(slot, (kept + batch * MOMENTUM).stop_gradient());
 }
 
 /// A linear layer and the batch norm over its outputs, the unit of every head.
-#[derive(Module, Debug)]
+#[derive(Clone, Debug)]
 pub struct LinearNorm {
     /// The affine map.
-    pub linear: Linear,
+    linear: Linear,
     /// Over its outputs; absent where the layer has none.
-    pub norm: Option<BatchNorm>,
+    norm: Option<BatchNorm>,
+}
+
+/// The batch norm of a [`LinearNorm`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Norm {
+    /// With γ and β.
+    Affine,
+    /// Without them.
+    Plain,
+    /// None at all.
+    Absent,
 }
 
 impl LinearNorm {
-    /// With γ and β.
-    pub fn new(input: usize, output: usize, init: &mut Initializer<'_>) -> Self {
-        let linear = Linear::new(input, output, init);
-        Self { linear, norm: Some(BatchNorm::new(output, init.device)) }
-    }
-
-    /// A norm without γ and β.
-    pub fn without_affine(input: usize, output: usize, init: &mut Initializer<'_>) -> Self {
-        let linear = Linear::new(input, output, init);
-        Self { linear, norm: Some(BatchNorm::without_affine(output, init.device)) }
-    }
-
-    /// The affine map alone.
-    pub fn without_norm(input: usize, output: usize, init: &mut Initializer<'_>) -> Self {
-        Self { linear: Linear::new(input, output, init), norm: None }
+    /// From `input` to `output` units.
+    pub fn new(input: usize, output: usize, norm: Norm, declare: &mut Declaration) -> Self {
+        let linear = declare.within("linear", |d| Linear::new(input, output, d));
+        let norm = match norm {
+            Norm::Affine => Some(declare.within("norm", |d| BatchNorm::new(output, d))),
+            Norm::Plain => Some(declare.within("norm", |d| BatchNorm::without_affine(output, d))),
+            Norm::Absent => None,
+        };
+        Self { linear, norm }
     }
 
     /// `[batch, in]` to `[batch, out]`.
-    pub fn forward(&self, x: Tensor<2>, phase: Phase) -> Tensor<2> {
-        let x = self.linear.forward(x);
+    pub fn forward<'g>(
+        &self,
+        x: Node<'g>,
+        weights: &Weights<'g>,
+        phase: Phase,
+        compute: Compute,
+    ) -> Node<'g> {
+        let x = self.linear.forward(x, weights, compute);
         match &self.norm {
-            Some(norm) => norm.forward(x, phase),
+            Some(norm) => norm.forward(x, weights, phase, compute),
             None => x,
         }
-    }
-}
-
-impl Initializer<'_> {
-    pub(super) fn batch_norm(&self, channels: usize) -> BatchNorm {
-        BatchNorm::new(channels, self.device)
-    }
-
-    pub(super) fn silent_batch_norm(&self, channels: usize) -> BatchNorm {
-        BatchNorm::silent(channels, self.device)
     }
 }

@@ -1,21 +1,40 @@
-//! A module's tensors by name: what checkpoints, weight files and optimisers see.
+//! A module's tensors: by name for checkpoints, weight files and people, and as a few flat vectors
+//! for programs.
 //!
-//! Names are the paths of the fields (`backbone.layer1.0.conv1.weight`), which are PyTorch's.
+//! Names are those of PyTorch's modules (`backbone.layer1.0.conv1.weight`).
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Tensor, TensorData};
+use graph::{Node, concatenate};
+use rand::RngExt;
+use rayon::prelude::*;
 
-/// Tensors by name, in f32.
-pub type State = BTreeMap<String, TensorData>;
+use crate::rng::{self, Stream, generator};
 
-/// The parameters and running statistics of `module`, each name behind `prefix`.
-pub fn state(module: &impl Module, prefix: &str) -> State {
-    let mut collector = Collector { path: Path::new(prefix), state: State::new() };
-    module.visit(&mut collector);
-    collector.state
+/// Numbers on the host, row by row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TensorData {
+    /// The lengths of the axes.
+    pub shape: Vec<usize>,
+    /// As many as the shape says.
+    pub values: Vec<f32>,
 }
+
+impl TensorData {
+    /// # Panics
+    /// If there are more or fewer values than the shape says.
+    pub fn new(values: Vec<f32>, shape: impl Into<Vec<usize>>) -> Self {
+        let shape = shape.into();
+        assert_eq!(values.len(), shape.iter().product::<usize>(), "values of shape {shape:?}");
+        Self { shape, values }
+    }
+}
+
+/// Tensors by name.
+pub type State = BTreeMap<String, TensorData>;
 
 /// The tensors of `state`, each name behind `prefix`.
 pub fn behind(prefix: &str, state: State) -> State {
@@ -31,215 +50,253 @@ pub fn within(prefix: &str, state: &State) -> State {
     inside.collect()
 }
 
-/// `module` with every tensor replaced by the one of its name in `state`.
-///
-/// # Errors
-/// A sentence naming the first tensor that is missing or has another shape.
-pub fn load<M: Module>(module: M, prefix: &str, state: &State) -> Result<M, String> {
-    let mut loader = Loader { path: Path::new(prefix), state, problem: None };
-    let module = module.map(&mut loader);
-    match loader.problem {
-        Some(problem) => Err(problem),
-        None => Ok(module),
-    }
+/// What a tensor holds before the first update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Start {
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f32),
+    /// Uniform between this and its negative.
+    Uniform(f32),
+    /// The same number everywhere.
+    Constant(f32),
 }
 
-/// The gradients of the trained parameters of `module`, each flattened to one axis.
-pub fn gradients(
-    module: &impl Module,
-    prefix: &str,
-    gradients: &Gradients,
-) -> BTreeMap<String, Tensor<1>> {
-    let mut reader = GradientReader { path: Path::new(prefix), gradients, found: BTreeMap::new() };
-    module.visit(&mut reader);
-    reader.found
+/// One named tensor within a flat vector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// What it is called.
+    pub name: String,
+    /// The lengths of its axes.
+    pub shape: Vec<usize>,
+    /// Where its numbers lie.
+    pub range: Range<usize>,
+    start: Start,
+    /// Which draw of random numbers its start is, where it is random.
+    draw: u64,
 }
 
-/// A trained parameter, as an optimiser sees it.
-#[derive(Debug)]
-pub struct Parameter<'a> {
-    /// The path of its field.
-    pub name: &'a str,
-    /// Its axes.
-    pub rank: usize,
-    /// Its numbers, flattened to one axis.
-    pub value: Tensor<1>,
-}
-
-impl Parameter<'_> {
+impl Entry {
     /// Whether it is a bias, or γ or β of a batch norm: whatever has a single axis.
     pub fn is_norm_or_bias(&self) -> bool {
-        self.rank == 1
-    }
-}
-
-/// Replaces every trained parameter by what `update` returns, flattened likewise.
-pub fn update<M: Module>(
-    module: M,
-    prefix: &str,
-    update: impl FnMut(Parameter<'_>) -> Tensor<1>,
-) -> M {
-    module.map(&mut Updater { path: Path::new(prefix), update })
-}
-
-/// `follower` with every trained parameter of `leader` taken in: ξ ← m ξ + (1 - m) θ. Running
-/// statistics stay the follower's own.
-pub fn follow<M: Module>(follower: M, leader: &impl Module, momentum: f64) -> M {
-    let mut leader_values = Trained { path: Path::new(""), values: BTreeMap::new() };
-    leader.visit(&mut leader_values);
-    follower.map(&mut Follower { path: Path::new(""), leader: leader_values.values, momentum })
-}
-
-/// Where in the module a visitor stands.
-struct Path(Vec<String>);
-
-impl Path {
-    fn new(prefix: &str) -> Self {
-        Self(if prefix.is_empty() { Vec::new() } else { vec![prefix.to_owned()] })
+        self.shape.len() == 1
     }
 
-    fn name(&self) -> String {
-        self.0.join(".")
-    }
-}
-
-/// Keeps `self.path` in step with the traversal.
-macro_rules! track_path {
-    () => {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.path.0.push(name.to_owned());
+    fn first_values(&self, seed: u64) -> Vec<f32> {
+        let count = self.range.len();
+        let mut rng = generator(seed, Stream::Init, 0, self.draw, 0);
+        match self.start {
+            Start::Normal(std) => (0..count).map(|_| std * rng::normal(&mut rng) as f32).collect(),
+            Start::Uniform(bound) => (0..count).map(|_| rng.random_range(-bound..=bound)).collect(),
+            Start::Constant(value) => vec![value; count],
         }
-
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.0.pop();
-        }
-    };
-}
-
-struct Collector {
-    path: Path,
-    state: State,
-}
-
-impl ModuleVisitor for Collector {
-    track_path!();
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.state.insert(self.path.name(), param.val().inner().into_data());
     }
 }
 
-struct Loader<'a> {
-    path: Path,
-    state: &'a State,
-    problem: Option<String>,
+/// Named tensors, one behind the other in a flat vector.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Layout {
+    entries: Vec<Entry>,
+    /// What programs see as one tensor each: ranges of the vector and their shapes.
+    pieces: Vec<(Range<usize>, Vec<usize>)>,
 }
 
-impl ModuleMapper for Loader<'_> {
-    track_path!();
+/// Which piece of a [`Layout`] a tensor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(usize);
 
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let name = self.path.name();
-        let Some(data) = self.state.get(&name) else {
-            self.problem.get_or_insert(format!("it has no tensor `{name}`"));
-            return param;
+impl Layout {
+    /// All tensors, in order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The length of the flat vector.
+    pub fn len(&self) -> usize {
+        self.entries.last().map_or(0, |entry| entry.range.end)
+    }
+
+    /// Whether there are no tensors.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The first values under `seed`. Random tensor number n of a module depends on the seed and n
+    /// alone.
+    pub fn first_values(&self, seed: u64) -> Vec<f32> {
+        let each: Vec<Vec<f32>> =
+            self.entries.par_iter().map(|entry| entry.first_values(seed)).collect();
+        each.concat()
+    }
+
+    /// The tensors of a flat vector by name, each behind `prefix`, which ends in a dot or is empty.
+    pub fn split(&self, flat: &[f32], prefix: &str) -> State {
+        let named = self.entries.iter().map(|Entry { name, shape, range, .. }| {
+            let values = flat[range.clone()].to_vec();
+            (format!("{prefix}{name}"), TensorData::new(values, shape.clone()))
+        });
+        named.collect()
+    }
+
+    /// The flat vector of the tensors that `state` has behind `prefix`.
+    ///
+    /// # Errors
+    /// A sentence naming the first tensor that is missing or of another shape.
+    pub fn join(&self, state: &State, prefix: &str) -> Result<Vec<f32>, String> {
+        let mut flat = Vec::with_capacity(self.len());
+        for Entry { name, shape, .. } in &self.entries {
+            let name = format!("{prefix}{name}");
+            let found = state.get(&name).ok_or_else(|| format!("it has no tensor `{name}`"))?;
+            if found.shape != *shape {
+                return Err(format!("`{name}` has shape {:?}, expected {shape:?}", found.shape));
+            }
+            flat.extend_from_slice(&found.values);
+        }
+        Ok(flat)
+    }
+
+    /// A vector with one number for each of the flat vector's: what `of` gives its tensor. Where all
+    /// are the same node, that scalar itself.
+    pub fn spread<'g>(&self, of: impl Fn(&Entry) -> Node<'g>) -> Node<'g> {
+        let mut runs: Vec<(Node<'g>, usize)> = vec![];
+        for entry in &self.entries {
+            let scalar = of(entry);
+            match runs.last_mut() {
+                Some((last, count)) if last.id() == scalar.id() => *count += entry.range.len(),
+                _ => runs.push((scalar, entry.range.len())),
+            }
+        }
+        match runs[..] {
+            [(scalar, _)] => scalar,
+            _ => {
+                let each: Vec<_> = runs.iter().map(|(x, count)| x.spread(&[*count])).collect();
+                concatenate(&each, 0)
+            }
+        }
+    }
+
+    fn pieces<'g>(&self, flat: Node<'g>) -> Vec<Node<'g>> {
+        let piece = |(range, shape): &(Range<usize>, Vec<usize>)| {
+            flat.rows(range.clone()).reshape(shape)
         };
-        let expected = param.lazy_shape();
-        if *data.shape() != expected {
-            self.problem.get_or_insert(format!(
-                "`{name}` has shape {:?}, expected {expected:?}",
-                data.shape()
-            ));
-            return param;
-        }
-        replace(param, |old| Tensor::from_data(data.clone(), &old.device().inner()))
+        self.pieces.iter().map(piece).collect()
     }
 }
 
-struct GradientReader<'a> {
-    path: Path,
-    gradients: &'a Gradients,
-    found: BTreeMap<String, Tensor<1>>,
+/// Declares a module's tensors under their names, and numbers the random ones.
+#[derive(Debug, Default)]
+pub struct Declaration {
+    path: Vec<String>,
+    draws: u64,
+    /// What is trained.
+    pub trained: Layout,
+    /// Running statistics.
+    pub running: Layout,
 }
 
-impl ModuleVisitor for GradientReader<'_> {
-    track_path!();
+impl Declaration {
+    /// Declares what `declare` does under a further part of the names.
+    pub fn within<T>(&mut self, part: impl ToString, declare: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(part.to_string());
+        let declared = declare(self);
+        self.path.pop();
+        declared
+    }
 
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = param.val().grad(self.gradients) {
-            self.found.insert(self.path.name(), gradient.flatten(0, D - 1));
+    fn entry(&mut self, name: &str, shape: &[usize], start: Start, len: usize) -> Entry {
+        let draw = self.draws;
+        if !matches!(start, Start::Constant(_)) {
+            self.draws += 1;
         }
+        let name = self.path.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".");
+        let count: usize = shape.iter().product();
+        Entry { name, shape: shape.to_vec(), range: len..len + count, start, draw }
+    }
+
+    /// A trained tensor that programs see by itself.
+    pub fn trained(&mut self, name: &str, shape: &[usize], start: Start) -> Slot {
+        let entry = self.entry(name, shape, start, self.trained.len());
+        self.trained.pieces.push((entry.range.clone(), entry.shape.clone()));
+        self.trained.entries.push(entry);
+        Slot(self.trained.pieces.len() - 1)
+    }
+
+    /// Running statistics that programs see by themselves.
+    pub fn running(&mut self, name: &str, shape: &[usize], start: Start) -> Slot {
+        let entry = self.entry(name, shape, start, self.running.len());
+        self.running.pieces.push((entry.range.clone(), entry.shape.clone()));
+        self.running.entries.push(entry);
+        Slot(self.running.pieces.len() - 1)
+    }
+
+    /// Declares what `declare` does so that programs see all of its trained tensors as one flat piece,
+    /// and all of its running statistics as another.
+    pub fn whole<T>(&mut self, declare: impl FnOnce(&mut Self) -> T) -> (T, [Slot; 2]) {
+        let before = [&self.trained, &self.running].map(|layout| (layout.pieces.len(), layout.len()));
+        let declared = declare(self);
+        let slots = [&mut self.trained, &mut self.running].into_iter().zip(before);
+        let slots = slots.map(|(layout, (pieces, start))| {
+            layout.pieces.truncate(pieces);
+            let range = start..layout.len();
+            layout.pieces.push((range.clone(), vec![range.len()]));
+            Slot(pieces)
+        });
+        let [trained, running] = <[Slot; 2]>::try_from(slots.collect::<Vec<_>>())
+            .expect("two layouts were mapped to two slots");
+        (declared, [trained, running])
     }
 }
 
-struct Updater<F> {
-    path: Path,
-    update: F,
+/// A module's tensors in a program. Clones share the running statistics.
+#[derive(Clone, Debug)]
+pub struct Weights<'g> {
+    trained: Vec<Node<'g>>,
+    running: Rc<RefCell<Vec<Node<'g>>>>,
 }
 
-impl<F: FnMut(Parameter<'_>) -> Tensor<1>> ModuleMapper for Updater<F> {
-    track_path!();
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if !param.is_require_grad() {
-            return param;
-        }
-        let name = self.path.name();
-        replace(param, |old| {
-            let shape = old.shape();
-            let value = old.inner().flatten(0, D - 1);
-            (self.update)(Parameter { name: &name, rank: D, value }).reshape(shape)
-        })
-    }
-}
-
-/// The trained parameters by name, each flattened to one axis.
-struct Trained {
-    path: Path,
-    values: BTreeMap<String, Tensor<1>>,
-}
-
-impl ModuleVisitor for Trained {
-    track_path!();
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if param.is_require_grad() {
-            self.values.insert(self.path.name(), param.val().inner().flatten(0, D - 1));
-        }
-    }
-}
-
-struct Follower {
-    path: Path,
-    leader: BTreeMap<String, Tensor<1>>,
-    momentum: f64,
-}
-
-impl ModuleMapper for Follower {
-    track_path!();
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(leader) = self.leader.remove(&self.path.name()) else {
-            return param;
+impl<'g> Weights<'g> {
+    /// Those in two flat vectors, the trained ones and the running statistics, which are absent where
+    /// the layout has none.
+    pub fn of(
+        [trained, running]: [&Layout; 2],
+        [flat_trained, flat_running]: [Option<Node<'g>>; 2],
+    ) -> Self {
+        let pieces = |layout: &Layout, flat: Option<Node<'g>>| {
+            flat.map_or_else(Vec::new, |flat| layout.pieces(flat))
         };
-        replace(param, |old| {
-            let leader = leader.reshape(old.shape());
-            old.inner() * self.momentum + leader * (1.0 - self.momentum)
-        })
+        let running = Rc::new(RefCell::new(pieces(running, flat_running)));
+        Self { trained: pieces(trained, flat_trained), running }
     }
-}
 
-/// `param` with another value, given and returned without autodiff; whether it is trained stays.
-fn replace<const D: usize>(
-    param: Param<Tensor<D>>,
-    value: impl FnOnce(Tensor<D>) -> Tensor<D>,
-) -> Param<Tensor<D>> {
-    param.map(|old| {
-        let (trained, differentiable) = (old.is_require_grad(), old.is_autodiff());
-        let new = value(old);
-        match differentiable {
-            true => new.autodiff().set_require_grad(trained),
-            false => new,
-        }
-    })
+    /// What stands at a slot.
+    pub fn get(&self, slot: Slot) -> Node<'g> {
+        self.trained[slot.0]
+    }
+
+    /// The running statistics at a slot, as the last batch left them.
+    pub fn statistics(&self, slot: Slot) -> Node<'g> {
+        self.running.borrow()[slot.0]
+    }
+
+    /// Replaces the running statistics at a slot.
+    pub fn observe(&self, slot: Slot, statistics: Node<'g>) {
+        self.running.borrow_mut()[slot.0] = statistics;
+    }
+
+    /// The same with the trained tensors as constants, through which gradients pass to the inputs alone.
+    pub fn frozen(&self) -> Self {
+        let trained = self.trained.iter().map(|piece| piece.stop_gradient()).collect();
+        Self { trained, running: Rc::clone(&self.running) }
+    }
+
+    /// The trained tensors, piece by piece: what a loss is differentiated by.
+    pub fn trained(&self) -> &[Node<'g>] {
+        &self.trained
+    }
+
+    /// All running statistics as one flat vector, where there are any.
+    pub fn all_statistics(&self) -> Option<Node<'g>> {
+        let running = self.running.borrow();
+        let flat: Vec<_> = running.iter().map(|piece| piece.flatten()).collect();
+        (!flat.is_empty()).then(|| concatenate(&flat, 0))
+    }
 }

@@ -3,13 +3,11 @@
 
 use std::sync::Arc;
 
-use burn::module::Module;
-use burn::tensor::ops::MaxPoolOptions;
-use burn::tensor::{Tensor, activation::relu, module};
+use graph::{Element, Node, Plan, UnitShape};
 
-use super::layers::{BatchNorm, Conv2d, Initializer, Phase};
-use crate::config::{BlockKind, ModelConfig, Stem};
-use crate::engine::{self, Plan, Precision};
+use super::layers::{Compute, Phase, step_towards};
+use super::params::{Declaration, Slot, Start, Weights};
+use crate::config::{BlockKind, ModelConfig, Precision, Stem};
 
 /// What a ResNet is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,201 +37,157 @@ impl From<&ModelConfig> for Architecture {
     }
 }
 
+/// A block's convolutions in order, and its shortcut's.
+struct BlockShape {
+    main: Vec<UnitShape>,
+    shortcut: Option<UnitShape>,
+}
+
 impl Architecture {
-    fn stem(&self, init: &mut Initializer<'_>) -> Conv2d {
+    /// Of basic blocks, with the stem for small images.
+    pub fn cifar(blocks: [usize; 4], width: usize) -> Self {
+        let (stem, block) = (Stem::Cifar, BlockKind::Basic);
+        Self { stem, block, blocks, width, zero_init_residual: false }
+    }
+
+    fn stem(&self) -> UnitShape {
         match self.stem {
-            Stem::Cifar => Conv2d::new([3, self.width], 3, 1, init),
-            Stem::Imagenet => Conv2d::new([3, self.width], 7, 2, init),
+            Stem::Cifar => ([3, self.width], 3, 1),
+            Stem::Imagenet => ([3, self.width], 7, 2),
         }
     }
 
-    fn stage(&self, number: usize, init: &mut Initializer<'_>) -> Vec<Block> {
+    fn stage(&self, number: usize) -> impl Iterator<Item = BlockShape> + '_ {
         let inner = self.width << number;
         let output = inner * self.block.expansion();
         let (input, stride) = if number == 0 { (self.width, 1) } else { (output / 2, 2) };
-        (0..self.blocks[number])
-            .map(|block| match block {
-                0 => Block::new(self, [input, inner, output], stride, init),
-                _ => Block::new(self, [output, inner, output], 1, init),
-            })
-            .collect()
+        (0..self.blocks[number]).map(move |block| match block {
+            0 => self.block([input, inner, output], stride),
+            _ => self.block([output, inner, output], 1),
+        })
+    }
+
+    fn block(&self, [input, inner, output]: [usize; 3], stride: usize) -> BlockShape {
+        let main = match self.block {
+            BlockKind::Basic => vec![([input, inner], 3, stride), ([inner, output], 3, 1)],
+            BlockKind::Bottleneck => vec![
+                ([input, inner], 1, 1),
+                ([inner, inner], 3, stride),
+                ([inner, output], 1, 1),
+            ],
+        };
+        let reshapes = stride != 1 || input != output;
+        BlockShape { main, shortcut: reshapes.then_some(([input, output], 1, stride)) }
     }
 }
 
 /// The backbone: image to feature vector.
 ///
-/// On the CPU it runs on the project's [`engine`]; elsewhere it composes Burn's operations. Both give
-/// the same results within rounding, and the same names to the same parameters.
-#[derive(Module, Debug)]
+/// It is one operation of a program. The CPU has kernels for the whole of it; for other devices it
+/// unfolds into convolutions and norms.
+#[derive(Clone, Debug)]
 pub struct ResNet {
-    conv1: Conv2d,
-    bn1: BatchNorm,
-    layer1: Vec<Block>,
-    layer2: Vec<Block>,
-    layer3: Vec<Block>,
-    layer4: Vec<Block>,
-    #[module(skip)]
+    parameters: Slot,
+    running: Slot,
     plan: Arc<Plan>,
 }
 
 impl ResNet {
-    /// Fresh weights: Kaiming-normal over the fan-out, as torchvision's.
-    pub fn new(architecture: &Architecture, init: &mut Initializer<'_>) -> Self {
-        let conv1 = architecture.stem(init);
-        let bn1 = init.batch_norm(architecture.width);
-        let layers = [0, 1, 2, 3].map(|number| architecture.stage(number, init));
-        let max_pool = architecture.stem == Stem::Imagenet;
-        let mut plan = Plan::new(conv1.shape(), max_pool, Precision::F32);
-        for block in layers.iter().flatten() {
-            let main: Vec<_> = block.main().map(|(conv, _)| conv.shape()).collect();
-            plan.block(&main, block.downsample.as_ref().map(|(conv, _)| conv.shape()));
-        }
-        let [layer1, layer2, layer3, layer4] = layers;
-        Self { conv1, bn1, layer1, layer2, layer3, layer4, plan: Arc::new(plan) }
+    /// Weights start Kaiming-normal over the fan-out, as torchvision's.
+    pub fn new(architecture: &Architecture, precision: Precision, declare: &mut Declaration) -> Self {
+        let mut plan = Plan::new(
+            architecture.stem(),
+            architecture.stem == Stem::Imagenet,
+            Element::from(precision),
+        );
+        let ((), [parameters, running]) = declare.whole(|declare| {
+            declare_unit(architecture.stem(), ["conv1", "bn1"], 1.0, declare);
+            for number in 0..4 {
+                declare.within(format!("layer{}", number + 1), |declare| {
+                    for (at, block) in architecture.stage(number).enumerate() {
+                        plan.block(&block.main, block.shortcut);
+                        declare.within(at, |declare| declare_block(architecture, &block, declare));
+                    }
+                });
+            }
+        });
+        Self { parameters, running, plan: Arc::new(plan) }
     }
 
-    /// Of basic blocks, with the stem for small images.
-    pub fn cifar(blocks: [usize; 4], width: usize, init: &mut Initializer<'_>) -> Self {
-        let (stem, block) = (Stem::Cifar, BlockKind::Basic);
-        let zero_init_residual = false;
-        Self::new(&Architecture { stem, block, blocks, width, zero_init_residual }, init)
-    }
-
-    /// The same network with its activations stored in `precision` on the CPU.
-    pub fn with_precision(mut self, precision: Precision) -> Self {
-        Arc::make_mut(&mut self.plan).precision = precision;
+    /// The same network whose batch norms take the statistics of so many replicas' batches.
+    pub fn over_replicas(mut self, replicas: usize) -> Self {
+        Arc::make_mut(&mut self.plan).replicas = replicas;
         self
     }
 
-    /// The network's shape, as the CPU engine sees it.
+    /// The network's shape.
     pub fn plan(&self) -> &Plan {
         &self.plan
-    }
-
-    /// The features of images `[batch, 3, height, width]` in evaluation mode, `[batch, features]`.
-    pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
-        self.forward(images, Phase::Eval)
     }
 
     /// `[batch, 3, height, width]` to `[batch, features]`, after global average pooling: 8 × width of
     /// them, with bottlenecks 32 × width. Any height and width will do, so local and global views share
     /// the weights.
-    pub fn forward(&self, images: Tensor<4>, phase: Phase) -> Tensor<2> {
-        match engine::runs_on(&images.device()) {
-            true => self.on_cpu(images, phase),
-            false => self.composed(images, phase),
+    pub fn forward<'g>(&self, images: Node<'g>, weights: &Weights<'g>, phase: Phase) -> Node<'g> {
+        let parameters = weights.get(self.parameters);
+        match phase {
+            Phase::Eval => {
+                images.residual_eval(parameters, weights.statistics(self.running), &self.plan)
+            }
+            Phase::Train => {
+                let features = images.residual_train(parameters, &self.plan);
+                step_towards(weights, self.running, features.residual_statistics());
+                features
+            }
         }
-    }
-
-    /// The same of Burn's own operations, on any device. Here the images too receive a gradient.
-    pub fn composed(&self, images: Tensor<4>, phase: Phase) -> Tensor<2> {
-        let mut x = relu(self.bn1.forward(self.conv1.forward(images), phase));
-        if self.plan.max_pool {
-            let options = MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]);
-            x = module::max_pool2d(x, options);
-        }
-        for block in self.blocks() {
-            x = block.forward(x, phase);
-        }
-        x.flatten::<3>(2, 3).mean_dim(2).flatten(1, 2)
-    }
-
-    fn on_cpu(&self, images: Tensor<4>, phase: Phase) -> Tensor<2> {
-        let flat = self.units().flat_map(|(conv, norm)| {
-            let affine = [&norm.weight, &norm.bias].into_iter().flatten().map(|p| p.val());
-            std::iter::once(conv.weight.val().flatten(0, 3)).chain(affine)
-        });
-        let parameters = Tensor::cat(flat.collect(), 0);
-        if phase == Phase::Eval {
-            let running = self.units().flat_map(|(_, norm)| norm.running());
-            let running = Tensor::cat(running.collect(), 0);
-            return engine::backbone_eval(images, parameters, running, &self.plan);
-        }
-        let (features, statistics) = engine::backbone_train(images, parameters, &self.plan);
-        for ((_, norm), plan) in self.units().zip(self.plan.units()) {
-            norm.observe(
-                statistics.clone().slice([plan.mean()]),
-                statistics.clone().slice([plan.variance()]),
-            );
-        }
-        features
-    }
-
-    fn blocks(&self) -> impl Iterator<Item = &Block> {
-        [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten()
-    }
-
-    /// Every convolution with its batch norm, in the plan's order.
-    fn units(&self) -> impl Iterator<Item = (&Conv2d, &BatchNorm)> {
-        let blocks = self.blocks().flat_map(|block| {
-            block.main().chain(block.downsample.as_ref().map(|(conv, norm)| (conv, norm)))
-        });
-        std::iter::once((&self.conv1, &self.bn1)).chain(blocks)
     }
 }
 
-/// Two or three convolutions around a shortcut.
-#[derive(Module, Debug)]
-struct Block {
-    conv1: Conv2d,
-    bn1: BatchNorm,
-    conv2: Conv2d,
-    bn2: BatchNorm,
-    /// Of a bottleneck alone, as is its batch norm.
-    conv3: Option<Conv2d>,
-    bn3: Option<BatchNorm>,
-    downsample: Option<(Conv2d, BatchNorm)>,
+impl From<Precision> for Element {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Element::F32,
+            Precision::Bf16 => Element::Bf16,
+        }
+    }
 }
 
-impl Block {
-    fn new(
-        architecture: &Architecture,
-        [input, inner, output]: [usize; 3],
-        stride: usize,
-        init: &mut Initializer<'_>,
-    ) -> Self {
-        let [conv1, conv2] = match architecture.block {
-            BlockKind::Basic => [([input, inner], 3, stride), ([inner, output], 3, 1)],
-            BlockKind::Bottleneck => [([input, inner], 1, 1), ([inner, inner], 3, stride)],
-        };
-        let [conv1, conv2] = [conv1, conv2]
-            .map(|(channels, kernel, stride)| Conv2d::new(channels, kernel, stride, init));
-        let conv3 = (architecture.block == BlockKind::Bottleneck)
-            .then(|| Conv2d::new([inner, output], 1, 1, init));
-        let reshapes = stride != 1 || input != output;
-        let mut block = Self {
-            conv1,
-            bn1: init.batch_norm(inner),
-            conv2,
-            bn2: init.batch_norm(inner),
-            bn3: conv3.as_ref().map(|_| init.batch_norm(output)),
-            conv3,
-            downsample: reshapes
-                .then(|| (Conv2d::new([input, output], 1, stride, init), init.batch_norm(output))),
-        };
-        if architecture.zero_init_residual {
-            let last = block.bn3.as_mut().unwrap_or(&mut block.bn2);
-            *last = init.silent_batch_norm(output);
-        }
-        block
+fn declare_block(architecture: &Architecture, block: &BlockShape, declare: &mut Declaration) {
+    let last = block.main.len();
+    for (number, &unit) in (1..).zip(&block.main) {
+        let silent = number == last && architecture.zero_init_residual;
+        let gamma = if silent { 0.0 } else { 1.0 };
+        let names = [format!("conv{number}"), format!("bn{number}")];
+        declare_unit(unit, [&names[0], &names[1]], gamma, declare);
     }
-
-    /// The convolutions of its main path with their batch norms.
-    fn main(&self) -> impl Iterator<Item = (&Conv2d, &BatchNorm)> {
-        let third = self.conv3.as_ref().zip(self.bn3.as_ref());
-        [(&self.conv1, &self.bn1), (&self.conv2, &self.bn2)].into_iter().chain(third)
+    if let Some(unit) = block.shortcut {
+        declare.within("downsample", |declare| declare_unit(unit, ["0", "1"], 1.0, declare));
     }
+}
 
-    fn forward(&self, x: Tensor<4>, phase: Phase) -> Tensor<4> {
-        let shortcut = match &self.downsample {
-            Some((conv, norm)) => norm.forward(conv.forward(x.clone()), phase),
-            None => x.clone(),
-        };
-        let unit = |x, (conv, norm): (&Conv2d, &BatchNorm)| norm.forward(conv.forward(x), phase);
-        let main = self.main().enumerate().fold(x, |x, (at, of)| match at {
-            0 => unit(x, of),
-            _ => unit(relu(x), of),
-        });
-        relu(main + shortcut)
+/// A convolution and its batch norm, in the plan's order: weights, γ, β; means, variances.
+fn declare_unit(
+    ([input, output], kernel, _): UnitShape,
+    [conv, norm]: [&str; 2],
+    gamma: f32,
+    declare: &mut Declaration,
+) {
+    let fan_out = (output * kernel * kernel) as f32;
+    declare.within(conv, |declare| {
+        let start = Start::Normal((2.0 / fan_out).sqrt());
+        declare.trained("weight", &[output, input, kernel, kernel], start);
+    });
+    declare.within(norm, |declare| {
+        declare.trained("weight", &[output], Start::Constant(gamma));
+        declare.trained("bias", &[output], Start::Constant(0.0));
+        declare.running("running_mean", &[output], Start::Constant(0.0));
+        declare.running("running_var", &[output], Start::Constant(1.0));
+    });
+}
+
+/// How a backbone computes: what its activations are stored as follows its matrices' rounding.
+impl From<Precision> for Compute {
+    fn from(precision: Precision) -> Self {
+        Self { rounded: precision == Precision::Bf16, replicas: 1 }
     }
 }

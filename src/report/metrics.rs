@@ -108,6 +108,30 @@ pub struct Health {
     pub grad_norm: f64,
 }
 
+impl Health {
+    /// Takes down one of the numbers that a program reports, by the name of its field.
+    ///
+    /// # Panics
+    /// If there is no such field.
+    pub(crate) fn note(&mut self, name: &str, value: f64) {
+        match name {
+            "loss" => self.loss = value,
+            "global_global" => self.global_global = value,
+            "local_global" => self.local_global = Some(value),
+            "local_local" => self.local_local = Some(value),
+            "affinity_same" => self.affinity_same = Some(value),
+            "affinity_different" => self.affinity_different = Some(value),
+            "omega" => self.omega = Some(value),
+            "z_std" => self.z_std = value,
+            "cos_gg" => self.cos_gg = value,
+            "cos_lg" => self.cos_lg = Some(value),
+            "cos_ll" => self.cos_ll = Some(value),
+            "grad_norm" => self.grad_norm = value,
+            other => panic!("an update reports `{other}`, which no record holds"),
+        }
+    }
+}
+
 /// One kNN evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Knn {

@@ -8,13 +8,16 @@ mod optimizer;
 mod pretrain;
 pub mod run_dir;
 pub mod schedule;
+mod state;
+mod update;
 mod views;
 mod workers;
 
-pub use learner::{Learner, Update};
-pub use optimizer::Optimizer;
+pub use learner::{Batch, Learner, Pending, Update};
+pub use optimizer::{Optimizer, Remembered};
 pub use pretrain::{Event, Setup, Summary, pretrain};
 pub use schedule::Rates;
+pub use update::Replicas;
 pub use views::Views;
 pub use workers::Workers;
 

@@ -5,12 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use burn::module::Module;
-use burn::tensor::Device;
-
 use super::PREFETCH;
 use super::checkpoint::{self, Position};
-use super::learner::Learner;
+use super::learner::{Learner, Pending};
 use super::run_dir::{Log, RunDir};
 use super::schedule::{Rates, Schedule};
 use super::views::Views;
@@ -20,6 +17,7 @@ use crate::config::{Config, OptimizerConfig};
 use crate::data::loader::{Loader, LoaderPlan, ViewBatch, epoch_order};
 use crate::data::{Dataset, Evaluation, Splits};
 use crate::eval;
+use crate::executor::Device;
 use crate::interop::weights;
 use crate::presets;
 use crate::report::metrics::{Health, Knn, KnnSource, Record};
@@ -89,12 +87,13 @@ pub struct Pretraining<'a> {
     config: &'a Config,
     dir: &'a RunDir,
     splits: Splits,
-    device: Device,
     workers: Workers,
     checkpoint_every: u64,
     stop: &'a AtomicBool,
     show: &'a mut dyn FnMut(Event<'_>),
     learner: Learner,
+    /// The update that was begun last, whose numbers are not in the log yet.
+    begun: Option<Begun>,
     schedule: Schedule,
     views: Arc<ViewMaker>,
     position: Position,
@@ -102,6 +101,17 @@ pub struct Pretraining<'a> {
     timings: Log,
     steps_per_epoch: u64,
     warned_of_collapse: bool,
+}
+
+/// An update whose numbers are still to come.
+struct Begun {
+    step: u64,
+    epoch: usize,
+    pending: Pending,
+    /// How long it waited for its views.
+    waited: Duration,
+    /// How long the processor took to begin it: all of it, where the processor computes.
+    beginning: Duration,
 }
 
 /// What a run needs from outside.
@@ -112,7 +122,7 @@ pub struct Setup<'a> {
     pub dir: &'a RunDir,
     /// Its images.
     pub splits: Splits,
-    /// Where it computes, without autodiff.
+    /// Where it computes.
     pub device: Device,
     /// Threads that make views; they change nothing but the speed.
     pub workers: Workers,
@@ -137,7 +147,6 @@ pub fn pretrain(setup: Setup<'_>) -> Result<Summary> {
 impl<'a> Pretraining<'a> {
     fn open(setup: Setup<'a>) -> Result<Self> {
         let Setup { config, dir, splits, device, workers, checkpoint_every, stop, show } = setup;
-        let device = device.autodiff();
         let images = images_to_train_on(config, &*splits.train);
         warn_of_missing_classes(&*splits.train, images);
         let OptimizerConfig { batch_size, accumulate, .. } = config.optimizer;
@@ -148,11 +157,11 @@ impl<'a> Pretraining<'a> {
                  {images} images there are; lower one of them"
             )));
         }
-        let mut learner = Learner::new(config, &device);
+        let mut learner = Learner::new(config, &device)?;
         let position = match dir.read_checkpoint(config)? {
             Some((position, state)) => {
                 let path = dir.last_checkpoint();
-                learner.load(&state, &device).map_err(|problem| Error::data(path, problem))?;
+                learner.load(&state)?.map_err(|problem| Error::data(path, problem))?;
                 position
             }
             None => Position { config: presets::to_toml(config), ..Position::default() },
@@ -169,12 +178,12 @@ impl<'a> Pretraining<'a> {
             config,
             dir,
             splits,
-            device,
             workers,
             checkpoint_every,
             stop,
             show,
             learner,
+            begun: None,
             position,
             steps_per_epoch,
         })
@@ -199,7 +208,7 @@ impl<'a> Pretraining<'a> {
             }
             self.close_epoch()?;
         }
-        weights::write(&self.dir.weights(), &self.learner.network, self.config)?;
+        weights::write(&self.dir.weights(), &self.learner.state()?, self.config)?;
         self.summary()
     }
 
@@ -257,30 +266,39 @@ impl<'a> Pretraining<'a> {
     }
 
     /// One update by `batches`: an accumulation is never cut by a checkpoint.
+    ///
+    /// Its numbers are read after the next one was begun, so that a device beside the processor never
+    /// waits for the log.
     fn step(&mut self, epoch: usize, batches: Vec<ViewBatch>, waited: Duration) -> Result<()> {
         let started = Instant::now();
         let rates = Rates::at(self.position.step, &self.schedule, self.config);
         let views = self.views_of(batches);
-        let health = self.learner.update(&views, rates).health;
-        let updated = started.elapsed();
-        self.check_finite(epoch, &health)?;
+        let pending = self.learner.submit(views, rates)?;
+        self.position.step += 1;
+        let (step, beginning) = (self.position.step, started.elapsed());
+        let before = self.begun.replace(Begun { step, epoch, pending, waited, beginning });
+        before.map_or(Ok(()), |before| self.record(before))?;
+        self.save_if_due()
+    }
+
+    /// Waits for an update, and writes down what it reports.
+    fn record(&mut self, begun: Begun) -> Result<()> {
+        let Begun { step, epoch, pending, waited, beginning } = begun;
+        let reading = Instant::now();
+        let health = pending.health()?;
+        let updated = beginning + reading.elapsed();
+        self.check_finite(step, epoch, &health)?;
 
         let bookkeeping = Instant::now();
-        self.position.step += 1;
         self.position.means.add(&health);
-        self.metrics.append(&Record::Step {
-            step: self.position.step,
-            epoch,
-            health: health.clone(),
-        })?;
+        self.metrics.append(&Record::Step { step, epoch, health: health.clone() })?;
         let images_per_second =
             self.config.optimizer.images_per_update() as f64 / (waited + updated).as_secs_f64();
-        (self.show)(Event::Step { step: self.position.step, health: &health, images_per_second });
-        self.watch_for_collapse(&health);
-        self.save_if_due()?;
+        (self.show)(Event::Step { step, health: &health, images_per_second });
+        self.watch_for_collapse(step, &health);
         self.timings.append(&Record::Timing {
             epoch,
-            step: self.position.step,
+            step,
             images_per_second,
             step_ms: milliseconds(updated),
             views_wait_ms: milliseconds(waited),
@@ -289,20 +307,24 @@ impl<'a> Pretraining<'a> {
         })
     }
 
+    /// Writes down the update that was begun last. What is saved or evaluated is what is in the log.
+    fn settle(&mut self) -> Result<()> {
+        self.begun.take().map_or(Ok(()), |begun| self.record(begun))
+    }
+
     /// The batches of the next update, numbered through the run.
     fn views_of(&self, batches: Vec<ViewBatch>) -> Vec<Views> {
         let first = self.position.step * batches.len() as u64;
         let numbered = (first..).zip(batches);
-        let views = |(number, batch)| Views::of_batch(batch, self.config, number, &self.device);
-        numbered.map(views).collect()
+        numbered.map(|(number, batch)| Views::of_batch(batch, self.config, number)).collect()
     }
 
-    fn check_finite(&self, epoch: usize, health: &Health) -> Result<()> {
+    fn check_finite(&self, step: u64, epoch: usize, health: &Health) -> Result<()> {
         let suspects = [health.loss, health.grad_norm];
         match suspects.into_iter().find(|value| !value.is_finite()) {
             None => Ok(()),
             Some(value) => Err(Error::NonFinite {
-                step: self.position.step,
+                step: step - 1,
                 epoch,
                 value: value as f32,
                 checkpoint: self.dir.last_checkpoint().display().to_string(),
@@ -310,14 +332,14 @@ impl<'a> Pretraining<'a> {
         }
     }
 
-    fn watch_for_collapse(&mut self, health: &Health) {
+    fn watch_for_collapse(&mut self, step: u64, health: &Health) {
         let healthy = 1.0 / (self.config.model.projector.dim as f64).sqrt();
         if health.z_std < COLLAPSE * healthy && !self.warned_of_collapse {
             self.warned_of_collapse = true;
             (self.show)(Event::Warning(format!(
-                "the embeddings are collapsing at step {}: their std is {:.5}, healthy is about {healthy:.5}. \
+                "the embeddings are collapsing at step {step}: their std is {:.5}, healthy is about {healthy:.5}. \
                  Lower optimizer.lr, or use a predictor (SimSiam) or a larger batch (SimCLR)",
-                self.position.step, health.z_std
+                health.z_std
             )));
         }
     }
@@ -344,8 +366,9 @@ impl<'a> Pretraining<'a> {
     }
 
     fn save(&mut self) -> Result<()> {
+        self.settle()?;
         self.position.log_bytes = self.metrics.sync()?;
-        checkpoint::write(&self.dir.last_checkpoint(), &self.position, &self.learner.state())
+        checkpoint::write(&self.dir.last_checkpoint(), &self.position, &self.learner.state()?)
     }
 
     /// The epoch's summary, its kNN where one is due, and a checkpoint after both.
@@ -376,7 +399,7 @@ impl<'a> Pretraining<'a> {
         let top1 = knn.results.first().map_or(0.0, |result| result.top1);
         if self.position.best.is_none_or(|best| top1 > best) {
             self.position.best = Some(top1);
-            let state = self.learner.state();
+            let state = self.learner.state()?;
             checkpoint::write(&self.dir.best_checkpoint(), &self.position, &state)?;
         }
         Ok(())
@@ -401,18 +424,17 @@ impl<'a> Pretraining<'a> {
 
     fn knn(&mut self, evaluation: &Evaluation, epoch: usize, source: KnnSource) -> Result<Knn> {
         let started = Instant::now();
-        let network = self.learner.network.valid();
+        let encoder = self.learner.encoder();
         let subject = match source {
             KnnSource::Pixels => eval::Subject::Pixels,
-            KnnSource::Untrained | KnnSource::Trained => eval::Subject::Network(&network),
+            KnnSource::Untrained | KnnSource::Trained => eval::Subject::Encoder(&encoder),
         };
         let (stop, show) = (self.stop, &mut *self.show);
         let progress = |done: usize, total: usize| {
             show(Event::Evaluating { source, done, total });
             !stop.load(Ordering::SeqCst)
         };
-        let Some(results) = eval::knn_of(subject, evaluation, self.config, &self.device, progress)?
-        else {
+        let Some(results) = eval::knn_of(subject, evaluation, self.config, progress)? else {
             self.check_stop()?;
             unreachable!("an evaluation ends early only when it is told to stop");
         };

@@ -95,11 +95,6 @@ impl Rates {
             momentum: schedule.momentum(step, &config.framework.momentum),
         }
     }
-
-    /// The learning rate of a parameter of the network.
-    pub(super) fn of_network(&self, name: &str) -> f64 {
-        if name.starts_with("predictor.") { self.predictor } else { self.encoder }
-    }
 }
 
 #[cfg(test)]
@@ -156,10 +151,9 @@ mod tests {
         let of = |settings: &[&str], step| Rates::at(step, &schedule, &config(settings));
         for step in [0, 9, 25, 39] {
             let follows = of(&[], step);
-            assert_eq!(follows.of_network("predictor.output.weight"), follows.encoder);
+            assert_eq!(follows.predictor, follows.encoder);
             let fixed = of(&["optimizer.predictor_fixed_lr=true"], step);
-            assert_eq!(fixed.of_network("predictor.output.weight"), 0.1);
-            assert_eq!(fixed.of_network("projector.layers.0.linear.weight"), follows.encoder);
+            assert_eq!((fixed.predictor, fixed.encoder), (0.1, follows.encoder));
         }
     }
 }

@@ -1,23 +1,23 @@
 //! What one update sees.
 
-use burn::tensor::{Device, Tensor, TensorData};
-
 use crate::config::{AffinityPairs, Config};
 use crate::data::loader::ViewBatch;
-use crate::framework::logo;
+use crate::framework::{self, logo};
+use crate::model::params::TensorData;
 use crate::rng::{self, Stream, generator};
 
 /// The views of one batch: the first `batch` rows are every image's first view, the next `batch` rows
 /// its second, and so on.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Views {
     /// `[views batch, 3, size, size]`
-    pub global: Tensor<4>,
+    pub global: TensorData,
     /// `[views batch, 3, size, size]`; read with LoGo alone.
-    pub local: Option<Tensor<4>>,
+    pub local: Option<TensorData>,
     /// For each image, which other one's local crop is its negative; read with LoGo alone.
     pub negatives: Vec<usize>,
     /// What is added to f_d's inputs, `[batch, dim]` for each place; read with LoGo alone.
-    pub noise: Option<[Tensor<2>; 2]>,
+    pub noise: Option<[TensorData; 2]>,
     /// The order in which the rows of `global` pass a momentum encoder, where that is another.
     pub key_order: Option<Vec<usize>>,
 }
@@ -28,19 +28,18 @@ impl Views {
         self.negatives.len()
     }
 
-    /// What a loader made as the run's batch `number`, on `device`, with negatives drawn.
-    pub fn of_batch(batch: ViewBatch, config: &Config, number: u64, device: &Device) -> Self {
+    /// What a loader made as the run's batch `number`, with negatives drawn.
+    pub fn of_batch(batch: ViewBatch, config: &Config, number: u64) -> Self {
         let images = batch.indices.len();
         let tensor = |views: Vec<f32>, size: usize| {
             let rows = views.len() / (3 * size * size);
-            let data = TensorData::new(views, [rows, 3, size, size]);
-            Tensor::from_data(data, device)
+            TensorData::new(views, [rows, 3, size, size])
         };
         Self {
             global: tensor(batch.global, config.views.global.size),
             local: (!batch.local.is_empty()).then(|| tensor(batch.local, config.views.local.size)),
             negatives: negatives(config, number, images),
-            noise: noise(config, number, images, device),
+            noise: noise(config, number, images),
             key_order: key_order(config, number, images),
         }
     }
@@ -56,7 +55,7 @@ fn negatives(config: &Config, number: u64, images: usize) -> Vec<usize> {
 }
 
 /// The authors' noise on the inputs of f_d: `affinity.noise` / √dim for each number.
-fn noise(config: &Config, number: u64, images: usize, device: &Device) -> Option<[Tensor<2>; 2]> {
+fn noise(config: &Config, number: u64, images: usize) -> Option<[TensorData; 2]> {
     if !config.framework.logo || config.affinity.noise == 0.0 {
         return None;
     }
@@ -65,14 +64,14 @@ fn noise(config: &Config, number: u64, images: usize, device: &Device) -> Option
     Some([0, 1].map(|place| {
         let mut rng = generator(config.seed, Stream::Noise, number, place, 0);
         let values = (0..images * dim).map(|_| (std * rng::normal(&mut rng)) as f32).collect();
-        Tensor::from_data(TensorData::new::<f32, _>(values, [images, dim]), device)
+        TensorData::new(values, [images, dim])
     }))
 }
 
 /// A random order within each global view.
 fn key_order(config: &Config, number: u64, images: usize) -> Option<Vec<usize>> {
     let momentum = &config.framework.momentum;
-    if !config.framework.name.has_momentum() || momentum.norm_groups == 1 {
+    if !framework::from_config(config).needs().momentum_encoder || momentum.norm_groups == 1 {
         return None;
     }
     let order = (0..config.views.global.count).flat_map(|view| {

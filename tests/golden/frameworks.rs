@@ -1,14 +1,13 @@
 //! Two consecutive updates of MoCo, BYOL and SimCLR, plain and under LoGo: losses, gradients, weights,
 //! running statistics, momentum encoder and queue.
 
-use burn::tensor::TensorData;
-use logo_ssl::model::params::State;
+use logo_ssl::executor::Device;
+use logo_ssl::model::params::{State, TensorData};
 use logo_ssl::presets::Layers;
-use logo_ssl::train::gradients::NamedGradients;
 use logo_ssl::train::{Learner, Rates, Views};
 
-use crate::support::distance;
-use crate::{Fixture, assert_close, assert_state, device, numbers};
+use crate::support::{devices, distance};
+use crate::{Fixture, assert_close, assert_state};
 
 const SMALL: [&str; 15] = [
     "model.backbone=resnet10",
@@ -51,14 +50,15 @@ const BYOL: [&str; 3] =
 const SIMCLR: [&str; 3] =
     ["framework.name=simclr", "model.projector.norm=all", "model.predictor.hidden=0"];
 
-fn learner(initial: State, settings: &[&str]) -> Learner {
+fn learner(initial: State, settings: &[&str], device: &Device) -> Learner {
     let settings = SMALL.iter().chain(settings);
     let layers = Layers::preset("cifar10").unwrap();
     let layers = settings.fold(layers, |layers, setting| layers.set(setting).unwrap());
-    let mut learner = Learner::new(&layers.build().unwrap(), &device());
+    let mut learner = Learner::new(&layers.build().unwrap(), device).unwrap();
+    learner.show_gradients();
     let mut initial = initial;
-    initial.insert("main_norm".to_owned(), TensorData::from([0.0_f32]));
-    learner.load(&initial, &device()).unwrap();
+    initial.insert("main_norm".to_owned(), TensorData::new(vec![0.0], [1]));
+    learner.load(&initial).unwrap().unwrap();
     learner
 }
 
@@ -73,47 +73,58 @@ fn views(f: &Fixture, step: &str) -> Views {
     }
 }
 
-/// Both updates of the fixture `name` behind `prefix`.
+/// Both updates of the fixture `name` behind `prefix`, on every device.
 fn assert_updates(name: &str, prefix: &str, settings: &[&str]) {
     let f = Fixture::read(&format!("golden_{name}.safetensors"));
-    let mut learner = learner(f.section(&format!("{prefix}.init.")), settings);
-    for step in ["step1", "step2"] {
-        let mut views = views(&f, step);
-        if settings.contains(&"affinity.pairs=both-orders") {
-            views.negatives = logo_ssl::framework::logo::flipped(12);
-        } else {
-            views.noise = None;
+    for (device, on) in devices() {
+        let mut learner = learner(f.section(&format!("{prefix}.init.")), settings, &on);
+        for step in ["step1", "step2"] {
+            let what = format!("{name} {prefix} {step} on {device}");
+            assert_update(&mut learner, &f, &[prefix, step], settings, &what);
         }
-        let rates = Rates { encoder: 0.05, predictor: 0.05, affinity: 0.02, momentum: 0.9 };
-        let update = learner.update(&[views], rates);
-        let (health, at) = (&update.health, format!("{prefix}.{step}"));
-        let mut reported = vec![("loss", health.loss), ("gg", health.global_global)];
-        reported.extend(health.local_global.map(|lg| ("lg", lg)));
-        reported.extend(health.omega.map(|omega| ("omega", omega)));
-        for (part, value) in reported {
-            let expected = f.values(&format!("{at}.{part}"));
-            assert_close(&format!("{name} {at} {part}"), &[value as f32], &expected);
-        }
-        let what = format!("{name} {at}");
-        assert_whole_gradient(&what, &update.gradients, &f.section(&format!("{at}.grad.")));
+        let after = f.section(&format!("{prefix}.after."));
+        assert_state(&format!("{name} {prefix} on {device}"), &learner.state().unwrap(), &after);
     }
-    let after = f.section(&format!("{prefix}.after."));
-    assert_state(&format!("{name} {prefix}"), &learner.state(), &after);
+}
+
+fn assert_update(
+    learner: &mut Learner,
+    f: &Fixture,
+    at: &[&str; 2],
+    settings: &[&str],
+    what: &str,
+) {
+    let mut views = views(f, at[1]);
+    if settings.contains(&"affinity.pairs=both-orders") {
+        views.negatives = logo_ssl::framework::logo::flipped(12);
+    } else {
+        views.noise = None;
+    }
+    let rates = Rates { encoder: 0.05, predictor: 0.05, affinity: 0.02, momentum: 0.9 };
+    let update = learner.update(vec![views], rates).unwrap();
+    let (health, at) = (&update.health, at.join("."));
+    let mut reported = vec![("loss", health.loss), ("gg", health.global_global)];
+    reported.extend(health.local_global.map(|lg| ("lg", lg)));
+    reported.extend(health.omega.map(|omega| ("omega", omega)));
+    for (part, value) in reported {
+        let expected = f.values(&format!("{at}.{part}"));
+        assert_close(&format!("{what} {part}"), &[value as f32], &expected);
+    }
+    assert_whole_gradient(what, &update.gradients, &f.section(&format!("{at}.grad.")));
 }
 
 /// All gradients as one vector within 1e-5 of its norm, and each within 1e-4 of its own.
 ///
 /// A norm's γ or β has two numbers in this network, sums over every pixel that nearly cancel: their own
 /// norm is small beside what was summed, and f32 leaves up to 4e-5 of it.
-pub fn assert_whole_gradient(what: &str, actual: &NamedGradients, expected: &State) {
+pub fn assert_whole_gradient(what: &str, actual: &State, expected: &State) {
     assert!(!expected.is_empty(), "{what}: the fixture has no gradients");
     let (mut all, mut all_expected) = (Vec::new(), Vec::new());
     for (name, expected) in expected {
         let gradient = actual.get(name).unwrap_or_else(|| panic!("{what}: no gradient of {name}"));
-        let (actual, expected) = (numbers(gradient.clone()), expected.iter::<f32>());
-        let expected: Vec<f32> = expected.collect();
+        let (actual, expected) = (&gradient.values, &expected.values);
         if expected.iter().any(|e| e.abs() >= 1e-9) {
-            let error = distance(&actual, &expected);
+            let error = distance(actual, expected);
             assert!(error <= 1e-4, "{what} {name}: off by {error:.2e} of its norm");
         }
         all.extend(actual);

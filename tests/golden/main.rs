@@ -10,19 +10,19 @@ mod support;
 
 use std::path::Path;
 
-use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use graph::{Node, depends, gradients};
 use logo_ssl::config::{
-    AffinityConfig, AffinityForm, AffinityObjective, AffinityPairs, Backbone, Config,
+    AffinityConfig, AffinityForm, AffinityObjective, AffinityPairs, Backbone, Config, Features,
 };
-use logo_ssl::framework::logo;
+use logo_ssl::executor::Device;
+use logo_ssl::framework::logo::{self, Judge, Pairing};
 use logo_ssl::interop::tensors;
-use logo_ssl::model::params::{self, State};
-use logo_ssl::model::{Affinity, Embedding, Initializer, Phase};
+use logo_ssl::model::params::{Layout, State, TensorData, Weights};
+use logo_ssl::model::{Affinity, Embedding, Phase};
 use logo_ssl::objective;
 use logo_ssl::presets::Layers;
 use logo_ssl::train::{Learner, Optimizer, Rates, Views};
-use support::distance;
+use support::{compute, devices, distance};
 
 const TOLERANCE: f64 = 1e-5;
 
@@ -34,18 +34,21 @@ impl Fixture {
         Self(tensors::read(&path).unwrap().0)
     }
 
-    fn values(&self, name: &str) -> Vec<f32> {
-        let data = self.0.get(name).unwrap_or_else(|| panic!("the fixture has no `{name}`"));
-        data.iter::<f32>().collect()
+    fn tensor(&self, name: &str) -> TensorData {
+        self.0.get(name).unwrap_or_else(|| panic!("the fixture has no `{name}`")).clone()
     }
 
-    fn tensor<const D: usize>(&self, name: &str) -> Tensor<D> {
-        self.values(name);
-        Tensor::from_data(self.0[name].clone(), &device())
+    fn values(&self, name: &str) -> Vec<f32> {
+        self.tensor(name).values
     }
 
     fn indices(&self, name: &str) -> Vec<usize> {
         self.values(name).into_iter().map(|v| v as usize).collect()
+    }
+
+    /// Tensors by name, as inputs of a program.
+    fn inputs<'a>(&self, names: &[&'a str]) -> Vec<(&'a str, TensorData)> {
+        names.iter().map(|name| (*name, self.tensor(name))).collect()
     }
 
     /// The tensors behind `prefix`, without it.
@@ -57,10 +60,6 @@ impl Fixture {
     }
 }
 
-fn device() -> Device {
-    Device::flex().autodiff()
-}
-
 /// ‖actual - expected‖ <= tolerance × ‖expected‖.
 fn assert_close(what: &str, actual: &[f32], expected: &[f32]) {
     assert_eq!(actual.len(), expected.len(), "{what}");
@@ -68,26 +67,16 @@ fn assert_close(what: &str, actual: &[f32], expected: &[f32]) {
     assert!(error <= TOLERANCE, "{what}: off by {error:.2e} of its norm");
 }
 
-fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
-}
-
 /// A bias before a batch norm has no effect and so a gradient of exactly 0, of which f32 leaves
 /// rounding noise: relative to nothing, it must be next to nothing.
-fn assert_gradients(
-    what: &str,
-    actual: &std::collections::BTreeMap<String, Tensor<1>>,
-    expected: &State,
-) {
+fn assert_gradients(what: &str, actual: &State, expected: &State) {
     assert!(!expected.is_empty(), "{what}: the fixture has no gradients");
-    for (name, data) in expected {
-        let expected: Vec<f32> = data.iter::<f32>().collect();
-        let gradient = actual.get(name).unwrap_or_else(|| panic!("{what}: no gradient of {name}"));
-        let actual = numbers(gradient.clone());
-        if expected.iter().all(|e| e.abs() < 1e-9) {
-            assert!(actual.iter().all(|a| a.abs() < 1e-5), "{what} {name}: {actual:?}");
+    for (name, expected) in expected {
+        let actual = actual.get(name).unwrap_or_else(|| panic!("{what}: no gradient of {name}"));
+        if expected.values.iter().all(|e| e.abs() < 1e-9) {
+            assert!(actual.values.iter().all(|a| a.abs() < 1e-5), "{what} {name}: {actual:?}");
         } else {
-            assert_close(&format!("{what} {name}"), &actual, &expected);
+            assert_close(&format!("{what} {name}"), &actual.values, &expected.values);
         }
     }
 }
@@ -95,78 +84,106 @@ fn assert_gradients(
 #[test]
 fn equation_1_info_nce() {
     let f = Fixture::read("golden_losses.safetensors");
-    let z = f.tensor::<2>("info_nce.z").require_grad();
-    let positive = f.tensor::<2>("info_nce.positive").require_grad();
-    let loss =
-        objective::info_nce(z.clone(), positive.clone(), f.tensor("info_nce.negatives"), 0.2);
-    assert_close("loss", &numbers(loss.clone()), &f.values("info_nce.loss"));
-    let gradients = loss.backward();
-    let of = |t: Tensor<2>| numbers(t.grad(&gradients).unwrap());
-    assert_close("dz", &of(z), &f.values("info_nce.grad.z"));
-    assert_close("dz+", &of(positive), &f.values("info_nce.grad.positive"));
+    let inputs = f.inputs(&["info_nce.z", "info_nce.positive", "info_nce.negatives"]);
+    for (device, on) in devices() {
+        let found = compute(&on, &inputs, |_, x| {
+            let loss = objective::info_nce(x[0], x[1], x[2], 0.2);
+            [vec![loss], gradients(loss, &x[..2])].concat()
+        });
+        for (found, name) in found.iter().zip(["loss", "grad.z", "grad.positive"]) {
+            let expected = f.values(&format!("info_nce.{name}"));
+            assert_close(&format!("{name} on {device}"), found, &expected);
+        }
+    }
 }
 
 #[test]
 fn equation_2_cosine() {
     let f = Fixture::read("golden_losses.safetensors");
-    let p = f.tensor::<2>("cosine.p").require_grad();
-    let z = f.tensor::<2>("cosine.z").require_grad();
-    let loss = objective::cosine(p.clone(), z.clone());
-    assert_close("loss", &numbers(loss.clone()), &f.values("cosine.loss"));
-    let gradients = loss.backward();
-    assert_close("dp", &numbers(p.grad(&gradients).unwrap()), &f.values("cosine.grad.p"));
-    assert!(z.grad(&gradients).is_none(), "the target is a constant");
-}
-
-/// An embedding from the fixture's z and p.
-fn embedding(f: &Fixture, z: &str, p: &str) -> Embedding {
-    Embedding { z: f.tensor(z), p: f.tensor(p) }
+    for (device, on) in devices() {
+        let found = compute(&on, &f.inputs(&["cosine.p", "cosine.z"]), |_, x| {
+            let loss = objective::cosine(x[0], x[1]);
+            assert!(!depends(loss, x[1]), "the target is a constant");
+            vec![loss, gradients(loss, &x[..1])[0]]
+        });
+        assert_close(&format!("loss on {device}"), &found[0], &f.values("cosine.loss"));
+        assert_close(&format!("dp on {device}"), &found[1], &f.values("cosine.grad.p"));
+    }
 }
 
 /// SimSiam's ℓ_s.
-fn simsiam(a: &Embedding, b: &Embedding) -> Tensor<1> {
-    objective::cosine(a.p.clone(), b.z.clone())
+fn simsiam<'g>(a: &Embedding<'g>, b: &Embedding<'g>) -> Node<'g> {
+    objective::cosine(a.p, b.z)
 }
+
+/// A loss of two global and two local views.
+type Loss = for<'g> fn(&[Embedding<'g>], &[Embedding<'g>]) -> Node<'g>;
 
 #[test]
 fn equations_3_and_4_global_global_and_local_global() {
     let f = Fixture::read("golden_losses.safetensors");
-    let tracked = |name: &str| f.tensor::<2>(name).require_grad();
-    let ps = ["p_g1", "p_g2", "p_l1", "p_l2"].map(|name| tracked(&format!("views.{name}")));
-    let zs = ["z_g1", "z_g2", "z_l1", "z_l2"].map(|name| tracked(&format!("views.{name}")));
-    let view = |i: usize| Embedding { z: zs[i].clone(), p: ps[i].clone() };
-    let (global, local) = ([view(0), view(1)], [view(2), view(3)]);
-
-    let check = |what: &str, loss: Tensor<1>, gradients_of: &[usize]| {
-        assert_close(what, &numbers(loss.clone()), &f.values(&format!("{what}.loss")));
-        let gradients = loss.backward();
-        for &i in gradients_of {
-            let name = ["p_g1", "p_g2", "p_l1", "p_l2"][i];
-            let gradient = numbers(ps[i].grad(&gradients).unwrap());
-            assert_close(
-                &format!("{what} {name}"),
-                &gradient,
-                &f.values(&format!("{what}.grad.{name}")),
-            );
+    let names = ["p_g1", "p_g2", "p_l1", "p_l2", "z_g1", "z_g2", "z_l1", "z_l2"];
+    let inputs: Vec<(&str, TensorData)> =
+        names.iter().map(|name| (*name, f.tensor(&format!("views.{name}")))).collect();
+    let losses: [(&str, Loss, &[usize]); 3] = [
+        ("gg", |global, _| objective::global_global(global, global, simsiam), &[0, 1]),
+        ("gg_one_sided", |global, _| simsiam(&global[0], &global[1]), &[0]),
+        ("lg", |global, local| objective::local_global(local, global, simsiam), &[2, 3]),
+    ];
+    for (device, on) in devices() {
+        for (what, loss, gradients_of) in losses {
+            let found = compute(&on, &inputs, |_, x| {
+                let view = |i: usize| Embedding { p: x[i], z: x[i + 4] };
+                let loss = loss(&[view(0), view(1)], &[view(2), view(3)]);
+                assert!(!x[4..].iter().any(|z| depends(loss, *z)), "{what}: targets are constants");
+                let of: Vec<_> = gradients_of.iter().map(|&i| x[i]).collect();
+                [vec![loss], gradients(loss, &of)].concat()
+            });
+            let what = format!("{what} on {device}");
+            assert_close(&what, &found[0], &f.values(&format!("{}.loss", strip(&what))));
+            for (found, &i) in found[1..].iter().zip(gradients_of) {
+                let expected = f.values(&format!("{}.grad.{}", strip(&what), names[i]));
+                assert_close(&format!("{what} {}", names[i]), found, &expected);
+            }
         }
-        assert!(zs.iter().all(|z| z.grad(&gradients).is_none()), "{what}: targets are constants");
-    };
-    check("gg", objective::global_global(&global, &global, simsiam), &[0, 1]);
-    check("gg_one_sided", simsiam(&global[0], &global[1]), &[0]);
-    check("lg", objective::local_global(&local, &global, simsiam), &[2, 3]);
+    }
 }
 
-fn affinity(f: &Fixture, settings: &AffinityConfig, dim: usize) -> Affinity {
-    let fresh = Affinity::new(dim, settings, &mut Initializer::new(0, &device()));
-    params::load(fresh, "", &f.section("init.")).unwrap()
+/// What stands before the device.
+fn strip(what: &str) -> &str {
+    what.split(' ').next().unwrap_or(what)
 }
 
 fn assert_state(what: &str, actual: &State, expected: &State) {
     assert!(!expected.is_empty(), "{what}: the fixture has no tensors");
     for (name, data) in expected {
         let actual = actual.get(name).unwrap_or_else(|| panic!("{what}: no tensor {name}"));
-        let [actual, expected] = [actual, data].map(|d| d.iter::<f32>().collect::<Vec<_>>());
-        assert_close(&format!("{what} {name}"), &actual, &expected);
+        assert_close(&format!("{what} {name}"), &actual.values, &data.values);
+    }
+}
+
+/// A module's two flat vectors, with which updates go on.
+#[derive(Clone)]
+struct Flat {
+    trained: Vec<f32>,
+    running: Vec<f32>,
+}
+
+impl Flat {
+    fn of([trained, running]: [&Layout; 2], state: &State) -> Self {
+        let join = |layout: &Layout| layout.join(state, "").unwrap();
+        Self { trained: join(trained), running: join(running) }
+    }
+
+    fn state(&self, [trained, running]: [&Layout; 2]) -> State {
+        let mut state = trained.split(&self.trained, "");
+        state.extend(running.split(&self.running, ""));
+        state
+    }
+
+    fn inputs(&self) -> [(&'static str, TensorData); 2] {
+        let flat = |values: &Vec<f32>| TensorData::new(values.clone(), [values.len()]);
+        [("trained", flat(&self.trained)), ("running", flat(&self.running))]
     }
 }
 
@@ -175,25 +192,66 @@ fn assert_affinity(name: &str, form: AffinityForm, omega: AffinityObjective) {
     let f = Fixture::read(&format!("golden_{name}.safetensors"));
     let preset = Layers::preset("cifar10").unwrap().build().unwrap().affinity;
     let settings = AffinityConfig { form, objective: omega, width: 8, depth: 3, ..preset };
-    let mut fd = affinity(&f, &settings, 12);
-    let mut optimizer = Optimizer::sgd(0.9, 1e-4);
-    let local = [embedding(&f, "zl1", "zl1"), embedding(&f, "zl2", "zl2")];
-    for step in ["step1", "step2"] {
-        let affinities =
-            logo::affinities(&fd, &local, &f.indices("negatives"), None, AffinityPairs::OneOrder);
-        let loss = -affinities.omega(omega);
-        assert_close(step, &numbers(loss.clone()), &f.values(&format!("{step}.loss")));
-        let gradients = params::gradients(&fd, "", &loss.backward());
-        assert_gradients(step, &gradients, &f.section(&format!("{step}.grad.")));
-        fd = optimizer.step(fd, "", &gradients, |_| 0.05);
-        assert_state(step, &params::state(&fd, ""), &f.section(&format!("{step}.after.")));
+    let affinity = Affinity::new(12, &settings);
+    for (device, on) in devices() {
+        let what = format!("{name} on {device}");
+        let mut flat = Flat::of(affinity.layouts(), &f.section("init."));
+        let mut velocity = vec![0.0; flat.trained.len()];
+        for step in ["step1", "step2"] {
+            let what = format!("{what} {step}");
+            let update = AffinityUpdate { affinity: &affinity, objective: omega, fixture: &f };
+            let found = update.run(&on, &flat, &velocity);
+            let [loss, gradient, trained, running, next] = <[Vec<f32>; 5]>::try_from(found).unwrap();
+            assert_close(&what, &loss, &f.values(&format!("{step}.loss")));
+            let gradients = affinity.layouts()[0].split(&gradient, "");
+            assert_gradients(&what, &gradients, &f.section(&format!("{step}.grad.")));
+            (flat, velocity) = (Flat { trained, running }, next);
+            let after = flat.state(affinity.layouts());
+            assert_state(&what, &after, &f.section(&format!("{step}.after.")));
+        }
+        let inputs = [f.inputs(&["zl1", "zl2"]), flat.inputs().to_vec()].concat();
+        let found = compute(&on, &inputs, |_, x| {
+            let weights = Weights::of(affinity.layouts(), [Some(x[2]), Some(x[3])]).frozen();
+            let affinities = affinity.forward([x[0], x[1]], &weights, Phase::Eval);
+            let loss = objective::local_local(affinities);
+            [vec![loss], gradients(loss, &x[..2])].concat()
+        });
+        for (found, name) in found.iter().zip(["loss", "grad.zl1", "grad.zl2"]) {
+            assert_close(&format!("{what} L_ll {name}"), found, &f.values(&format!("ll.{name}")));
+        }
     }
-    let [zl1, zl2] = ["zl1", "zl2"].map(|name| f.tensor::<2>(name).require_grad());
-    let loss = objective::local_local(fd.frozen().forward(zl1.clone(), zl2.clone(), Phase::Eval));
-    assert_close("L_ll", &numbers(loss.clone()), &f.values("ll.loss"));
-    let gradients = loss.backward();
-    assert_close("dzl1", &numbers(zl1.grad(&gradients).unwrap()), &f.values("ll.grad.zl1"));
-    assert_close("dzl2", &numbers(zl2.grad(&gradients).unwrap()), &f.values("ll.grad.zl2"));
+}
+
+/// f_d's step by Ω.
+struct AffinityUpdate<'a> {
+    affinity: &'a Affinity,
+    objective: AffinityObjective,
+    fixture: &'a Fixture,
+}
+
+impl AffinityUpdate<'_> {
+    /// The loss, its gradient, and what it leaves: weights, running statistics, velocity.
+    fn run(&self, on: &Device, flat: &Flat, velocity: &[f32]) -> Vec<Vec<f32>> {
+        let velocity = ("velocity", TensorData::new(velocity.to_vec(), [velocity.len()]));
+        let embeddings = self.fixture.inputs(&["zl1", "zl2", "negatives"]);
+        let inputs = [embeddings, flat.inputs().to_vec(), vec![velocity]].concat();
+        let affinity = self.affinity;
+        compute(on, &inputs, |graph, x| {
+            let local = [x[0], x[1]].map(|z| Embedding { z, p: z });
+            let weights = Weights::of(affinity.layouts(), [Some(x[3]), Some(x[4])]);
+            let negatives = x[2].convert(graph::Element::S32);
+            let pairing = Pairing { negatives, noise: None, pairs: AffinityPairs::OneOrder };
+            let judge = Judge { affinity, weights: &weights };
+            let loss = -logo::affinities(judge, &local, pairing).omega(self.objective);
+            let gradient = graph::flat_gradient(loss, weights.trained());
+            let mut memory = [x[5]];
+            let [layout, _] = affinity.layouts();
+            let rate = graph.scalar(0.05);
+            let sgd = Optimizer::sgd(0.9, 1e-4);
+            let after = sgd.step(layout, [x[3], gradient], &mut memory, |_| rate);
+            vec![loss, gradient, after, weights.all_statistics().unwrap(), memory[0]]
+        })
+    }
 }
 
 #[test]
@@ -212,7 +270,7 @@ fn equation_6_over_cosines() {
 }
 
 /// The small network of `golden_step.safetensors`, with the fixture's initial weights.
-fn learner(f: &Fixture, further: &[&str]) -> Learner {
+fn learner(f: &Fixture, further: &[&str], device: &Device) -> Learner {
     let settings = [
         "model.backbone=resnet10",
         "model.width=4",
@@ -232,12 +290,13 @@ fn learner(f: &Fixture, further: &[&str]) -> Learner {
         .fold(Layers::preset("cifar10").unwrap(), |layers, setting| layers.set(setting).unwrap());
     let config: Config = layers.build().unwrap();
     assert_eq!(config.model.backbone, Backbone::Resnet10);
-    let mut learner = Learner::new(&config, &device());
+    let mut learner = Learner::new(&config, device).unwrap();
+    learner.show_gradients();
     let initial = f.section("init.").into_iter().map(|(name, data)| match name.as_str() {
         name if name.starts_with("affinity.") => (name.to_owned(), data),
         name => (format!("network.{name}"), data),
     });
-    learner.load(&initial.collect(), &device()).unwrap();
+    learner.load(&initial.collect()).unwrap().unwrap();
     learner
 }
 
@@ -253,61 +312,66 @@ fn views(f: &Fixture, suffix: &str) -> Views {
 
 /// The learner's tensors under the fixture's names.
 fn named(learner: &Learner) -> State {
-    let state = learner.state().into_iter();
+    let state = learner.state().unwrap().into_iter();
     state.map(|(name, data)| (name.replacen("network.", "", 1), data)).collect()
 }
+
+const RATES: Rates = Rates { encoder: 0.05, predictor: 0.05, affinity: 0.02, momentum: 0.9 };
 
 #[test]
 fn equation_9_two_full_updates() {
     let f = Fixture::read("golden_step.safetensors");
-    let mut learner = learner(&f, &[]);
-    for (step, suffix) in [("step1", ""), ("step2", "2")] {
-        let update = learner.update(
-            &[views(&f, suffix)],
-            Rates { encoder: 0.05, predictor: 0.05, affinity: 0.02, momentum: 0.9 },
-        );
-        let health = &update.health;
-        for (name, value) in [
-            ("loss", Some(health.loss)),
-            ("gg", Some(health.global_global)),
-            ("lg", health.local_global),
-            ("ll", health.local_local),
-            ("omega", health.omega),
-            ("same", health.affinity_same),
-            ("different", health.affinity_different),
-        ] {
-            let expected = f.values(&format!("{step}.{name}"));
-            assert_close(&format!("{step} {name}"), &[value.unwrap() as f32], &expected);
+    for (device, on) in devices() {
+        let mut learner = learner(&f, &[], &on);
+        for (step, suffix) in [("step1", ""), ("step2", "2")] {
+            let update = learner.update(vec![views(&f, suffix)], RATES).unwrap();
+            let health = &update.health;
+            let what = format!("{step} on {device}");
+            for (name, value) in [
+                ("loss", Some(health.loss)),
+                ("gg", Some(health.global_global)),
+                ("lg", health.local_global),
+                ("ll", health.local_local),
+                ("omega", health.omega),
+                ("same", health.affinity_same),
+                ("different", health.affinity_different),
+            ] {
+                let expected = f.values(&format!("{step}.{name}"));
+                assert_close(&format!("{what} {name}"), &[value.unwrap() as f32], &expected);
+            }
+            assert_gradients(&what, &update.gradients, &f.section(&format!("{step}.grad.")));
+            assert_state(&what, &named(&learner), &f.section(&format!("{step}.after.")));
         }
-        assert_gradients(step, &update.gradients, &f.section(&format!("{step}.grad.")));
-        assert_state(step, &named(&learner), &f.section(&format!("{step}.after.")));
+        let mut images = f.tensor("global2");
+        images.shape[0] = 6;
+        images.values.truncate(images.shape.iter().product());
+        let features = learner.encoder().features(images, Features::Backbone).unwrap();
+        assert_close(&format!("features on {device}"), &features, &f.values("eval.features"));
     }
-    let images: Tensor<4> = f.tensor::<4>("global2").narrow(0, 0, 6).inner();
-    let features = learner.network.valid().backbone.features(images);
-    assert_close("features", &numbers(features), &f.values("eval.features"));
 }
 
 #[test]
 fn plain_simsiam_update() {
     let f = Fixture::read("golden_step.safetensors");
-    let mut learner = learner(&f, &["framework.logo=false"]);
-    let update = learner.update(
-        &[views(&f, "")],
-        Rates { encoder: 0.05, predictor: 0.05, affinity: 0.02, momentum: 0.9 },
-    );
-    assert_close("loss", &[update.health.loss as f32], &f.values("plain.loss"));
-    assert_gradients("plain", &update.gradients, &f.section("plain.grad."));
+    for (device, on) in devices() {
+        let mut learner = learner(&f, &["framework.logo=false"], &on);
+        let update = learner.update(vec![views(&f, "")], RATES).unwrap();
+        let what = format!("plain on {device}");
+        assert_close(&what, &[update.health.loss as f32], &f.values("plain.loss"));
+        assert_gradients(&what, &update.gradients, &f.section("plain.grad."));
+    }
 }
 
 #[test]
 fn mean_of_the_six_terms_update() {
     let f = Fixture::read("golden_step.safetensors");
     let mean = Fixture::read("golden_mean.safetensors");
-    let mut learner = learner(&f, &["framework.terms=mean", "affinity.lambda=0.0"]);
-    let update = learner.update(
-        &[views(&f, "")],
-        Rates { encoder: 0.05, predictor: 0.05, affinity: 0.0, momentum: 0.9 },
-    );
-    assert_close("loss", &[update.health.loss as f32], &mean.values("loss"));
-    frameworks::assert_whole_gradient("mean", &update.gradients, &mean.section("grad."));
+    for (device, on) in devices() {
+        let mut learner = learner(&f, &["framework.terms=mean", "affinity.lambda=0.0"], &on);
+        let rates = Rates { affinity: 0.0, ..RATES };
+        let update = learner.update(vec![views(&f, "")], rates).unwrap();
+        let what = format!("mean on {device}");
+        assert_close(&what, &[update.health.loss as f32], &mean.values("loss"));
+        frameworks::assert_whole_gradient(&what, &update.gradients, &mean.section("grad."));
+    }
 }

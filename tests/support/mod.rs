@@ -5,8 +5,57 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use assert_cmd::Command;
+use graph::{Graph, Node, Program, Type};
+use logo_ssl::executor::{Device, Xla, XlaOptions};
+use logo_ssl::model::params::TensorData;
+
+/// The devices that a test of numbers runs on, by name: the processor and, where `LOGO_SSL_PJRT_PLUGIN`
+/// names a plugin, XLA through it.
+pub fn devices() -> Vec<(&'static str, Device)> {
+    let mut devices = vec![("cpu", Device::cpu())];
+    match plugin() {
+        Some(path) => devices.push(("xla", xla(&path, &[0]))),
+        None => eprintln!("skipped on XLA: LOGO_SSL_PJRT_PLUGIN is not set"),
+    }
+    devices
+}
+
+/// The plugin to test with, where there is one.
+pub fn plugin() -> Option<PathBuf> {
+    std::env::var_os("LOGO_SSL_PJRT_PLUGIN").map(PathBuf::from)
+}
+
+/// Some of the devices of the plugin at `path`.
+pub fn xla(path: &Path, devices: &[usize]) -> Device {
+    let options = XlaOptions { devices: devices.to_vec(), ..XlaOptions::default() };
+    Device::Xla(Arc::new(Xla::open(path, options).unwrap()))
+}
+
+/// What `build` makes of `inputs`, on `device`.
+pub fn compute(
+    device: &Device,
+    inputs: &[(&str, TensorData)],
+    build: impl for<'g> FnOnce(&'g Graph, &[Node<'g>]) -> Vec<Node<'g>>,
+) -> Vec<Vec<f32>> {
+    let graph = Graph::new();
+    let parameter =
+        |(name, data): &(&str, TensorData)| graph.parameter(name, Type::f32(data.shape.clone()));
+    let nodes: Vec<_> = inputs.iter().map(parameter).collect();
+    let outputs = build(&graph, &nodes);
+    let names: Vec<String> = (0..outputs.len()).map(|at| format!("output.{at}")).collect();
+    let named: Vec<_> = names.iter().map(String::as_str).zip(outputs).collect();
+    let program = Program::new(&graph, &nodes, &named).unwrap();
+    let compiled = device.compile(&program).unwrap();
+    let arrays = inputs.iter().map(|(_, data)| {
+        let TensorData { values, shape } = data.clone();
+        device.f32(values, &shape).unwrap()
+    });
+    let outputs = compiled.run(arrays.collect()).unwrap();
+    outputs.iter().map(|array| array.read().unwrap()).collect()
+}
 
 /// The binary, with no data directory of the machine's own.
 pub fn command() -> Command {

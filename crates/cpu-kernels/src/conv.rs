@@ -29,9 +29,18 @@ impl Algorithm {
     /// What is fastest for a shape and for activations stored as `E`, by measurement
     /// (docs/results/cpu.md).
     pub fn of<E: Element>(shape: &ConvShape, level: Level) -> Self {
-        if E::IS_BF16 && level.multiplies_bf16() {
-            return Algorithm::Paired;
+        let widened = Self::widened(shape);
+        match level {
+            _ if !E::IS_BF16 => widened,
+            Level::Amx => Algorithm::Paired,
+            // A vector of pairs does at most twice what one of f32 does; F(4×4, 3×3) spares more.
+            Level::Avx512Bf16 if widened != Algorithm::Winograd4 => Algorithm::Paired,
+            _ => widened,
         }
+    }
+
+    /// The same where all is multiplied in f32.
+    fn widened(shape: &ConvShape) -> Self {
         let [height, width] = shape.output_size();
         match (shape.kernel, shape.stride, height.min(width)) {
             _ if shape.images => Algorithm::Direct,

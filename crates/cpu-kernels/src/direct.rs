@@ -202,7 +202,8 @@ impl Pass {
         for block in depth_blocks(&self.segments) {
             let b = &packed[done * PANEL..];
             let (segments, panel_stride, accumulate) = (&block[..], depth * PANEL, done > 0);
-            Rows { rows, segments, a, b, panel_stride, panels, c: &mut *c, accumulate }.run(level);
+            let c = (&mut *c).into();
+            Rows { rows, segments, a, b, panel_stride, panels, c, accumulate }.run(level);
             done += block.iter().map(|s| s.len).sum::<usize>();
         }
     }

@@ -15,6 +15,8 @@ mod sealed {
 pub trait Element: sealed::Sealed + Access + Copy + Default + Send + Sync + 'static {
     /// Whether this is bfloat16.
     const IS_BF16: bool;
+    /// What it is called.
+    const NAME: &'static str;
 
     /// The number itself.
     fn to_f32(self) -> f32;
@@ -51,6 +53,7 @@ pub(crate) trait Access: Sized {
 
 impl Element for f32 {
     const IS_BF16: bool = false;
+    const NAME: &'static str = "f32";
 
     fn to_f32(self) -> f32 {
         self
@@ -81,6 +84,7 @@ impl Access for f32 {
 
 impl Element for bf16 {
     const IS_BF16: bool = true;
+    const NAME: &'static str = "bf16";
 
     fn to_f32(self) -> f32 {
         bf16::to_f32(self)

@@ -5,6 +5,7 @@
 //! C += Aᵀ·D over many pixels: the gradients of weights.
 
 use crate::level::{Kernel, Level};
+use crate::part::Part;
 use crate::simd::Vector;
 
 /// Columns of a packed panel of B, and what channels are padded to.
@@ -68,7 +69,7 @@ pub(crate) struct Rows<'a> {
     pub b: &'a [f32],
     pub panel_stride: usize,
     pub panels: usize,
-    pub c: &'a mut [f32],
+    pub c: Part<'a>,
     pub accumulate: bool,
 }
 
@@ -83,9 +84,18 @@ impl Rows<'_> {
         let reach = self.segments.iter().map(|s| s.offset + s.len).max().unwrap_or(0);
         let furthest = |of: fn(&Row) -> u32| self.rows.iter().map(of).max().unwrap_or(0) as usize;
         assert!(furthest(|row| row.a) + reach <= self.a.len(), "A ends before its last row");
-        assert!(furthest(|row| row.c) + self.panels * PANEL <= self.c.len(), "C is too short");
+        assert!(self.has_all_of_c(furthest(|row| row.c)), "C is too short");
         assert!((self.panels - 1) * self.panel_stride + depth * PANEL <= self.b.len(), "B");
         level.run(self);
+    }
+
+    /// Where C is one stretch of memory the furthest row tells.
+    fn has_all_of_c(&self, furthest: usize) -> bool {
+        let has = |start: usize| self.c.has(start, self.panels * PANEL);
+        match self.c.rows() {
+            1 => has(furthest),
+            _ => self.rows.iter().all(|row| has(row.c as usize)),
+        }
     }
 }
 
@@ -186,7 +196,7 @@ unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize>(
 ) {
     // SAFETY: all offsets are within what `Rows::run` has checked.
     unsafe {
-        let c = product.c.as_mut_ptr().add(panel * PANEL);
+        let c = product.c.start().add(panel * PANEL);
         let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
         if product.accumulate {
             for i in 0..ROWS {

@@ -91,19 +91,23 @@ impl Level {
         Self::ALL.into_iter().filter(|level| level.is_available()).collect()
     }
 
-    /// The level kernels use: the one that [`LEVEL_VARIABLE`] names, else the best there is. Read
-    /// once, at the first use.
+    /// The level of work that no precision or trial decides: the one that [`LEVEL_VARIABLE`] names, else the
+    /// widest there is.
     ///
     /// # Errors
     /// If the variable names no level or one that this processor lacks.
     pub fn chosen() -> Result<Level, LevelError> {
-        static CHOSEN: OnceLock<Result<Level, LevelError>> = OnceLock::new();
-        CHOSEN
-            .get_or_init(|| match std::env::var(LEVEL_VARIABLE) {
-                Ok(name) => name.parse(),
-                Err(_) => Ok(Self::available()[0]),
-            })
-            .clone()
+        Ok(Self::forced()?.unwrap_or_else(|| Self::available()[0]))
+    }
+
+    /// The level that [`LEVEL_VARIABLE`] names, for every precision. Read once, at the first use.
+    ///
+    /// # Errors
+    /// If the variable names no level or one that this processor lacks.
+    pub fn forced() -> Result<Option<Level>, LevelError> {
+        static FORCED: OnceLock<Result<Option<Level>, LevelError>> = OnceLock::new();
+        let read = || std::env::var(LEVEL_VARIABLE).ok().map(|name| name.parse()).transpose();
+        FORCED.get_or_init(read).clone()
     }
 
     /// Whether this processor has the level's instructions.

@@ -10,30 +10,37 @@
 //! All the project's `unsafe` code is in this crate, behind functions that check their operands.
 
 mod ceiling;
+mod choice;
 mod conv;
 mod direct;
 mod element;
 mod gemm;
 mod level;
+mod matmul;
 mod memory;
 mod nearest;
 mod norm;
 mod paired;
+mod part;
 mod pool;
+mod processor;
 mod shape;
 mod simd;
 mod slab;
 #[cfg(target_arch = "x86_64")]
 mod tile_registers;
+mod trial;
 mod widened;
 mod winograd;
 mod workspace;
 
 pub use ceiling::{ceiling, ceiling_bf16};
+pub use choice::{Choice, Chosen, KERNELS_VERSION, choose};
 pub use conv::{Algorithm, Conv};
 pub use element::Element;
 pub use half::bf16;
 pub use level::{LEVEL_VARIABLE, Level, LevelError, Work};
+pub use matmul::{Matrix, matmul};
 pub use memory::keep_freed_memory;
 pub use nearest::{Bank, Neighbour};
 pub use norm::{
@@ -41,6 +48,8 @@ pub use norm::{
     Shortcut, gradient_sums, join, moments,
 };
 pub use pool::{MaxPool, average, average_backward};
+pub use processor::processor;
 pub use shape::{ConvShape, stored_channels};
 pub use slab::{Input, InputGradient, OutputGradient};
+pub use trial::trial;
 pub use workspace::{Buffer, Workspace};

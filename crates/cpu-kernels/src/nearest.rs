@@ -127,7 +127,7 @@ impl Bank {
                 b: &slice[first * len..],
                 panel_stride: PANEL * len,
                 panels: columns.div_ceil(PANEL),
-                c: products,
+                c: products.into(),
                 accumulate: number > 0,
             };
             product.run(self.level);

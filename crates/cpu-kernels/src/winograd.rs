@@ -545,7 +545,7 @@ impl Winograd {
                     b: &packed[weights * from * PANEL..],
                     panel_stride: self.weights() * from * PANEL,
                     panels: to / PANEL,
-                    c: &mut m[product * m_step..][..m_step],
+                    c: (&mut m[product * m_step..][..m_step]).into(),
                     accumulate: false,
                 }
                 .run(level);

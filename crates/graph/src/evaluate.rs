@@ -193,13 +193,6 @@ impl<'a> Tensor<'a> {
         self.values[place(self.shape, index)]
     }
 
-    /// The element there, or 0 where an axis is left.
-    fn at_or_zero<const D: usize>(self, index: [Option<usize>; D]) -> f64 {
-        let inside =
-            index.iter().zip(self.shape).all(|(at, &length)| at.is_some_and(|at| at < length));
-        if inside { self.at(index.into_iter().flatten()) } else { 0.0 }
-    }
-
     fn map(self, function: impl Fn(f64) -> f64) -> Vec<f64> {
         self.values.iter().map(|&x| function(x)).collect()
     }
@@ -398,8 +391,7 @@ fn dot_general(a: Tensor<'_>, b: Tensor<'_>, dot: &Dot, ty: &Type) -> Vec<f64> {
     let summed: Vec<usize> = dot.contracting[0].iter().map(|&axis| a.shape[axis]).collect();
     each(ty, |index| {
         let (stacked, rest) = index.split_at(dot.batch[0].len());
-        let own = rest.split_at(free[0].len());
-        let own = [own.0, own.1];
+        let own: [&[usize]; 2] = rest.split_at(free[0].len()).into();
         let product = |inner: Vec<usize>| {
             let [a, b] = [0, 1].map(|side| {
                 let mut at = vec![0; sides[side].shape.len()];
@@ -426,17 +418,16 @@ fn convolution(x: Tensor<'_>, kernel: Tensor<'_>, of: &Convolution, ty: &Type) -
     each(ty, |index| {
         let [image, channel, row, column] = of.out.map(|axis| index[axis]);
         let term = |inner: Vec<usize>| {
-            let spatial = [meets(0, row, inner[1]), meets(1, column, inner[2])];
-            let (mut from, mut with) = ([None; 4], [0; 4]);
-            for (at, value) in
-                [Some(image), Some(inner[0]), spatial[0], spatial[1]].into_iter().enumerate()
-            {
-                from[of.lhs[at]] = value;
-                with[of.rhs[at]] = [channel, inner[0], inner[1], inner[2]][at];
+            let (mut from, mut with) = ([0; 4], [0; 4]);
+            let met = [image, inner[0], meets(0, row, inner[1])?, meets(1, column, inner[2])?];
+            let weight = [channel, inner[0], inner[1], inner[2]];
+            for at in 0..4 {
+                from[of.lhs[at]] = met[at];
+                with[of.rhs[at]] = weight[at];
             }
-            x.at_or_zero(from) * kernel.at(with)
+            Some(x.at(from) * kernel.at(with))
         };
-        indices(&[features, height, width]).map(term).sum()
+        indices(&[features, height, width]).filter_map(term).sum()
     })
 }
 

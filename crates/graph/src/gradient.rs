@@ -215,7 +215,7 @@ impl<'g> Step<'_, 'g> {
             Reduction::Sum => g,
             Reduction::Maximum => {
                 let greatest = x.compare(Comparison::Eq, self.result.broadcast(&kept, &shape));
-                let share = greatest.select(self.graph.full(1.0, x.ty()), x * 0.0);
+                let share = greatest.convert(x.ty().element);
                 g * share / share.sum(axes).broadcast(&kept, &shape)
             }
         }

@@ -310,6 +310,9 @@ fn convolution(of: &Convolution, x: &Type, kernel: &Type) -> Inferred {
     if features != inputs {
         return Err(format!("{features} features meet weights for {inputs}"));
     }
+    if [of.stride, of.lhs_dilation, of.rhs_dilation].concat().contains(&0) {
+        return Err("its steps and dilations are at least 1".to_owned());
+    }
     let mut shape = [0; 4];
     (shape[of.out[0]], shape[of.out[1]]) = (x.shape[of.lhs[0]], kernel.shape[of.rhs[0]]);
     for axis in [0, 1] {
@@ -317,7 +320,7 @@ fn convolution(of: &Convolution, x: &Type, kernel: &Type) -> Inferred {
             + of.padding[axis][0]
             + of.padding[axis][1];
         let window = dilated(kernel.shape[of.rhs[axis + 2]], of.rhs_dilation[axis]) as i64;
-        if long < window || of.stride[axis] == 0 {
+        if long < window {
             return Err(format!("the kernel does not fit into spatial axis {axis}"));
         }
         shape[of.out[axis + 2]] = (long - window) as usize / of.stride[axis] + 1;

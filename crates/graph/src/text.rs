@@ -70,7 +70,7 @@ impl<'a> Printer<'a> {
         )
     }
 
-    /// Writes `line`, which is one or more statements, the last one's result called `name`.
+    /// Writes `statement`, its result called `name`.
     fn line(&mut self, name: &str, statement: impl Display) {
         writeln!(self.body, "    {name} = {statement}")
             .expect("a string takes whatever is written");
@@ -102,11 +102,7 @@ impl<'a> Printer<'a> {
             Op::Iota(axis) => format!("stablehlo.iota dim = {axis} : {to}"),
             Op::Unary(_) | Op::Binary(_) => call.plain(""),
             Op::Compare(comparison) => call.compare(*comparison),
-            Op::Select => {
-                let [which, a, b] = call.operands();
-                let of = tensor(&call.types[0]);
-                format!("stablehlo.select {which}, {a}, {b} : {of}, {to}")
-            }
+            Op::Select => call.select(),
             Op::Convert | Op::Reshape => call.typed(name, ""),
             Op::BroadcastInDim(axes) => call.typed(name, &format!(", dims = {axes:?}")),
             Op::Transpose(permutation) => call.typed(name, &format!(", dims = {permutation:?}")),
@@ -140,23 +136,11 @@ impl<'a> Printer<'a> {
             }
             Op::DynamicSlice(_) => {
                 let places = self.places(call, &call.names[1]);
-                let from = tensor(&call.types[0]);
-                let index = listed(vec!["tensor<i32>"; ty.rank()]);
-                let x = &call.names[0];
-                format!(
-                    "stablehlo.dynamic_slice {x}, {places}, sizes = {:?} : ({from}, {index}) -> {to}",
-                    ty.shape,
-                )
+                call.dynamic(1, &places, &format!(", sizes = {:?}", ty.shape))
             }
             Op::DynamicUpdateSlice => {
                 let places = self.places(call, &call.names[2]);
-                let [from, rows] = [0, 1].map(|at| tensor(&call.types[at]));
-                let index = listed(vec!["tensor<i32>"; ty.rank()]);
-                let (x, with) = (&call.names[0], &call.names[1]);
-                format!(
-                    "stablehlo.dynamic_update_slice {x}, {with}, {places} : \
-                     ({from}, {rows}, {index}) -> {to}",
-                )
+                call.dynamic(2, &places, "")
             }
             Op::AllReduce { replicas } => {
                 call.region(*replicas, "", Some(region("stablehlo.add", ty.element)))
@@ -258,6 +242,11 @@ impl Call<'_> {
 
     fn typed(&self, name: &str, attributes: &str) -> String {
         format!("stablehlo.{name} {}{attributes} : {}", listed(&self.names), self.signature())
+    }
+
+    fn select(&self) -> String {
+        let [which, to] = [&self.types[0], &self.instruction.ty].map(tensor);
+        format!("stablehlo.select {} : {which}, {to}", listed(&self.names))
     }
 
     fn compare(&self, comparison: Comparison) -> String {
@@ -365,6 +354,20 @@ impl Call<'_> {
             of.lhs_dilation,
             of.rhs_dilation,
             self.signature(),
+        )
+    }
+
+    /// An operation on a part of the first axis, which begins at `places`; `operands` come before them.
+    fn dynamic(&self, operands: usize, places: &str, attributes: &str) -> String {
+        let Instruction { operation, ty, .. } = self.instruction;
+        let indices = vec!["tensor<i32>".to_owned(); ty.rank()];
+        let from = self.types[..operands].iter().map(tensor).chain(indices);
+        format!(
+            "stablehlo.{} {}, {places}{attributes} : ({}) -> {}",
+            operation.name(),
+            listed(&self.names[..operands]),
+            listed(from),
+            tensor(ty),
         )
     }
 

@@ -14,7 +14,7 @@ use crate::python::{packages_folders, version_of};
 use crate::version::Version;
 
 /// Names a plugin outright, of any kind.
-const VARIABLE: &str = "LOGO_SSL_PJRT_PLUGIN";
+pub const VARIABLE: &str = "LOGO_SSL_PJRT_PLUGIN";
 
 /// Tells XLA where `bin/ptxas` and `nvvm/libdevice` lie.
 const CUDA_DATA_DIR: &str = "--xla_gpu_cuda_data_dir";
@@ -51,7 +51,7 @@ impl Kind {
     }
 
     /// By the name of the plugin's file, as far as that tells.
-    fn of_file(path: &Path) -> Self {
+    pub fn of_file(path: &Path) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let known = [
             ("cuda", Self::Cuda),

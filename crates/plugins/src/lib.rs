@@ -27,6 +27,6 @@ mod version;
 
 pub use error::{Error, Result};
 pub use fetch::{Event, Installed, Package, Plan, Request, Wheel, execute, plan};
-pub use find::{Candidate, Environment, Kind, Origin, Surroundings};
+pub use find::{Candidate, Environment, Kind, Origin, Surroundings, VARIABLE};
 pub use http::Patience;
 pub use index::{Index, Machine};

@@ -8,15 +8,24 @@ use crate::Surroundings;
 use crate::find::{Kind, subfolders};
 
 /// What fetches a plugin, before the kind's name.
-const FETCH: &str = "logo-ssl plugins fetch";
+const FETCH: &str = "logo-ssl devices fetch";
 
 /// The first release of NVIDIA's driver that runs CUDA 13.
 const DRIVER: u32 = 580;
 
 impl Surroundings {
-    /// One sentence with the next thing to do for training on `kind` here; `os` as in
-    /// [`std::env::consts::OS`]. It looks at files alone.
+    /// One sentence with the next thing to do for training on `kind` here, or that there is none; `os`
+    /// as in [`std::env::consts::OS`]. It looks at files alone.
     pub fn next_step(&self, kind: Kind, os: &str) -> String {
+        self.missing(kind, os).unwrap_or_else(|| {
+            let found = self.candidates(kind).into_iter().next();
+            let path = found.map_or(PathBuf::new(), |candidate| candidate.path);
+            format!("Nothing is missing: the plugin is {}.", path.display())
+        })
+    }
+
+    /// The same, and none where all is here as far as files tell.
+    pub fn missing(&self, kind: Kind, os: &str) -> Option<String> {
         let step = match kind {
             Kind::Cuda | Kind::Rocm | Kind::Tpu if os != "linux" => Some(format!(
                 "XLA's plugin for {kind} exists for Linux alone: train on the CPU here, or on a Linux machine{}.",
@@ -31,18 +40,16 @@ impl Surroundings {
             ),
             Kind::Cpu | Kind::Other => None,
         };
-        step.unwrap_or_else(|| self.next_for_plugin(kind))
+        step.or_else(|| self.next_for_plugin(kind))
     }
 
-    fn next_for_plugin(&self, kind: Kind) -> String {
+    fn next_for_plugin(&self, kind: Kind) -> Option<String> {
         if let Some(found) = self.candidates(kind).first() {
             let path = found.path.display();
-            return match found.path.is_file() {
-                true => format!("Nothing is missing: the plugin is {path}."),
-                false => format!("Correct LOGO_SSL_PJRT_PLUGIN: there is no {path}."),
-            };
+            let absent = !found.path.is_file();
+            return absent.then(|| format!("Correct LOGO_SSL_PJRT_PLUGIN: there is no {path}."));
         }
-        match kind {
+        Some(match kind {
             Kind::Cuda | Kind::Rocm | Kind::Cpu => {
                 format!("Fetch the plugin: {FETCH} {kind}")
             }
@@ -54,7 +61,7 @@ impl Surroundings {
                 "Set LOGO_SSL_PJRT_PLUGIN to the plugin's shared library, as its maker names it."
                     .to_owned()
             }
-        }
+        })
     }
 
     fn next_for_nvidia(&self) -> Option<String> {

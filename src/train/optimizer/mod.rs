@@ -1,54 +1,52 @@
-//! From gradients to new weights: SGD, LARS or AdamW, each parameter on its own, by name.
+//! From gradients to new weights: SGD, LARS or AdamW, over all parameters at once.
 
 mod adamw;
 mod lars;
 mod sgd;
 
-use std::collections::BTreeMap;
+use graph::Node;
 
-use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
-
-use self::adamw::AdamW;
-use self::lars::Lars;
-use self::sgd::Sgd;
-use super::gradients::NamedGradients;
 use crate::config::{OptimizerConfig, OptimizerName};
-use crate::model::params::{self, State};
+use crate::model::params::{Entry, Layout};
 
-/// The optimiser of one module.
+/// The optimiser of one module: a function from its parameters and gradient to new ones.
 #[derive(Clone, Debug)]
 pub struct Optimizer {
-    algorithm: Algorithm,
+    name: OptimizerName,
+    momentum: f64,
+    betas: [f64; 2],
     weight_decay: f64,
     decay_norm_and_bias: bool,
 }
 
-/// Each with what it remembers of every parameter.
-#[derive(Clone, Debug)]
-enum Algorithm {
-    Sgd(Sgd),
-    Lars(Lars),
-    AdamW(AdamW),
+/// What an optimiser remembers between its steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remembered {
+    /// One number for each of the parameters', under this name.
+    Each(&'static str),
+    /// One number for all of them, under this name.
+    Once(&'static str),
 }
 
-/// How far one parameter goes.
+/// What a step is taken with: the parameters as they lie in flat vectors, and their gradient.
 #[derive(Clone, Copy, Debug)]
-struct Rate {
-    lr: f64,
-    weight_decay: f64,
+struct Moving<'a, 'g> {
+    layout: &'a Layout,
+    value: Node<'g>,
+    gradient: Node<'g>,
+    /// The learning rate: a scalar, or one number for each parameter's.
+    lr: Node<'g>,
+    /// The weight decay, likewise.
+    decay: Node<'g>,
 }
 
 impl Optimizer {
-    /// The one that `config` names, with nothing to remember yet.
+    /// The one that `config` names.
     pub fn new(config: &OptimizerConfig) -> Self {
-        let algorithm = match config.name {
-            OptimizerName::Sgd => Algorithm::Sgd(Sgd::new(config.momentum)),
-            OptimizerName::Lars => Algorithm::Lars(Lars::new(config.momentum)),
-            OptimizerName::AdamW => Algorithm::AdamW(AdamW::new(config.betas)),
-        };
         Self {
-            algorithm,
+            name: config.name,
+            momentum: config.momentum,
+            betas: config.betas,
             weight_decay: config.weight_decay,
             decay_norm_and_bias: config.decay_norm_and_bias,
         }
@@ -56,72 +54,37 @@ impl Optimizer {
 
     /// SGD that decays every parameter.
     pub fn sgd(momentum: f64, weight_decay: f64) -> Self {
-        let algorithm = Algorithm::Sgd(Sgd::new(momentum));
-        Self { algorithm, weight_decay, decay_norm_and_bias: true }
+        let (name, betas) = (OptimizerName::Sgd, [0.0; 2]);
+        Self { name, momentum, betas, weight_decay, decay_norm_and_bias: true }
     }
 
-    /// One update of every parameter of `module` that has a gradient, at the learning rate that `lr`
-    /// gives its name. Names are behind `prefix`, as [`params::gradients`] gives them.
-    pub fn step<M: Module>(
-        &mut self,
-        module: M,
-        prefix: &str,
-        gradients: &NamedGradients,
-        lr: impl Fn(&str) -> f64,
-    ) -> M {
-        params::update(module, prefix, |parameter| {
-            let Some(gradient) = gradients.get(parameter.name).cloned() else {
-                return parameter.value;
-            };
-            let decays = self.decay_norm_and_bias || !parameter.is_norm_or_bias();
-            let weight_decay = if decays { self.weight_decay } else { 0.0 };
-            let rate = Rate { lr: lr(parameter.name), weight_decay };
-            match &mut self.algorithm {
-                Algorithm::Sgd(sgd) => sgd.update(parameter, gradient, rate),
-                Algorithm::Lars(lars) => lars.update(parameter, gradient, rate),
-                Algorithm::AdamW(adamw) => adamw.update(parameter, gradient, rate),
-            }
-        })
-    }
-
-    /// What is remembered of each parameter: `velocity.<name>`, or AdamW's `first_moment.<name>`,
-    /// `second_moment.<name>` and `updates.<name>`.
-    pub fn state(&self) -> State {
-        match &self.algorithm {
-            Algorithm::Sgd(sgd) => sgd.state(),
-            Algorithm::Lars(lars) => lars.state(),
-            Algorithm::AdamW(adamw) => adamw.state(),
+    /// What it remembers, in the order in which [`Optimizer::step`] takes it. All start at zero.
+    pub fn remembers(&self) -> &'static [Remembered] {
+        match self.name {
+            OptimizerName::Sgd | OptimizerName::Lars => &sgd::STATE,
+            OptimizerName::AdamW => &adamw::STATE,
         }
     }
 
-    /// Continues from what [`Optimizer::state`] gave, of the parameters that `owns` names.
-    ///
-    /// # Errors
-    /// A sentence naming the first tensor that is missing.
-    pub fn load(
-        &mut self,
-        state: &State,
-        device: &Device,
-        owns: impl Fn(&str) -> bool,
-    ) -> Result<(), String> {
-        let remembered = |what: &str| {
-            let mut remembered = params::within(what, state);
-            remembered.retain(|name, _| owns(name));
-            remembered
-        };
-        match &mut self.algorithm {
-            Algorithm::Sgd(sgd) => sgd.load(remembered(sgd::VELOCITY), device),
-            Algorithm::Lars(lars) => lars.load(remembered(sgd::VELOCITY), device),
-            Algorithm::AdamW(adamw) => adamw.load(adamw::STATE.map(remembered), device)?,
+    /// New values of parameters that lie as `layout` says, after one step by `gradient` at the rate that
+    /// `lr` gives each. What is remembered goes from `memory` into it.
+    pub fn step<'g>(
+        &self,
+        layout: &Layout,
+        [value, gradient]: [Node<'g>; 2],
+        memory: &mut [Node<'g>],
+        lr: impl Fn(&Entry) -> Node<'g>,
+    ) -> Node<'g> {
+        let graph = value.graph();
+        let decay = layout.spread(|entry| {
+            let decays = self.decay_norm_and_bias || !entry.is_norm_or_bias();
+            graph.scalar(if decays { self.weight_decay } else { 0.0 })
+        });
+        let moving = Moving { layout, value, gradient, lr: layout.spread(lr), decay };
+        match self.name {
+            OptimizerName::Sgd => sgd::step(moving, memory, self.momentum),
+            OptimizerName::Lars => lars::step(moving, memory, self.momentum),
+            OptimizerName::AdamW => adamw::step(moving, memory, self.betas),
         }
-        Ok(())
     }
-}
-
-/// `tensors` by name, behind `what` they are.
-fn named<'a>(
-    what: &str,
-    tensors: impl Iterator<Item = (&'a String, &'a Tensor<1>)>,
-) -> BTreeMap<String, TensorData> {
-    tensors.map(|(name, tensor)| (format!("{what}.{name}"), tensor.to_data())).collect()
 }

@@ -1,64 +1,30 @@
 //! SGD with momentum and weight decay, as PyTorch's `optim.SGD` (no dampening, no Nesterov).
 
-use std::collections::BTreeMap;
+use graph::Node;
 
-use burn::tensor::{Device, Tensor};
+use super::{Moving, Remembered};
 
-use super::{Rate, named};
-use crate::engine::{self, MomentumStep};
-use crate::model::params::{Parameter, State};
-
-/// What a velocity is called in a checkpoint.
-pub(super) const VELOCITY: &str = "velocity";
+/// v
+pub(super) const STATE: [Remembered; 1] = [Remembered::Each("velocity")];
 
 /// v ← μ v + g + w θ; θ ← θ - lr v. Velocities start at zero.
-#[derive(Clone, Debug)]
-pub(super) struct Sgd {
+pub(super) fn step<'g>(
+    moving: Moving<'_, 'g>,
+    memory: &mut [Node<'g>],
     momentum: f64,
-    velocity: BTreeMap<String, Tensor<1>>,
+) -> Node<'g> {
+    let Moving { value, gradient, decay, .. } = moving;
+    along(moving, gradient + value * decay, memory, momentum)
 }
 
-impl Sgd {
-    pub(super) fn new(momentum: f64) -> Self {
-        Self { momentum, velocity: BTreeMap::new() }
-    }
-
-    /// The parameter's new value.
-    pub(super) fn update(
-        &mut self,
-        parameter: Parameter<'_>,
-        gradient: Tensor<1>,
-        rate: Rate,
-    ) -> Tensor<1> {
-        let Parameter { name, value, .. } = parameter;
-        let velocity = self.velocity.remove(name).unwrap_or_else(|| gradient.zeros_like());
-        let (value, velocity) = self.moved(value, gradient, velocity, rate);
-        self.velocity.insert(name.to_owned(), velocity);
-        value
-    }
-
-    /// The new value and velocity.
-    fn moved(
-        &self,
-        value: Tensor<1>,
-        gradient: Tensor<1>,
-        velocity: Tensor<1>,
-        rate: Rate,
-    ) -> (Tensor<1>, Tensor<1>) {
-        let (Rate { lr, weight_decay }, momentum) = (rate, self.momentum);
-        if engine::runs_on(&value.device()) {
-            return MomentumStep { lr, momentum, weight_decay }.apply(value, gradient, velocity);
-        }
-        let velocity = velocity * momentum + (gradient + value.clone() * weight_decay);
-        (value - velocity.clone() * lr, velocity)
-    }
-
-    pub(super) fn state(&self) -> State {
-        named(VELOCITY, self.velocity.iter())
-    }
-
-    pub(super) fn load(&mut self, velocity: State, device: &Device) {
-        self.velocity =
-            velocity.into_iter().map(|(name, v)| (name, Tensor::from_data(v, device))).collect();
-    }
+/// v ← μ v + direction; θ ← θ - lr v.
+pub(super) fn along<'g>(
+    Moving { value, lr, .. }: Moving<'_, 'g>,
+    direction: Node<'g>,
+    memory: &mut [Node<'g>],
+    momentum: f64,
+) -> Node<'g> {
+    let velocity = memory[0] * momentum + direction;
+    memory[0] = velocity;
+    value - velocity * lr
 }

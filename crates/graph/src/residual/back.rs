@@ -1,7 +1,8 @@
 //! From the features' gradient to the parameters', written out.
 //!
-//! Derived step by step, batch norm would take five sums over the activations and keep what they need;
-//! by hand there are two, over the same operands, so that an executor takes them in one pass.
+//! Derived step by step, batch norm's way back would take a sum over the activations for each place where
+//! a statistic is used. By hand there are two, over the same operands, so that an executor takes them in
+//! one pass, and one element-wise pass after them.
 
 use super::Plan;
 use super::forward::{BlockTape, Tape, UnitTape, per_channel, samples};

@@ -1,28 +1,29 @@
-//! A program for every operation, with inputs.
+//! Every operation, with inputs.
 
 use graph::{
-    Binary, Comparison, Convolution, Dot, Element, Graph, Node, Operation, Program, Type, Window,
+    Binary, Comparison, Convolution, Dot, Element, Graph, Node, Operation, Type, Window,
     concatenate, pull_back,
 };
 
 use super::Random;
 
-/// A program and what it is called with.
-pub struct Case {
+/// A result, and values for the parameters that it is computed of.
+pub struct Case<'g> {
     pub name: &'static str,
-    pub program: Program,
-    pub inputs: Vec<Vec<f64>>,
+    pub inputs: Vec<(Node<'g>, Vec<f64>)>,
+    pub output: Node<'g>,
 }
 
 /// What a case computes of its inputs.
 type Function<'f> = &'f dyn for<'g> Fn(&'g Graph, &[Node<'g>]) -> Node<'g>;
 
-struct Cases {
+struct Cases<'g> {
+    graph: &'g Graph,
     random: Random,
-    all: Vec<Case>,
+    all: Vec<Case<'g>>,
 }
 
-impl Cases {
+impl<'g> Cases<'g> {
     /// Inputs of these types: small numbers that every precision holds exactly, indices below 4.
     fn add(&mut self, name: &'static str, types: &[Type], function: Function<'_>) {
         let inputs = types.iter().map(|ty| self.values(ty)).collect();
@@ -47,15 +48,13 @@ impl Cases {
         inputs: Vec<Vec<f64>>,
         function: Function<'_>,
     ) {
-        let graph = Graph::new();
-        let nodes: Vec<Node<'_>> = types
-            .iter()
-            .enumerate()
-            .map(|(at, ty)| graph.parameter(&format!("x{at}"), ty.clone()))
-            .collect();
-        let output = function(&graph, &nodes);
-        let program = Program::new(&graph, &nodes, &[("output", output)]).unwrap();
-        self.all.push(Case { name, program, inputs });
+        let number = self.all.len();
+        let parameter =
+            |(at, ty): (usize, &Type)| self.graph.parameter(&format!("{number}.{at}"), ty.clone());
+        let nodes: Vec<Node<'g>> = types.iter().enumerate().map(parameter).collect();
+        let output = function(self.graph, &nodes);
+        let inputs = nodes.into_iter().zip(inputs).collect();
+        self.all.push(Case { name, inputs, output });
     }
 }
 
@@ -68,8 +67,8 @@ fn s32s(shape: &[usize]) -> Type {
 }
 
 /// Every operation, most of them several times.
-pub fn operations() -> Vec<Case> {
-    let mut cases = Cases { random: Random::new(1), all: vec![] };
+pub fn operations(graph: &Graph) -> Vec<Case<'_>> {
+    let mut cases = Cases { graph, random: Random::new(1), all: vec![] };
     element_wise(&mut cases);
     types(&mut cases);
     places(&mut cases);
@@ -81,7 +80,7 @@ pub fn operations() -> Vec<Case> {
 
 type Unary = for<'g> fn(Node<'g>) -> Node<'g>;
 
-fn element_wise(cases: &mut Cases) {
+fn element_wise(cases: &mut Cases<'_>) {
     let all: [(&'static str, Unary); 18] = [
         ("abs", |x| x.abs()),
         ("exponential", |x| x.exp()),
@@ -145,7 +144,7 @@ fn element_wise(cases: &mut Cases) {
     });
 }
 
-fn types(cases: &mut Cases) {
+fn types(cases: &mut Cases<'_>) {
     use Element::{Bf16, F32, Pred, S32, U8};
     for from in [F32, Bf16, S32, U8, Pred] {
         for to in [F32, Bf16, S32, U8, Pred] {
@@ -180,7 +179,7 @@ fn types(cases: &mut Cases) {
     cases.add("add", &[Type::new(Bf16, [6]), Type::new(Bf16, [6])], &|_, x| x[0] * x[1] + x[0]);
 }
 
-fn places(cases: &mut Cases) {
+fn places(cases: &mut Cases<'_>) {
     let x = [f32s(&[2, 3, 4])];
     cases.add("reshape", &x, &|_, x| x[0].reshape(&[4, 1, 6]));
     cases.add("broadcast_in_dim", &x, &|_, x| x[0].broadcast(&[3, 0, 1], &[3, 4, 5, 2]));
@@ -197,13 +196,21 @@ fn places(cases: &mut Cases) {
     cases.add("roll", &x, &|_, x| concatenate(&[x[0].rows(1..2), x[0].rows(0..1)], 0));
 }
 
-fn rows(cases: &mut Cases) {
+fn rows(cases: &mut Cases<'_>) {
     for shape in [vec![4], vec![4, 3], vec![4, 2, 3]] {
         let x = Type::f32(shape.clone());
         let mut six = shape.clone();
         six[0] = 6;
         cases.add("gather", &[x.clone(), s32s(&[6])], &|_, x| x[0].gather(x[1]));
-        cases.add("scatter", &[Type::f32(six), s32s(&[6])], &|_, x| x[0].scatter(x[1], 5));
+        cases.add("scatter", &[Type::f32(six.clone()), s32s(&[6])], &|_, x| x[0].scatter(x[1], 5));
+        // Places that are no rows: the nearest is gathered, and what is scattered there is left out.
+        let outside = vec![-3.0, 0.0, 7.0, 3.0, 4.0, 2.0];
+        let types = [x.clone(), s32s(&[6])];
+        let inputs = vec![cases.values(&x), outside.clone()];
+        cases.add_with("gather", &types, inputs, &|_, x| x[0].gather(x[1]));
+        let types = [Type::f32(six.clone()), s32s(&[6])];
+        let inputs = vec![cases.values(&types[0]), outside];
+        cases.add_with("scatter", &types, inputs, &|_, x| x[0].scatter(x[1], 4));
         let mut two = shape.clone();
         two[0] = 2;
         for at in [0.0, 1.0, 3.0, -5.0] {
@@ -222,7 +229,7 @@ fn rows(cases: &mut Cases) {
     }
 }
 
-fn sums(cases: &mut Cases) {
+fn sums(cases: &mut Cases<'_>) {
     let x = [f32s(&[2, 3, 4])];
     for axes in [vec![0], vec![1, 2], vec![2, 0], vec![0, 1, 2]] {
         cases.add("sum", &x, &|_, x| x[0].sum(&axes));
@@ -264,7 +271,7 @@ fn sums(cases: &mut Cases) {
     });
 }
 
-fn convolutions(cases: &mut Cases) {
+fn convolutions(cases: &mut Cases<'_>) {
     for (kernel, stride) in [(1, 1), (1, 2), (3, 1), (3, 2), (7, 2)] {
         let types = [f32s(&[2, 8, 7, 3]), f32s(&[4, 3, kernel, kernel])];
         let of = Convolution::same(kernel, stride);

@@ -7,7 +7,9 @@ use cpu_kernels::{
     join,
 };
 
-use super::{BlockPlan, Engine, Plan, UnitPlan};
+use graph::{BlockPlan, Plan, UnitPlan};
+
+use crate::Engine;
 
 /// What a unit leaves for the way back.
 #[derive(Debug)]
@@ -96,7 +98,8 @@ impl Forward<'_> {
             size = out_size;
         }
         let last = blocks.last().map_or(&stem.out, |block| &block.out);
-        let features = average(self.engine.level, last, size[0] * size[1], self.plan.features());
+        let features =
+            average(self.engine.level::<E>(), last, size[0] * size[1], self.plan.features());
         Outcome { features, statistics, tape: Tape { stem, blocks } }
     }
 
@@ -122,7 +125,7 @@ impl Forward<'_> {
     /// The maxima, and where they were.
     fn max_pool<E: Element>(&self, pool: MaxPool, x: &[E], batch: usize) -> (Buffer<E>, Vec<u32>) {
         let len = batch * pool.output_len();
-        let (mut out, mut winners) = (self.engine.workspace.take(len), vec![0; len]);
+        let (mut out, mut winners) = (self.engine.workspace().take(len), vec![0; len]);
         pool.forward(x, &mut out, &mut winners);
         (out, winners)
     }
@@ -167,7 +170,7 @@ impl Forward<'_> {
         images: Images<'_>,
         statistics: &mut [f32],
     ) -> UnitTape<E> {
-        let Engine { workspace, .. } = self.engine;
+        let workspace = self.engine.workspace();
         let conv = self.engine.conv::<E>(shape);
         let mut y = workspace.take(images.batch * shape.output_len());
         let weight = &self.parameters[plan.weight()];
@@ -188,8 +191,8 @@ impl Forward<'_> {
     }
 
     fn join<E: Element>(&self, unit: &UnitTape<E>, added: Shortcut<'_, E>) -> Buffer<E> {
-        let mut out = self.engine.workspace.take(unit.y.len());
-        join(self.engine.level, &unit.y, &unit.norm, added, &mut out);
+        let mut out = self.engine.workspace().take(unit.y.len());
+        join(self.engine.level::<E>(), &unit.y, &unit.norm, added, &mut out);
         out
     }
 }

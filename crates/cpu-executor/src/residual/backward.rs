@@ -6,7 +6,9 @@ use cpu_kernels::{
 };
 
 use super::forward::{BlockTape, Images, PoolTape, StemTape, Tape, UnitTape};
-use super::{BlockPlan, Engine, Plan, UnitPlan};
+use graph::{BlockPlan, Plan, UnitPlan};
+
+use crate::Engine;
 
 /// One pass back.
 pub(super) struct Backward<'a, E: Element> {
@@ -25,31 +27,29 @@ struct Arrived<E: Element> {
 }
 
 impl<E: Element> Backward<'_, E> {
-    /// The gradients of all parameters, given that of the features `[batch, channels]`.
-    pub fn run(mut self, features: &[f32]) -> Vec<f32> {
-        let mut gradients = vec![0.0; self.plan.parameters()];
+    /// Writes the gradients of all parameters, given that of the features `[batch, channels]`.
+    pub fn run(mut self, features: &[f32], gradients: &mut [f32]) {
         let last = self.before(self.tape.blocks.len());
-        let mut g = self.engine.workspace.take(last.out.len());
+        let mut g = self.engine.workspace().take(last.out.len());
         let sums = average_backward(
-            self.engine.level,
+            self.engine.level::<E>(),
             features,
             self.plan.features(),
             last.arrival(None),
             &mut g,
-            &self.engine.workspace,
+            self.engine.workspace(),
         );
         let mut arrived = Arrived { g, sums };
         for plan in self.plan.blocks.iter().rev() {
             let tape = self.tape.blocks.pop().expect("one for each block of the plan");
-            arrived = self.block(plan, tape, &arrived, &mut gradients);
+            arrived = self.block(plan, tape, &arrived, gradients);
         }
         let arrived = self.max_pool(arrived);
         let stem = &self.tape.stem.unit;
-        let through = self.through(&self.plan.stem, stem, &arrived.sums, 0, &mut gradients);
+        let through = self.through(&self.plan.stem, stem, &arrived.sums, 0, gradients);
         let gradient = OutputGradient { g: &arrived.g, y: &stem.y, through: &through };
         let input = Input::Images(self.images.data);
-        self.convolution(&self.plan.stem, stem, input, gradient, None, &mut gradients);
-        gradients
+        self.convolution(&self.plan.stem, stem, input, gradient, None, gradients);
     }
 
     /// What stands before block `at`: the block or the stem whose output it reads.
@@ -73,12 +73,12 @@ impl<E: Element> Backward<'_, E> {
         let Some(PoolTape { shape, winners }) = pool else {
             return arrived;
         };
-        let Engine { level, workspace, .. } = self.engine;
+        let (level, workspace) = (self.engine.level::<E>(), self.engine.workspace());
         let gate = Gate::Input(&unit.y, &unit.norm);
         let norms = [Some((&unit.y[..], &unit.norm)), None];
         let arrival = Arrival { residual: None, gate, norms };
         let mut g = workspace.take(unit.y.len());
-        let sums = shape.backward(*level, &arrived.g, winners, arrival, &mut g, workspace);
+        let sums = shape.backward(level, &arrived.g, winners, arrival, &mut g, workspace);
         Arrived { g, sums }
     }
 
@@ -160,7 +160,7 @@ impl<E: Element> Backward<'_, E> {
         arrival: Option<Arrival<'_, E>>,
         gradients: &mut [f32],
     ) -> Option<Arrived<E>> {
-        let Engine { workspace, .. } = self.engine;
+        let workspace = self.engine.workspace();
         let weight = &self.parameters[plan.weight()];
         let len = self.images.batch * tape.conv.shape().input_len();
         let mut to = arrival.as_ref().map(|_| workspace.take(len));

@@ -1,0 +1,102 @@
+//! A trained network as evaluations see it: images in, features out, on any device.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use graph::{Graph, Node, Program, Type};
+
+use crate::Result;
+use crate::config::Features;
+use crate::executor::{Array, Compiled, Device};
+use crate::model::params::{Declaration, Layout, TensorData, Weights};
+use crate::model::{Network, Phase, ResNet};
+
+/// A network with its weights on a device, in evaluation mode.
+pub struct Encoder {
+    network: Part,
+    layouts: [Layout; 2],
+    /// What is trained, and the running statistics.
+    weights: [Array; 2],
+    device: Device,
+    programs: Mutex<HashMap<Key, Arc<Compiled>>>,
+}
+
+/// What of a network there is.
+enum Part {
+    Whole(Box<Network>),
+    Backbone(ResNet),
+}
+
+/// What a program depends on.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    images: Vec<usize>,
+    projected: bool,
+}
+
+impl Encoder {
+    /// A whole network.
+    pub fn of_network(network: Network, weights: [Array; 2], device: &Device) -> Self {
+        let layouts = network.layouts().map(Clone::clone);
+        Self::new(Part::Whole(Box::new(network)), layouts, weights, device)
+    }
+
+    /// A backbone alone, with the tensors that `declaration` has of it.
+    pub fn of_backbone(
+        backbone: ResNet,
+        Declaration { trained, running, .. }: Declaration,
+        weights: [Array; 2],
+        device: &Device,
+    ) -> Self {
+        Self::new(Part::Backbone(backbone), [trained, running], weights, device)
+    }
+
+    fn new(network: Part, layouts: [Layout; 2], weights: [Array; 2], device: &Device) -> Self {
+        Self { network, layouts, weights, device: device.clone(), programs: Mutex::default() }
+    }
+
+    /// The features of images `[batch, 3, height, width]`, `[batch, features]` row by row. A backbone
+    /// alone has no projector, so its features are the backbone's whatever is asked for.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] where the device fails.
+    pub fn features(&self, images: TensorData, of: Features) -> Result<Vec<f32>> {
+        let projected = of == Features::Projector && matches!(self.network, Part::Whole(_));
+        let TensorData { shape, values } = images;
+        let program = self.program(Key { images: shape.clone(), projected })?;
+        let [trained, running] = self.weights.clone();
+        let images = self.device.f32(values, &shape)?;
+        program.run(vec![trained, running, images])?[0].read()
+    }
+
+    fn program(&self, key: Key) -> Result<Arc<Compiled>> {
+        let mut known = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(program) = known.get(&key) {
+            return Ok(Arc::clone(program));
+        }
+        let compiled = Arc::new(self.device.compile(&self.build(&key))?);
+        known.insert(key, Arc::clone(&compiled));
+        Ok(compiled)
+    }
+
+    fn build(&self, key: &Key) -> Program {
+        let graph = Graph::new();
+        let [trained, running] = ["trained", "running"]
+            .into_iter()
+            .zip(&self.layouts)
+            .map(|(name, layout)| graph.parameter(name, Type::f32([layout.len()])))
+            .collect::<Vec<_>>()[..]
+        else {
+            unreachable!("two layouts give two parameters")
+        };
+        let images = graph.parameter("images", Type::f32(key.images.clone()));
+        let weights = Weights::of(self.layouts.each_ref(), [Some(trained), Some(running)]);
+        let features: Node<'_> = match &self.network {
+            Part::Whole(network) if key.projected => network.embed(images, &weights),
+            Part::Whole(network) => network.backbone.forward(images, &weights, Phase::Eval),
+            Part::Backbone(backbone) => backbone.forward(images, &weights, Phase::Eval),
+        };
+        Program::new(&graph, &[trained, running, images], &[("features", features)])
+            .expect("every parameter was listed, each once")
+    }
+}
