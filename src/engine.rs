@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use cpu_executor::{Engine, Levels};
-pub use cpu_kernels::{Chosen, LEVEL_VARIABLE, Level, LevelError};
 use cpu_kernels::bf16;
+pub use cpu_kernels::{Chosen, LEVEL_VARIABLE, Level, LevelError};
 
 use crate::config::Precision;
 use crate::files;

@@ -5,8 +5,8 @@
 //! ```no_run
 //! use std::sync::atomic::AtomicBool;
 //!
-//! use burn::tensor::Device;
 //! use logo_ssl::data::Splits;
+//! use logo_ssl::executor::Device;
 //! use logo_ssl::presets::Layers;
 //! use logo_ssl::train::run_dir::RunDir;
 //! use logo_ssl::train::{Setup, Workers, pretrain};
@@ -18,7 +18,7 @@
 //!     config: &config,
 //!     dir: &RunDir::create("runs/mine".as_ref(), &config)?,
 //!     splits,
-//!     device: Device::flex(),
+//!     device: Device::cpu(),
 //!     workers: Workers::measured(2),
 //!     checkpoint_every: 100,
 //!     stop: &AtomicBool::new(false),
@@ -29,24 +29,44 @@
 //! # }
 //! ```
 //!
-//! The parts stand alone too. A pair of views, a network, and the plain framework's loss:
+//! The parts stand alone too. A pair of views, a network, and the plain framework's loss, as a program
+//! that any device runs:
 //!
 //! ```
-//! use burn::tensor::{Device, Distribution, Tensor};
+//! use graph::{Graph, Program, Type, flat_gradient};
+//! use logo_ssl::executor::Device;
+//! use logo_ssl::model::params::Weights;
 //! use logo_ssl::model::{Network, Phase};
 //! use logo_ssl::objective;
 //! use logo_ssl::presets::Layers;
 //!
 //! # fn main() -> logo_ssl::Result<()> {
 //! let config = Layers::preset("cifar10")?.set("model.width=2")?.build()?;
-//! let device = Device::flex().autodiff();
-//! let network = Network::new(&config.model, 0, &device);
-//! let views = Tensor::random([8, 3, 16, 16], Distribution::Default, &device);
-//! let pair = network.forward(views, Phase::Train).views(2);
-//! let loss = objective::cosine(pair[0].p.clone(), pair[1].z.clone());
-//! let gradients = loss.backward();
-//! # assert!(network.projector.forward(Tensor::zeros([2, 16], &device), Phase::Train).dims() == [2, 2048]);
-//! # drop(gradients);
+//! let network = Network::new(&config.model, config.compute.precision);
+//! let layouts @ [trained, running] = network.layouts();
+//!
+//! let graph = Graph::new();
+//! let flat = |name, len| graph.parameter(name, Type::f32([len]));
+//! let inputs = [
+//!     flat("trained", trained.len()),
+//!     flat("running", running.len()),
+//!     graph.parameter("views", Type::f32([8, 3, 16, 16])),
+//! ];
+//! let weights = Weights::of(layouts, [Some(inputs[0]), Some(inputs[1])]);
+//! let pair = network.forward(inputs[2], &weights, Phase::Train).views(2);
+//! let loss = objective::cosine(pair[0].p, pair[1].z);
+//! let gradient = flat_gradient(loss, weights.trained());
+//! let program = Program::new(&graph, &inputs, &[("loss", loss), ("gradient", gradient)])
+//!     .expect("every parameter is an input");
+//!
+//! let device = Device::cpu();
+//! let arrays = vec![
+//!     device.f32(trained.first_values(0), &[trained.len()])?,
+//!     device.f32(running.first_values(0), &[running.len()])?,
+//!     device.f32(vec![0.5; 8 * 3 * 16 * 16], &[8, 3, 16, 16])?,
+//! ];
+//! let outputs = device.compile(&program)?.run(arrays)?;
+//! assert_eq!(outputs[1].read()?.len(), trained.len());
 //! # Ok(())
 //! # }
 //! ```

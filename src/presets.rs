@@ -280,11 +280,14 @@ fn validate_model(config: &Config) -> Check {
     in_range("model.projector.hidden", model.projector.hidden, 1, 65_536)?;
     in_range("model.projector.dim", model.projector.dim, 2, 65_536)?;
     let framework = &config.framework;
-    ensure(!crate::framework::from_config(config).needs().predictor || model.predictor.hidden > 0, || {
-        "framework.name needs a predictor: model.predictor.hidden = 0 contradicts it (SimSiam and BYOL \
+    ensure(
+        !crate::framework::from_config(config).needs().predictor || model.predictor.hidden > 0,
+        || {
+            "framework.name needs a predictor: model.predictor.hidden = 0 contradicts it (SimSiam and BYOL \
          collapse without one); set it to a quarter of model.projector.dim"
             .to_owned()
-    })?;
+        },
+    )?;
     validate_momentum(config)?;
     let affinity = &config.affinity;
     let bounded = affinity.objective == AffinityObjective::Softplus;

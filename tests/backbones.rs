@@ -61,9 +61,8 @@ impl Backbone {
     /// With these tensors, on a device.
     fn with(self, state: &State, device: &Device) -> Encoder {
         let Declaration { trained, running, .. } = &self.declaration;
-        let weights = [trained, running].map(|layout| {
-            device.f32(layout.join(state, "").unwrap(), &[layout.len()]).unwrap()
-        });
+        let weights = [trained, running]
+            .map(|layout| device.f32(layout.join(state, "").unwrap(), &[layout.len()]).unwrap());
         Encoder::of_backbone(self.network, self.declaration, weights, device)
     }
 }

@@ -115,8 +115,7 @@ impl Pass {
         let loss = (features * inputs[3]).sum_all() + features.square().sum_all() * 0.1;
         let gradient = gradients(loss, weights.trained())[0];
         let statistics = weights.all_statistics().unwrap();
-        let outputs =
-            [("features", features), ("statistics", statistics), ("gradients", gradient)];
+        let outputs = [("features", features), ("statistics", statistics), ("gradients", gradient)];
         let program = Program::new(&graph, &inputs, &outputs).unwrap();
         let program = match operations {
             As::One => program,

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use logo_ssl::config::DatasetName;
 use logo_ssl::data::{Places, Splits};
+use logo_ssl::executor::Device;
 use logo_ssl::{bench, presets};
 use support::command;
 
@@ -63,7 +64,7 @@ fn each_trains_a_step_on_cifar_10() {
             SMALL.into_iter().chain(predictor(preset)).chain(["optimizer.batch_size=16"]);
         let layers = presets::Layers::preset(preset).unwrap();
         let layers = settings.fold(layers, |layers, setting| layers.set(setting).unwrap());
-        let measured = bench::train(&layers.build().unwrap(), &splits.train, 1);
+        let measured = bench::train(&layers.build().unwrap(), &splits.train, 1, &Device::cpu());
         assert!(measured.unwrap().images_per_second > 0.0, "{preset}");
     }
 }
@@ -94,7 +95,7 @@ fn each_trains_a_step_on_imagenet_and_that_for_folders_too() {
         let places = Places { data: Some(data.clone()), eval: None };
         let splits = Splits::of_config(&config, &places).unwrap();
         assert_eq!((splits.train.len(), splits.evaluation.is_none()), (100, true), "{preset}");
-        let measured = bench::train(&config, &splits.train, 1).unwrap();
+        let measured = bench::train(&config, &splits.train, 1, &Device::cpu()).unwrap();
         assert!(measured.images_per_second > 0.0, "{preset}");
     }
 }

@@ -41,7 +41,12 @@ pub struct TrainBench {
 ///
 /// # Panics
 /// If there are fewer images than a batch.
-pub fn train(config: &Config, images: &Images, steps: usize, device: &Device) -> Result<TrainBench> {
+pub fn train(
+    config: &Config,
+    images: &Images,
+    steps: usize,
+    device: &Device,
+) -> Result<TrainBench> {
     let mut learner = Learner::new(config, device)?;
     let (rates, accumulate) = (Rates::full(config), config.optimizer.accumulate);
     let mut batches = (0..).zip(endless_batches(config, images));
@@ -51,9 +56,9 @@ pub fn train(config: &Config, images: &Images, steps: usize, device: &Device) ->
         let start = Instant::now();
         let taken: Vec<_> = batches.by_ref().take(accumulate).collect();
         let waited = start.elapsed().as_secs_f64();
-        let views = taken.into_iter().map(|(number, batch)| {
-            batch.map(|batch| Views::of_batch(batch, config, number))
-        });
+        let views = taken
+            .into_iter()
+            .map(|(number, batch)| batch.map(|batch| Views::of_batch(batch, config, number)));
         let begun = learner.submit(views.collect::<Result<Vec<_>>>()?, rates)?;
         // A run reads an update's numbers when the next is begun.
         if let Some(before) = pending.replace(begun) {

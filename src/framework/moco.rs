@@ -33,8 +33,7 @@ impl Framework for MoCo {
     fn memory(&self) -> State {
         let [length, dim] = self.queue;
         let mut rng = generator(self.seed, Stream::Queue, 0, 0, 0);
-        let mut keys: Vec<f32> =
-            (0..length * dim).map(|_| rng::normal(&mut rng) as f32).collect();
+        let mut keys: Vec<f32> = (0..length * dim).map(|_| rng::normal(&mut rng) as f32).collect();
         for key in keys.chunks_mut(dim) {
             let norm = key.iter().map(|x| x * x).sum::<f32>().sqrt();
             key.iter_mut().for_each(|x| *x /= norm);
@@ -60,9 +59,8 @@ impl Framework for MoCo {
         for view in targets {
             let keys = objective::normalise(view.z).stop_gradient();
             let next = memory.get(NEXT).reshape(&[]).convert(Element::S32);
-            let number = |value: usize| {
-                next.graph().full(value as f64, Type::new(Element::S32, []))
-            };
+            let number =
+                |value: usize| next.graph().full(value as f64, Type::new(Element::S32, []));
             let queue = memory.get(QUEUE).dynamic_update_slice(keys, next);
             let after = (next + number(keys.shape()[0])).remainder(number(length));
             memory.set(QUEUE, queue);

@@ -31,7 +31,8 @@ impl Affinity {
                 let block = |i: usize, d: &mut Declaration| {
                     d.within(i, |d| LinearNorm::new(inputs(i), width, Norm::Affine, d))
                 };
-                let blocks = declare.within("blocks", |d| (0..depth).map(|i| block(i, d)).collect());
+                let blocks =
+                    declare.within("blocks", |d| (0..depth).map(|i| block(i, d)).collect());
                 let outputs = if form == AffinityForm::Mlp { 1 } else { dim };
                 let output = declare.within("output", |d| Linear::new(inputs(depth), outputs, d));
                 (blocks, Some(output))

@@ -118,8 +118,7 @@ impl BatchNorm {
     fn observe<'g>(&self, x: Node<'g>, weights: &Weights<'g>, replicas: usize) -> [Node<'g>; 2] {
         let [rows, _] = x.dims();
         let samples = rows * replicas;
-        let over_batch =
-            |x: Node<'g>| x.sum(&[0]).all_reduce(replicas) * (1.0 / samples as f64);
+        let over_batch = |x: Node<'g>| x.sum(&[0]).all_reduce(replicas) * (1.0 / samples as f64);
         let mean = over_batch(x);
         // The variance does not change with the mean to first order, so no gradient need pass there.
         let centred = x - mean.stop_gradient().broadcast(&[1], &x.shape());

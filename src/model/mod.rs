@@ -68,9 +68,8 @@ impl Network {
             projector: declare.within("projector", |d| {
                 d.within("layers", |d| Projector::new(config.feature_dim(), projector, d))
             }),
-            predictor: (hidden > 0).then(|| {
-                declare.within("predictor", |d| Predictor::new(projector.dim, hidden, d))
-            }),
+            predictor: (hidden > 0)
+                .then(|| declare.within("predictor", |d| Predictor::new(projector.dim, hidden, d))),
             dim: projector.dim,
             compute: Compute::from(precision),
             trained: declare.trained,

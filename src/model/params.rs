@@ -175,9 +175,8 @@ impl Layout {
     }
 
     fn pieces<'g>(&self, flat: Node<'g>) -> Vec<Node<'g>> {
-        let piece = |(range, shape): &(Range<usize>, Vec<usize>)| {
-            flat.rows(range.clone()).reshape(shape)
-        };
+        let piece =
+            |(range, shape): &(Range<usize>, Vec<usize>)| flat.rows(range.clone()).reshape(shape);
         self.pieces.iter().map(piece).collect()
     }
 }
@@ -231,7 +230,8 @@ impl Declaration {
     /// Declares what `declare` does so that programs see all of its trained tensors as one flat piece,
     /// and all of its running statistics as another.
     pub fn whole<T>(&mut self, declare: impl FnOnce(&mut Self) -> T) -> (T, [Slot; 2]) {
-        let before = [&self.trained, &self.running].map(|layout| (layout.pieces.len(), layout.len()));
+        let before =
+            [&self.trained, &self.running].map(|layout| (layout.pieces.len(), layout.len()));
         let declared = declare(self);
         let slots = [&mut self.trained, &mut self.running].into_iter().zip(before);
         let slots = slots.map(|(layout, (pieces, start))| {

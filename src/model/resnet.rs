@@ -70,11 +70,9 @@ impl Architecture {
     fn block(&self, [input, inner, output]: [usize; 3], stride: usize) -> BlockShape {
         let main = match self.block {
             BlockKind::Basic => vec![([input, inner], 3, stride), ([inner, output], 3, 1)],
-            BlockKind::Bottleneck => vec![
-                ([input, inner], 1, 1),
-                ([inner, inner], 3, stride),
-                ([inner, output], 1, 1),
-            ],
+            BlockKind::Bottleneck => {
+                vec![([input, inner], 1, 1), ([inner, inner], 3, stride), ([inner, output], 1, 1)]
+            }
         };
         let reshapes = stride != 1 || input != output;
         BlockShape { main, shortcut: reshapes.then_some(([input, output], 1, stride)) }
@@ -94,7 +92,11 @@ pub struct ResNet {
 
 impl ResNet {
     /// Weights start Kaiming-normal over the fan-out, as torchvision's.
-    pub fn new(architecture: &Architecture, precision: Precision, declare: &mut Declaration) -> Self {
+    pub fn new(
+        architecture: &Architecture,
+        precision: Precision,
+        declare: &mut Declaration,
+    ) -> Self {
         let mut plan = Plan::new(
             architecture.stem(),
             architecture.stem == Stem::Imagenet,

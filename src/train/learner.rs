@@ -249,7 +249,9 @@ impl Learner {
         let mut ran = Ran { report: None, gradients: BTreeMap::new() };
         for (name, array) in ready.outputs.iter().zip(outputs) {
             match name.as_str() {
-                REPORT => ran.report = Some(Report { names: ready.reports.clone(), numbers: array }),
+                REPORT => {
+                    ran.report = Some(Report { names: ready.reports.clone(), numbers: array })
+                }
                 name if GRADIENTS.contains(&name) => {
                     ran.gradients.insert(name.to_owned(), array);
                 }
@@ -392,7 +394,8 @@ fn shards(views: TensorData, images: usize, replicas: usize) -> Vec<TensorData> 
     let each = images / replicas;
     shape[0] /= replicas;
     let shard = |replica: usize| {
-        let parts = values.chunks(images * len).map(|view| &view[replica * each * len..][..each * len]);
+        let parts =
+            values.chunks(images * len).map(|view| &view[replica * each * len..][..each * len]);
         TensorData::new(parts.collect::<Vec<_>>().concat(), shape.clone())
     };
     (0..replicas).map(shard).collect()

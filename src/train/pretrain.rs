@@ -162,7 +162,8 @@ impl<'a> Pretraining<'a> {
             Some((position, state)) => {
                 let path = dir.last_checkpoint();
                 learner.load(&state)?.map_err(|problem| Error::data(path, problem))?;
-                position
+                // The machine's part of the config may have changed.
+                Position { config: presets::to_toml(config), ..position }
             }
             None => Position { config: presets::to_toml(config), ..Position::default() },
         };
@@ -374,8 +375,14 @@ impl<'a> Pretraining<'a> {
     /// The epoch's summary, its kNN where one is due, and a checkpoint after both.
     fn close_epoch(&mut self) -> Result<()> {
         let epoch = self.position.closed_epochs + 1;
-        // Saved before the evaluation, so that a kill during it costs no training.
-        self.save()?;
+        let last = epoch == self.config.optimizer.epochs;
+        let every = self.config.eval.every;
+        let evaluates = last || (every > 0 && epoch.is_multiple_of(every));
+        if evaluates {
+            // Saved before the evaluation, so that a kill during it costs no training.
+            self.save()?;
+        }
+        self.settle()?;
         let mean = self.position.means.mean();
         self.metrics.append(&Record::Epoch {
             epoch,
@@ -383,9 +390,7 @@ impl<'a> Pretraining<'a> {
             health: mean.clone(),
         })?;
         (self.show)(Event::Epoch { epoch, health: &mean });
-        let last = epoch == self.config.optimizer.epochs;
-        let every = self.config.eval.every;
-        if last || (every > 0 && epoch.is_multiple_of(every)) {
+        if evaluates {
             self.evaluate(epoch)?;
         }
         self.position.closed_epochs = epoch;

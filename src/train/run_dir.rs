@@ -138,7 +138,8 @@ impl RunDir {
             return Ok(None);
         }
         let (position, state) = checkpoint::read(&path)?;
-        if presets::config_of_text(&position.config).as_ref() != Ok(config) {
+        let started = presets::config_of_text(&position.config);
+        if !started.is_ok_and(|started| started.is_experiment_of(config)) {
             return Err(Error::run(
                 self.config_path(),
                 "is not the config this run was started with; restore it, or start another run with --run-dir",

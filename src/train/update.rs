@@ -210,7 +210,8 @@ impl Method {
         }
         let (reports, numbers): (Vec<_>, Vec<_>) = reports.into_iter().unzip();
         if !numbers.is_empty() {
-            let numbers: Vec<_> = numbers.iter().map(|number: &Node<'_>| number.reshape(&[1])).collect();
+            let numbers: Vec<_> =
+                numbers.iter().map(|number: &Node<'_>| number.reshape(&[1])).collect();
             outputs.push((REPORT, concatenate(&numbers, 0)));
         }
         let program = Program::new(&graph, &inputs, &outputs);
@@ -263,9 +264,9 @@ impl<'g> Batch<'g> {
         let global = input(inputs::GLOBAL, Type::f32(shape.global.clone()));
         let local = shape.local.clone().map(|local| input(inputs::LOCAL, Type::f32(local)));
         let negatives = input(inputs::NEGATIVES, places(shape.images));
-        let noise = shape.noise.then(|| {
-            inputs::NOISE.map(|name| input(name, Type::f32([shape.images, dim])))
-        });
+        let noise = shape
+            .noise
+            .then(|| inputs::NOISE.map(|name| input(name, Type::f32([shape.images, dim]))));
         let rows = shape.global[0];
         let keys = shape.key_order.then(|| {
             let views = match replicas.count {
@@ -569,9 +570,10 @@ impl<'g> Building<'_, 'g> {
     }
 
     fn memory(&self) -> Memory<'g> {
-        let parts = self.state.iter().filter_map(|(name, node)| {
-            Some((name.strip_prefix(FRAMEWORK)?.to_owned(), node))
-        });
+        let parts = self
+            .state
+            .iter()
+            .filter_map(|(name, node)| Some((name.strip_prefix(FRAMEWORK)?.to_owned(), node)));
         parts.collect()
     }
 

@@ -201,7 +201,8 @@ fn assert_affinity(name: &str, form: AffinityForm, omega: AffinityObjective) {
             let what = format!("{what} {step}");
             let update = AffinityUpdate { affinity: &affinity, objective: omega, fixture: &f };
             let found = update.run(&on, &flat, &velocity);
-            let [loss, gradient, trained, running, next] = <[Vec<f32>; 5]>::try_from(found).unwrap();
+            let [loss, gradient, trained, running, next] =
+                <[Vec<f32>; 5]>::try_from(found).unwrap();
             assert_close(&what, &loss, &f.values(&format!("{step}.loss")));
             let gradients = affinity.layouts()[0].split(&gradient, "");
             assert_gradients(&what, &gradients, &f.section(&format!("{step}.grad.")));

@@ -31,10 +31,14 @@ fn assert_updates(name: &str, scale: f64, settings: &[&str]) {
     let flat = |values: Vec<f32>| TensorData::new(values.clone(), [values.len()]);
     for (device, on) in devices() {
         let mut value = Flat::of(affinity.layouts(), &f.section("init.")).trained;
-        let mut memory: Vec<Vec<f32>> = optimizer.remembers().iter().map(|what| match what {
-            Remembered::Each(_) => vec![0.0; value.len()],
-            Remembered::Once(_) => vec![0.0],
-        }).collect();
+        let mut memory: Vec<Vec<f32>> = optimizer
+            .remembers()
+            .iter()
+            .map(|what| match what {
+                Remembered::Each(_) => vec![0.0; value.len()],
+                Remembered::Once(_) => vec![0.0],
+            })
+            .collect();
         for (update, rate) in (1..).zip(RATES) {
             let gradient = layout.join(&f.section(&format!("gradient{update}.")), "").unwrap();
             let mut inputs = vec![("value", flat(value)), ("gradient", flat(gradient))];

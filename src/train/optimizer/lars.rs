@@ -10,11 +10,7 @@ const TRUST: f64 = 0.001;
 
 /// SGD on (g + w θ) × η ‖θ‖ / ‖g + w θ‖: every weight moves in proportion to itself, whatever the
 /// size of its gradient. Biases and the γ and β of batch norms take the plain step.
-pub(super) fn step<'g>(
-    moving: Moving<'_, 'g>,
-    memory: &mut [Node<'g>],
-    momentum: f64,
-) -> Node<'g> {
+pub(super) fn step<'g>(moving: Moving<'_, 'g>, memory: &mut [Node<'g>], momentum: f64) -> Node<'g> {
     let Moving { layout, value, gradient, decay, .. } = moving;
     let direction = gradient + value * decay;
     let trust = layout.spread(|entry| match entry.is_norm_or_bias() {

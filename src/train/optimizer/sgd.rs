@@ -8,11 +8,7 @@ use super::{Moving, Remembered};
 pub(super) const STATE: [Remembered; 1] = [Remembered::Each("velocity")];
 
 /// v ← μ v + g + w θ; θ ← θ - lr v. Velocities start at zero.
-pub(super) fn step<'g>(
-    moving: Moving<'_, 'g>,
-    memory: &mut [Node<'g>],
-    momentum: f64,
-) -> Node<'g> {
+pub(super) fn step<'g>(moving: Moving<'_, 'g>, memory: &mut [Node<'g>], momentum: f64) -> Node<'g> {
     let Moving { value, gradient, decay, .. } = moving;
     along(moving, gradient + value * decay, memory, momentum)
 }
