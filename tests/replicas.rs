@@ -1,5 +1,8 @@
 //! Several devices that share a batch against one that has it whole. The devices are virtual ones of the
 //! plugin that `LOGO_SSL_PJRT_PLUGIN` names.
+//!
+//! Each of the updates is begun from one state, for in f32 no two orders of sums stay together for long
+//! (`src/train/replicas.rs` says why, and compares twenty updates in a row in f64).
 
 mod support;
 
@@ -13,9 +16,9 @@ use logo_ssl::train::{Learner, Rates, Views};
 use rand::RngExt;
 use support::{distance, plugin, xla};
 
-const BATCH: usize = 8;
+const BATCH: usize = 16;
 const UPDATES: u64 = 20;
-const RATES: Rates = Rates { encoder: 0.02, predictor: 0.02, affinity: 0.01, momentum: 0.9 };
+const RATES: Rates = Rates { encoder: 0.001, predictor: 0.001, affinity: 0.001, momentum: 0.9 };
 
 fn config(settings: &[&str]) -> Config {
     let small = [
@@ -27,7 +30,7 @@ fn config(settings: &[&str]) -> Config {
         "affinity.width=8",
         "affinity.lambda=0.1",
         "framework.momentum.queue=64",
-        "optimizer.batch_size=8",
+        "optimizer.batch_size=16",
     ];
     let layers = Layers::preset("cifar10").unwrap();
     let layers = small.iter().chain(settings).fold(layers, |layers, s| layers.set(s).unwrap());
@@ -57,14 +60,11 @@ fn views(key: u64, key_order: bool) -> Views {
     }
 }
 
-/// The losses of the updates, and what they leave.
-fn train(config: &Config, device: &Device, key_order: bool) -> (Vec<f32>, State) {
-    let mut learner = Learner::new(config, device).unwrap();
-    let losses = (0..UPDATES).map(|key| {
-        let update = learner.update(vec![views(key, key_order)], RATES).unwrap();
-        update.health.loss as f32
-    });
-    (losses.collect(), learner.state().unwrap())
+/// An update from `state`: the loss, and what it leaves.
+fn update(learner: &mut Learner, state: &State, views: Views) -> (f32, State) {
+    learner.load(state).unwrap().unwrap();
+    let update = learner.update(vec![views], RATES).unwrap();
+    (update.health.loss as f32, learner.state().unwrap())
 }
 
 fn all(state: &State) -> Vec<f32> {
@@ -87,13 +87,23 @@ fn two_devices_with_halves_are_one_with_the_whole() {
         [(&[], false), (&["framework.name=byol"], false), (&moco, true), (&simclr, false)];
     for (settings, key_order) in cases {
         let config = config(settings);
-        let (one_losses, one) = train(&config, &xla(&path, &[0]), key_order);
-        let (two_losses, two) = train(&config, &xla(&path, &[0, 1]), key_order);
-        let losses = distance(&two_losses, &one_losses);
-        let weights = distance(&all(&two), &all(&one));
-        eprintln!("{settings:?}: losses {losses:.1e}, weights {weights:.1e}");
-        assert!(losses < 1e-5, "{settings:?}: losses are off by {losses:.2e}");
-        assert!(weights < 1e-5, "{settings:?}: weights are off by {weights:.2e}");
+        let mut one = Learner::new(&config, &xla(&path, &[0])).unwrap();
+        let mut two = Learner::new(&config, &xla(&path, &[0, 1])).unwrap();
+        let mut state = one.state().unwrap();
+        let [mut losses, mut expected_losses] = [vec![], vec![]];
+        for key in 0..UPDATES {
+            let views = views(key, key_order);
+            let (expected_loss, expected) = update(&mut one, &state, views.clone());
+            let (loss, found) = update(&mut two, &state, views);
+            let apart = distance(&all(&found), &all(&expected));
+            assert!(apart < 1e-5, "{settings:?}, update {key}: the weights are off by {apart:.2e}");
+            losses.push(loss);
+            expected_losses.push(expected_loss);
+            state = expected;
+        }
+        // A single loss can be next to nothing, the sum of terms of either sign.
+        let apart = distance(&losses, &expected_losses);
+        assert!(apart < 1e-5, "{settings:?}: the losses are off by {apart:.2e}");
     }
 }
 
@@ -103,10 +113,13 @@ fn each_device_may_normalise_its_own_part() {
         return eprintln!("skipped: LOGO_SSL_PJRT_PLUGIN is not set");
     };
     let config = config(&["compute.sync=false"]);
-    let (one, _) = train(&config, &xla(&path, &[0]), false);
-    let (two, state) = train(&config, &xla(&path, &[0, 1]), false);
-    assert!(distance(&two, &one) > 1e-4, "statistics of half a batch are others");
-    assert!(all(&state).iter().all(|value| value.is_finite()));
+    let state = Learner::new(&config, &Device::cpu()).unwrap().state().unwrap();
+    let [(one, _), (two, left)] = [&[0][..], &[0, 1]].map(|devices| {
+        let mut learner = Learner::new(&config, &xla(&path, devices)).unwrap();
+        update(&mut learner, &state, views(0, false))
+    });
+    assert!((two / one - 1.0).abs() > 1e-4, "statistics of half a batch are others");
+    assert!(all(&left).iter().all(|value| value.is_finite()));
 }
 
 #[test]

@@ -6,6 +6,8 @@ pub mod learner;
 pub mod means;
 mod optimizer;
 mod pretrain;
+#[cfg(test)]
+mod replicas;
 pub mod run_dir;
 pub mod schedule;
 mod state;

@@ -9,6 +9,8 @@ use crate::{Graph, Instruction, Node, Operation, Type};
 
 /// The derivatives of `loss`, a scalar, by each of the nodes `of`; zeros where it does not depend on one.
 ///
+/// Each of them is a variable of its own: where one is computed from another, that is not followed.
+///
 /// # Panics
 /// If `loss` is no scalar, or depends on a node through an operation without derivative.
 #[track_caller]
@@ -19,7 +21,7 @@ pub fn gradients<'g>(loss: Node<'g>, of: &[Node<'g>]) -> Vec<Node<'g>> {
 }
 
 /// The derivatives of Σ ⟨output, cotangent⟩ by each of the nodes `of`; zeros where no output depends on
-/// one.
+/// one. Each of them is a variable of its own, as for [`gradients`].
 ///
 /// # Panics
 /// If a cotangent has another type than its output, or an output depends on a node through an operation
@@ -37,7 +39,8 @@ pub fn pull_back<'g>(outputs: &[(Node<'g>, Node<'g>)], of: &[Node<'g>]) -> Vec<N
         found.add(output.id(), cotangent);
     }
     let last = outputs.iter().map(|(output, _)| output.id()).max().unwrap_or(0);
-    for id in (0..=last).rev().filter(|&id| active[id]) {
+    let variable = |id: usize| of.iter().any(|node| node.id() == id);
+    for id in (0..=last).rev().filter(|&id| active[id] && !variable(id)) {
         let Some(&cotangent) = found.by_id.get(&id) else { continue };
         let instruction = graph.at(id);
         let wanted: Vec<bool> = instruction.operands.iter().map(|&o| active[o]).collect();
