@@ -62,24 +62,28 @@ pub trait Work {
     fn run(self) -> Self::Output;
 }
 
-struct Plain<W>(W);
-
-impl<W: Work> Kernel for Plain<W> {
-    type Output = W::Output;
-
-    #[inline(always)]
-    fn run<V: Vector>(self) -> W::Output {
-        self.0.run()
-    }
-}
-
 impl Level {
-    /// Does `work` with this level's instructions.
+    /// Does `work` with this level's instructions, as far as they make a difference to the compiler: all
+    /// levels with AVX-512 are one.
     ///
     /// # Panics
     /// If the processor lacks the level; [`Level::chosen`] never gives such a one.
     pub fn do_work<W: Work>(self, work: W) -> W::Output {
-        self.run(Plain(work))
+        assert!(self.is_available(), "this processor has no {self}");
+        match self {
+            // SAFETY: the processor has the instructions, as was asserted above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { work_avx2(work) },
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 | Level::Avx512Bf16 | Level::Amx if has_narrow_avx512() => {
+                // SAFETY: the processor has AVX-512F, as was asserted above, and the rest, as was asked.
+                unsafe { work_avx512(work) }
+            }
+            // SAFETY: every level with AVX-512 asks for AVX2 and FMA besides.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 | Level::Avx512Bf16 | Level::Amx => unsafe { work_avx2(work) },
+            _ => work.run(),
+        }
     }
 
     /// Of every architecture, the best first.
@@ -161,6 +165,29 @@ impl Level {
             _ => unreachable!("levels of other architectures are never available"),
         }
     }
+}
+
+/// Whether AVX-512 has numbers of one and two bytes and vectors of half its width, without which the
+/// compiler makes little of it. All processors but the first with AVX-512 have.
+#[cfg(target_arch = "x86_64")]
+fn has_narrow_avx512() -> bool {
+    is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl")
+}
+
+/// # Safety
+/// The processor must have AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn work_avx2<W: Work>(work: W) -> W::Output {
+    work.run()
+}
+
+/// # Safety
+/// The processor must have AVX-512F, BW and VL, AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
+unsafe fn work_avx512<W: Work>(work: W) -> W::Output {
+    work.run()
 }
 
 /// # Safety
