@@ -1,5 +1,5 @@
 //! Matrix products of the heads, ours and the `gemm` crate's in turns, in GFLOP/s of the shortest time:
-//! `matmul_speed [ROUNDS]`.
+//! `cargo run --release --manifest-path bench/matmul/Cargo.toml -- [ROUNDS]`.
 
 use std::time::Instant;
 
