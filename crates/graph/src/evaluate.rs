@@ -2,7 +2,7 @@
 //! compared with.
 
 use crate::infer::dilated;
-use crate::operation::{Convolution, Dot, Reduction, Window};
+use crate::operation::{Convolution, Dot, Reduction, Window, remaining};
 use crate::{Binary, Comparison, Element, Instruction, Operation, Program, Type, Unary};
 
 /// The outputs of `program` for these inputs, each a dense row-major array in the program's order.
@@ -97,7 +97,7 @@ impl<'a> Step<'a> {
             }
             Op::Compare(comparison) => {
                 let [a, b] = two();
-                a.with(b, |a, b| f64::from(u8::from(compare(*comparison, a, b))))
+                a.with(b, |a, b| f64::from(compare(*comparison, a, b)))
             }
             Op::Select => {
                 let [which, yes, no] = [0, 1, 2].map(|at| self.operand(at).values);
@@ -127,7 +127,7 @@ impl<'a> Step<'a> {
             Op::MaxPool(window) => each(ty, |index| {
                 let x = x();
                 let best = greatest(x, window, index);
-                best.map_or(f64::NEG_INFINITY, |place| x.values[place])
+                best.map_or(Reduction::Maximum.start(ty.element), |place| x.values[place])
             }),
             Op::SelectAndScatter(window) => {
                 let [x, g] = two();
@@ -246,7 +246,7 @@ fn unary(function: Unary, x: f64) -> f64 {
         Unary::LogPlusOne => x.ln_1p(),
         Unary::Logistic => 1.0 / (1.0 + (-x).exp()),
         Unary::Negate => -x,
-        Unary::Not => f64::from(u8::from(x == 0.0)),
+        Unary::Not => f64::from(x == 0.0),
         Unary::Rsqrt => 1.0 / x.sqrt(),
         Unary::Sign if x == 0.0 || x.is_nan() => x,
         Unary::Sign => x.signum(),
@@ -289,7 +289,7 @@ fn convert(to: Element, x: f64) -> f64 {
     match to {
         Element::F32 | Element::Bf16 => x,
         Element::S32 | Element::U8 => x.trunc(),
-        Element::Pred => f64::from(u8::from(x != 0.0)),
+        Element::Pred => f64::from(x != 0.0),
     }
 }
 
@@ -341,15 +341,10 @@ fn concatenate(parts: &[Tensor<'_>], axis: usize, ty: &Type) -> Vec<f64> {
 }
 
 fn reduce(reduction: Reduction, x: Tensor<'_>, axes: &[usize], ty: &Type) -> Vec<f64> {
-    let start = match (reduction, ty.element) {
-        (Reduction::Sum, _) | (_, Element::U8 | Element::Pred) => 0.0,
-        (Reduction::Maximum, Element::S32) => f64::from(i32::MIN),
-        (Reduction::Maximum, Element::F32 | Element::Bf16) => f64::NEG_INFINITY,
-    };
-    let mut to = vec![start; ty.len()];
+    let mut to = vec![reduction.start(ty.element); ty.len()];
+    let kept = remaining(axes, x.shape.len());
     for (index, &value) in indices(x.shape).zip(x.values) {
-        let kept = (0..index.len()).filter(|axis| !axes.contains(axis)).map(|axis| index[axis]);
-        let sum = &mut to[place(&ty.shape, kept)];
+        let sum = &mut to[place(&ty.shape, kept.iter().map(|&axis| index[axis]))];
         *sum = match (reduction, ty.element) {
             (Reduction::Sum, Element::Pred) | (Reduction::Maximum, _) => greater(*sum, value),
             (Reduction::Sum, _) => *sum + value,
@@ -384,10 +379,7 @@ fn select_and_scatter(x: Tensor<'_>, g: Tensor<'_>, window: &Window) -> Vec<f64>
 
 fn dot_general(a: Tensor<'_>, b: Tensor<'_>, dot: &Dot, ty: &Type) -> Vec<f64> {
     let sides = [a, b];
-    let free = [0, 1].map(|side| -> Vec<usize> {
-        let taken = [&dot.batch[side][..], &dot.contracting[side]].concat();
-        (0..sides[side].shape.len()).filter(|axis| !taken.contains(axis)).collect()
-    });
+    let free = [0, 1].map(|side| dot.free(side, sides[side].shape.len()));
     let summed: Vec<usize> = dot.contracting[0].iter().map(|&axis| a.shape[axis]).collect();
     each(ty, |index| {
         let (stacked, rest) = index.split_at(dot.batch[0].len());

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::infer::dilated;
 use crate::node::concatenate;
-use crate::operation::{Binary, Comparison, Convolution, Dot, Reduction, Unary};
-use crate::{Graph, Instruction, Node, Operation, Type};
+use crate::operation::{Binary, Comparison, Convolution, Dot, Reduction, Unary, remaining};
+use crate::{Element, Graph, Instruction, Node, Operation, Type};
 
 /// The derivatives of `loss`, a scalar, by each of the nodes `of`; zeros where it does not depend on one.
 ///
@@ -33,7 +33,7 @@ pub fn pull_back<'g>(outputs: &[(Node<'g>, Node<'g>)], of: &[Node<'g>]) -> Vec<N
     };
     let graph = first.graph();
     let active = depending(graph, of);
-    let mut found = Cotangents { graph, by_id: HashMap::new() };
+    let mut found = Cotangents::default();
     for &(output, cotangent) in outputs {
         assert_eq!(output.ty(), cotangent.ty(), "the cotangent of {output:?}");
         found.add(output.id(), cotangent);
@@ -42,11 +42,11 @@ pub fn pull_back<'g>(outputs: &[(Node<'g>, Node<'g>)], of: &[Node<'g>]) -> Vec<N
     let variable = |id: usize| of.iter().any(|node| node.id() == id);
     for id in (0..=last).rev().filter(|&id| active[id] && !variable(id)) {
         let Some(&cotangent) = found.by_id.get(&id) else { continue };
-        let instruction = graph.at(id);
-        let wanted: Vec<bool> = instruction.operands.iter().map(|&o| active[o]).collect();
-        if wanted.contains(&true) {
-            let step = Step { graph, instruction: &instruction, result: graph.node(id), cotangent };
-            step.back(&wanted, &mut found);
+        let result = graph.node(id);
+        let step = Step { graph, instruction: result.instruction(), result, cotangent };
+        let operands = step.instruction.operands.iter().enumerate();
+        for (at, &operand) in operands.filter(|(_, operand)| active[**operand]) {
+            found.add(operand, step.by_operand(at));
         }
     }
     of.iter().map(|node| found.of(*node)).collect()
@@ -54,7 +54,7 @@ pub fn pull_back<'g>(outputs: &[(Node<'g>, Node<'g>)], of: &[Node<'g>]) -> Vec<N
 
 /// Whether `node`'s derivative by `by` can be other than zero.
 pub fn depends(node: Node<'_>, by: Node<'_>) -> bool {
-    depending(node.graph(), &[by]).get(node.id()).copied().unwrap_or(false)
+    depending(node.graph(), &[by])[node.id()]
 }
 
 /// For each instruction, whether a derivative passes through it to one of the nodes `of`.
@@ -81,8 +81,8 @@ fn passes(instruction: &Instruction) -> bool {
 }
 
 /// What is known so far of the derivatives by each instruction.
+#[derive(Default)]
 struct Cotangents<'g> {
-    graph: &'g Graph,
     by_id: HashMap<usize, Node<'g>>,
 }
 
@@ -98,32 +98,25 @@ impl<'g> Cotangents<'g> {
     fn of(&self, node: Node<'g>) -> Node<'g> {
         match self.by_id.get(&node.id()) {
             Some(&found) => found,
-            None => self.graph.full(0.0, node.ty()),
+            None => node.graph().full(0.0, node.ty()),
         }
     }
 }
 
 /// One instruction, from its result's cotangent to its operands'.
-struct Step<'a, 'g> {
+struct Step<'g> {
     graph: &'g Graph,
-    instruction: &'a Instruction,
+    instruction: Instruction,
     result: Node<'g>,
     cotangent: Node<'g>,
 }
 
-impl<'g> Step<'_, 'g> {
+impl<'g> Step<'g> {
     fn operand(&self, at: usize) -> Node<'g> {
         self.graph.node(self.instruction.operands[at])
     }
 
-    /// Adds the cotangents of those operands that are wanted.
-    #[track_caller]
-    fn back(&self, wanted: &[bool], found: &mut Cotangents<'g>) {
-        for (at, _) in wanted.iter().enumerate().filter(|(_, wanted)| **wanted) {
-            found.add(self.instruction.operands[at], self.by_operand(at));
-        }
-    }
-
+    /// Operand `at`'s cotangent.
     #[track_caller]
     fn by_operand(&self, at: usize) -> Node<'g> {
         use Operation as Op;
@@ -141,8 +134,8 @@ impl<'g> Step<'_, 'g> {
             Op::Reshape => g.reshape(&x.shape()),
             Op::BroadcastInDim(axes) => sum_to(g, axes, &x.shape()),
             Op::Transpose(permutation) => g.transpose(&inverse(permutation)),
-            Op::Slice { start, limit, stride } => unslice(g, &x.shape(), start, limit, stride),
-            Op::Pad { low, high, interior } => unpad(g, &x.shape(), low, high, interior),
+            Op::Slice { start, stride, .. } => unslice(g, &x.shape(), start, stride),
+            Op::Pad { low, high, interior } => unpad(g, low, high, interior),
             Op::Concatenate(axis) => self.part(at, *axis),
             Op::Reverse(axes) => g.reverse(axes),
             Op::Reduce(reduction, axes) => self.reduce(*reduction, axes, x),
@@ -156,7 +149,7 @@ impl<'g> Step<'_, 'g> {
             Op::AllGather { .. } => {
                 let rows = x.shape()[0];
                 let place = self.graph.replica_id()
-                    * self.graph.full(rows as f64, Type::new(crate::Element::S32, []));
+                    * self.graph.full(rows as f64, Type::new(Element::S32, []));
                 g.dynamic_slice(place, rows)
             }
             Op::ResidualTrain(plan) if at == 1 => {
@@ -212,7 +205,7 @@ impl<'g> Step<'_, 'g> {
 
     fn reduce(&self, reduction: Reduction, axes: &[usize], x: Node<'g>) -> Node<'g> {
         let shape = x.shape();
-        let kept: Vec<usize> = (0..shape.len()).filter(|axis| !axes.contains(axis)).collect();
+        let kept = remaining(axes, shape.len());
         let g = self.cotangent.broadcast(&kept, &shape);
         match reduction {
             Reduction::Sum => g,
@@ -228,11 +221,9 @@ impl<'g> Step<'_, 'g> {
     fn dot_general(&self, dot: &Dot, at: usize) -> Node<'g> {
         let other = 1 - at;
         let [x, y] = [at, other].map(|side| self.operand(side));
-        let free = |side: usize| -> Vec<usize> {
-            let taken = [&dot.batch[side][..], &dot.contracting[side]].concat();
-            (0..self.operand(side).ty().rank()).filter(|axis| !taken.contains(axis)).collect()
-        };
-        let (stacked, own, others) = (dot.batch[0].len(), free(at), free(other));
+        let rank = x.ty().rank();
+        let (stacked, own, others) =
+            (dot.batch[0].len(), dot.free(at, rank), dot.free(other, y.ty().rank()));
         // The result's axes are the stacked ones, the left operand's free ones, the right one's.
         let start = stacked + if at == 0 { own.len() } else { 0 };
         let contracting = [(start..start + others.len()).collect(), others];
@@ -251,23 +242,33 @@ impl<'g> Step<'_, 'g> {
             .copied()
             .chain(summed.into_iter().map(|(_, of_x)| of_x))
             .collect();
-        debug_assert_eq!(order.len(), x.ty().rank());
+        debug_assert_eq!(order.len(), rank);
         made.transpose(&inverse(&order))
+    }
+
+    /// How far the images, the kernel and the result reach along both spatial axes: the images' and the
+    /// kernel's elements apart as the convolution takes them, the result's as its windows are.
+    fn reaches(&self, of: &Convolution) -> [[i64; 3]; 2] {
+        let [x, kernel] = [0, 1].map(|at| self.operand(at).shape());
+        let out = &self.instruction.ty.shape;
+        [0, 1].map(|axis| {
+            let images = dilated(x[of.lhs[axis + 2]], of.lhs_dilation[axis]);
+            let window = dilated(kernel[of.rhs[axis + 2]], of.rhs_dilation[axis]);
+            let windows = dilated(out[of.out[axis + 2]], of.stride[axis]);
+            [images, window, windows].map(|length| length as i64)
+        })
     }
 
     /// By the images: a convolution of the cotangent, the kernel turned around.
     fn by_images(&self, of: &Convolution) -> Node<'g> {
-        let (x, kernel) = (self.operand(0), self.operand(1));
-        let mut padding = [[0; 2]; 2];
-        for axis in [0, 1] {
-            let length = dilated(x.shape()[of.lhs[axis + 2]], of.lhs_dilation[axis]) as i64;
-            let window = dilated(kernel.shape()[of.rhs[axis + 2]], of.rhs_dilation[axis]) as i64;
-            let out = dilated(self.result.shape()[of.out[axis + 2]], of.stride[axis]) as i64;
+        let reaches = self.reaches(of);
+        let padding = [0, 1].map(|axis| {
+            let [images, window, windows] = reaches[axis];
             let before = window - of.padding[axis][0] - 1;
-            padding[axis] = [before, length + window - 1 - out - before];
-        }
+            [before, images + window - 1 - windows - before]
+        });
         let [output, input, height, width] = of.rhs;
-        let turned = kernel.reverse(&[height, width]);
+        let turned = self.operand(1).reverse(&[height, width]);
         let back = Convolution {
             stride: of.lhs_dilation,
             padding,
@@ -282,15 +283,12 @@ impl<'g> Step<'_, 'g> {
 
     /// By the kernel: a convolution of the images with the cotangent, summed over the batch.
     fn by_kernel(&self, of: &Convolution) -> Node<'g> {
-        let (x, kernel) = (self.operand(0), self.operand(1));
-        let mut padding = [[0; 2]; 2];
-        for axis in [0, 1] {
-            let length = dilated(x.shape()[of.lhs[axis + 2]], of.lhs_dilation[axis]) as i64;
-            let window = dilated(kernel.shape()[of.rhs[axis + 2]], of.rhs_dilation[axis]) as i64;
-            let out = dilated(self.result.shape()[of.out[axis + 2]], of.stride[axis]) as i64;
+        let reaches = self.reaches(of);
+        let padding = [0, 1].map(|axis| {
+            let [images, window, windows] = reaches[axis];
             let before = of.padding[axis][0];
-            padding[axis] = [before, out - length + window - before - 1];
-        }
+            [before, windows - images + window - before - 1]
+        });
         let swapped = |[a, b, height, width]: [usize; 4]| [b, a, height, width];
         let back = Convolution {
             stride: of.rhs_dilation,
@@ -301,7 +299,7 @@ impl<'g> Step<'_, 'g> {
             rhs: swapped(of.out),
             out: swapped(of.rhs),
         };
-        x.convolution(self.cotangent, back)
+        self.operand(0).convolution(self.cotangent, back)
     }
 }
 
@@ -319,45 +317,34 @@ fn sum_to<'g>(g: Node<'g>, axes: &[usize], shape: &[usize]) -> Node<'g> {
         None => true,
         Some(from) => shape[from] != long[*axis],
     };
-    let summed = g.sum(&(0..long.len()).filter(repeated).collect::<Vec<_>>());
+    let (summed, kept): (Vec<usize>, Vec<usize>) = (0..long.len()).partition(repeated);
     // What is left has the kept axes in the result's order; the operand's order may be another.
-    let kept: Vec<usize> = (0..long.len()).filter(|axis| !repeated(axis)).collect();
     let order: Vec<usize> =
         axes.iter().filter_map(|to| kept.iter().position(|axis| axis == to)).collect();
-    summed.transpose(&order).reshape(shape)
+    g.sum(&summed).transpose(&order).reshape(shape)
 }
 
 /// Zeros around the part that a slice took.
-fn unslice<'g>(
-    g: Node<'g>,
-    shape: &[usize],
-    start: &[usize],
-    limit: &[usize],
-    stride: &[usize],
-) -> Node<'g> {
+fn unslice<'g>(g: Node<'g>, shape: &[usize], start: &[usize], stride: &[usize]) -> Node<'g> {
+    let part = g.shape();
     let low: Vec<i64> = start.iter().map(|&start| start as i64).collect();
     let interior: Vec<usize> = stride.iter().map(|stride| stride - 1).collect();
     let high = (0..shape.len()).map(|axis| {
-        let taken = dilated((limit[axis] - start[axis]).div_ceil(stride[axis]), stride[axis]);
+        let taken = dilated(part[axis], stride[axis]);
         (shape[axis] - start[axis]) as i64 - taken as i64
     });
     g.pad(&low, &high.collect::<Vec<_>>(), &interior)
 }
 
 /// The part that a pad put between zeros.
-fn unpad<'g>(
-    g: Node<'g>,
-    shape: &[usize],
-    low: &[i64],
-    high: &[i64],
-    interior: &[usize],
-) -> Node<'g> {
+fn unpad<'g>(g: Node<'g>, low: &[i64], high: &[i64], interior: &[usize]) -> Node<'g> {
     // Undoing the pad at both ends cuts zeros off, or puts zeros where elements were cut.
     let [low, high] = [low, high].map(|by| by.iter().map(|by| -by).collect::<Vec<_>>());
-    let whole = g.pad(&low, &high, &vec![0; shape.len()]);
+    let none = vec![0; interior.len()];
+    let whole = g.pad(&low, &high, &none);
     let stride: Vec<usize> = interior.iter().map(|between| between + 1).collect();
     let limit = whole.shape();
-    whole.push(Operation::Slice { start: vec![0; shape.len()], limit, stride }, &[])
+    whole.push(Operation::Slice { start: none, limit, stride }, &[])
 }
 
 /// The order that undoes `permutation`.

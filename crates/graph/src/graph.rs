@@ -103,11 +103,6 @@ impl Graph {
         self.push(Operation::Parameter(name.to_owned()), &[], Some(ty))
     }
 
-    /// What instruction number `id` is.
-    pub(crate) fn at(&self, id: usize) -> Instruction {
-        self.inner.borrow().instructions[id].clone()
-    }
-
     /// The handle of instruction number `id`.
     pub(crate) fn node(&self, id: usize) -> Node<'_> {
         Node { graph: self, id }
@@ -145,7 +140,7 @@ impl<'g> Node<'g> {
 
     /// How it is computed.
     pub fn instruction(self) -> Instruction {
-        self.graph.at(self.id)
+        self.graph.read(|all| all[self.id].clone())
     }
 
     /// Its type.

@@ -1,6 +1,6 @@
 //! The type of an operation's result, or why there is none.
 
-use crate::operation::{Convolution, Dot, Window};
+use crate::operation::{Convolution, Dot, Window, remaining};
 use crate::{Binary, Element, Operation, Type, Unary};
 
 /// An operation and operands that do not go together.
@@ -23,7 +23,7 @@ type Inferred = Result<Type, String>;
 ///
 /// # Errors
 /// [`Mistake`] naming the operation and the operands' types.
-pub fn infer(
+pub(crate) fn infer(
     operation: &Operation,
     operands: &[&Type],
     wanted: Option<&Type>,
@@ -67,11 +67,8 @@ fn result_type(operation: &Operation, operands: &[&Type], wanted: Option<&Type>)
         (Op::Slice { start, limit, stride }, [x]) => slice(start, limit, stride, x),
         (Op::Pad { low, high, interior }, [x]) => pad(low, high, interior, x),
         (Op::Concatenate(axis), [_, ..]) => concatenate(*axis, operands),
-        (Op::Reverse(axes), [x]) | (Op::Reduce(_, axes), [x]) if duplicate(axes) => {
-            Err(format!("axes {axes:?} of {x} are named twice"))
-        }
         (Op::Reverse(axes), [x]) => {
-            axes.iter().try_for_each(|&axis| within(axis, x))?;
+            different(axes, x)?;
             Ok((*x).clone())
         }
         (Op::Reduce(_, axes), [x]) => reduce(axes, x),
@@ -97,9 +94,8 @@ fn result_type(operation: &Operation, operands: &[&Type], wanted: Option<&Type>)
         }
         (Op::DynamicUpdateSlice, [x, rows, at]) => {
             scalar_index(at)?;
-            let count = rows.shape.first().copied().unwrap_or(usize::MAX);
-            match x.shape.first() {
-                Some(&all) if count <= all => same(rows, &rows_of(x, count)?)?,
+            match (x.shape.first(), rows.shape.first()) {
+                (Some(all), Some(&count)) if count <= *all => same(rows, &rows_of(x, count)?)?,
                 _ => return Err("there are fewer rows than are to be written".to_owned()),
             }
             Ok((*x).clone())
@@ -152,6 +148,19 @@ fn duplicate(axes: &[usize]) -> bool {
     axes.iter().enumerate().any(|(at, axis)| axes[..at].contains(axis))
 }
 
+/// That these are axes of `x`, each named once.
+fn different(axes: &[usize], x: &Type) -> Result<(), String> {
+    axes.iter().try_for_each(|&axis| within(axis, x))?;
+    match duplicate(axes) {
+        true => Err(format!("axes {axes:?} of {x} are named twice")),
+        false => Ok(()),
+    }
+}
+
+fn lengths(x: &Type, axes: &[usize]) -> Vec<usize> {
+    axes.iter().map(|&axis| x.shape[axis]).collect()
+}
+
 fn unary(function: Unary, x: &Type) -> Inferred {
     let fits = match function {
         Unary::Not => x.element == Element::Pred,
@@ -193,10 +202,7 @@ fn transpose(permutation: &[usize], x: &Type) -> Inferred {
         && !duplicate(permutation)
         && permutation.iter().all(|&axis| axis < x.rank());
     match fits {
-        true => Ok(Type::new(
-            x.element,
-            permutation.iter().map(|&axis| x.shape[axis]).collect::<Vec<_>>(),
-        )),
+        true => Ok(Type::new(x.element, lengths(x, permutation))),
         false => Err(format!("{permutation:?} is no order of its axes")),
     }
 }
@@ -242,9 +248,8 @@ fn concatenate(axis: usize, operands: &[&Type]) -> Inferred {
 }
 
 fn reduce(axes: &[usize], x: &Type) -> Inferred {
-    axes.iter().try_for_each(|&axis| within(axis, x))?;
-    let kept = x.shape.iter().enumerate().filter(|(axis, _)| !axes.contains(axis));
-    Ok(Type::new(x.element, kept.map(|(_, &length)| length).collect::<Vec<_>>()))
+    different(axes, x)?;
+    Ok(Type::new(x.element, lengths(x, &remaining(axes, x.rank()))))
 }
 
 fn max_pool(window: &Window, x: &Type) -> Inferred {
@@ -265,17 +270,10 @@ fn max_pool(window: &Window, x: &Type) -> Inferred {
 fn dot_general(dot: &Dot, a: &Type, b: &Type) -> Inferred {
     let sides = [a, b];
     for side in [0, 1] {
-        let axes = [&dot.batch[side][..], &dot.contracting[side]].concat();
-        axes.iter().try_for_each(|&axis| within(axis, sides[side]))?;
-        if duplicate(&axes) {
-            return Err(format!("axes {axes:?} of {} are named twice", sides[side]));
-        }
+        different(&dot.taken(side), sides[side])?;
     }
-    let lengths = |side: usize, axes: &[usize]| -> Vec<usize> {
-        axes.iter().map(|&axis| sides[side].shape[axis]).collect()
-    };
     for axes in [&dot.batch, &dot.contracting] {
-        let [of_a, of_b] = [lengths(0, &axes[0]), lengths(1, &axes[1])];
+        let [of_a, of_b] = [0, 1].map(|side| lengths(sides[side], &axes[side]));
         if of_a != of_b {
             return Err(format!("axes of {of_a:?} meet axes of {of_b:?}"));
         }
@@ -283,12 +281,8 @@ fn dot_general(dot: &Dot, a: &Type, b: &Type) -> Inferred {
     if a.element != b.element || !a.element.is_float() {
         return Err("both must be of one floating-point type".to_owned());
     }
-    let free = |side: usize| {
-        let taken = [&dot.batch[side][..], &dot.contracting[side]].concat();
-        let kept = sides[side].shape.iter().enumerate();
-        kept.filter(move |(axis, _)| !taken.contains(axis)).map(|(_, &l)| l).collect::<Vec<_>>()
-    };
-    Ok(Type::new(a.element, [lengths(0, &dot.batch[0]), free(0), free(1)].concat()))
+    let [of_a, of_b] = [0, 1].map(|side| lengths(sides[side], &dot.free(side, sides[side].rank())));
+    Ok(Type::new(a.element, [lengths(a, &dot.batch[0]), of_a, of_b].concat()))
 }
 
 /// The length of an axis with so many zeros between two elements.

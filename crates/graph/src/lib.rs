@@ -34,7 +34,7 @@ mod types;
 pub use evaluate::{evaluate, evaluate_replicas};
 pub use gradient::{depends, flat_gradient, gradients, pull_back};
 pub use graph::{Graph, Instruction, Node};
-pub use infer::{Mistake, infer};
+pub use infer::Mistake;
 pub use node::concatenate;
 pub use operation::{
     Binary, Comparison, Convolution, Dot, Number, Operation, Reduction, Unary, Window,

@@ -198,18 +198,6 @@ impl<'g> Node<'g> {
         self.compare(Comparison::Gt, other)
     }
 
-    /// self ≥ other
-    #[track_caller]
-    pub fn ge(self, other: Self) -> Self {
-        self.compare(Comparison::Ge, other)
-    }
-
-    /// self < other
-    #[track_caller]
-    pub fn lt(self, other: Self) -> Self {
-        self.compare(Comparison::Lt, other)
-    }
-
     /// From truth values: `yes` where they are true, else `no`.
     #[track_caller]
     pub fn select(self, yes: Self, no: Self) -> Self {

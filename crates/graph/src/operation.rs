@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::Element;
 use crate::residual::Plan;
 
 /// A number that is compared and hashed by its bits.
@@ -98,6 +99,17 @@ pub enum Reduction {
     Sum,
 }
 
+impl Reduction {
+    /// What no elements are brought down to.
+    pub fn start(self, element: Element) -> f64 {
+        match (self, element) {
+            (Self::Sum, _) | (_, Element::U8 | Element::Pred) => 0.0,
+            (Self::Maximum, Element::S32) => f64::from(i32::MIN),
+            (Self::Maximum, Element::F32 | Element::Bf16) => f64::NEG_INFINITY,
+        }
+    }
+}
+
 /// A convolution of two spatial axes (StableHLO's `convolution`, without groups).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Convolution {
@@ -155,6 +167,23 @@ pub struct Dot {
     pub batch: [Vec<usize>; 2],
     /// Whether operands may be rounded to bfloat16 before they are multiplied. Sums are f32.
     pub rounded: bool,
+}
+
+impl Dot {
+    /// The axes of an operand, 0 or 1, that are stacked or summed over.
+    pub(crate) fn taken(&self, operand: usize) -> Vec<usize> {
+        [&self.batch[operand][..], &self.contracting[operand]].concat()
+    }
+
+    /// The other axes of an operand, 0 or 1, which has `rank` of them in all.
+    pub fn free(&self, operand: usize, rank: usize) -> Vec<usize> {
+        remaining(&self.taken(operand), rank)
+    }
+}
+
+/// Those of `rank` axes that are not among these.
+pub(crate) fn remaining(axes: &[usize], rank: usize) -> Vec<usize> {
+    (0..rank).filter(|axis| !axes.contains(axis)).collect()
 }
 
 /// What an instruction does with its operands.

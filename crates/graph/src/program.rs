@@ -33,7 +33,6 @@ pub struct Program {
     instructions: Vec<Instruction>,
     inputs: Vec<Input>,
     outputs: Vec<Output>,
-    replicas: usize,
 }
 
 /// What is wrong with the outputs or inputs of a program.
@@ -83,8 +82,7 @@ impl Program {
             let inputs: Vec<Input> = inputs.iter().map(input).collect();
             unique(inputs.iter().map(|input| &*input.name))?;
             complete(&instructions, &inputs)?;
-            let replicas = replicas(&instructions);
-            Ok(Self { instructions, inputs, outputs, replicas })
+            Ok(Self { instructions, inputs, outputs })
         })
     }
 
@@ -110,7 +108,13 @@ impl Program {
 
     /// How many replicas it is for: as many as its sums over replicas say, batch norm's included.
     pub fn replicas(&self) -> usize {
-        self.replicas
+        let count = |instruction: &Instruction| match instruction.operation {
+            Operation::AllReduce { replicas } | Operation::AllGather { replicas } => Some(replicas),
+            // Once unfolded, its batch norms sum over replicas.
+            Operation::ResidualTrain(ref plan) => Some(plan.replicas),
+            _ => None,
+        };
+        self.instructions.iter().filter_map(count).max().unwrap_or(1)
     }
 }
 
@@ -176,14 +180,4 @@ fn complete(instructions: &[Instruction], inputs: &[Input]) -> Result<(), Progra
         }
     }
     Ok(())
-}
-
-fn replicas(instructions: &[Instruction]) -> usize {
-    let count = |instruction: &Instruction| match instruction.operation {
-        Operation::AllReduce { replicas } | Operation::AllGather { replicas } => Some(replicas),
-        // Once unfolded, its batch norms sum over replicas.
-        Operation::ResidualTrain(ref plan) => Some(plan.replicas),
-        _ => None,
-    };
-    instructions.iter().filter_map(count).max().unwrap_or(1)
 }

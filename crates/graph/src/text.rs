@@ -79,13 +79,13 @@ impl<'a> Printer<'a> {
     fn instruction(&mut self, id: usize) {
         let program = self.program;
         let instruction = &program.instructions()[id];
-        let name = self.names[id].clone();
         let before = |at: &usize| (self.names[*at].clone(), program.instructions()[*at].ty.clone());
         let (names, types): (Vec<String>, Vec<Type>) =
             instruction.operands.iter().map(before).unzip();
-        let call = Call { id, name, instruction, names, types };
+        let call = Call { id, instruction, names, types };
         if let Some(statement) = self.statement(&call) {
-            self.line(&call.name, statement);
+            let name = self.names[id].clone();
+            self.line(&name, statement);
         }
     }
 
@@ -114,11 +114,11 @@ impl<'a> Printer<'a> {
             Op::Concatenate(axis) => call.typed(name, &format!(", dim = {axis}")),
             Op::Reverse(axes) => call.plain(&format!(", dims = {axes:?}")),
             Op::Reduce(reduction, axes) => {
-                let start = self.constant_for(call, "start", least(*reduction, ty.element));
+                let start = self.constant_for(call, "start", reduction.start(ty.element));
                 call.reduce(*reduction, axes, &start)
             }
             Op::MaxPool(window) => {
-                let least = least(Reduction::Maximum, ty.element);
+                let least = Reduction::Maximum.start(ty.element);
                 let start = self.constant_for(call, "start", least);
                 call.max_pool(window, &start)
             }
@@ -143,10 +143,10 @@ impl<'a> Printer<'a> {
                 call.dynamic(2, &places, "")
             }
             Op::AllReduce { replicas } => {
-                call.region(*replicas, "", Some(region("stablehlo.add", ty.element)))
+                call.collective(*replicas, "", Some(region("stablehlo.add", ty.element)))
             }
             Op::AllGather { replicas } => {
-                call.region(*replicas, "all_gather_dim = 0 : i64, ", None)
+                call.collective(*replicas, "all_gather_dim = 0 : i64, ", None)
             }
             Op::ReplicaId => {
                 let unsigned = call.named("unsigned");
@@ -211,7 +211,6 @@ impl<'a> Printer<'a> {
 /// One instruction with its operands' names and types.
 struct Call<'a> {
     id: usize,
-    name: String,
     instruction: &'a Instruction,
     names: Vec<String>,
     types: Vec<Type>,
@@ -301,12 +300,9 @@ impl Call<'_> {
     fn max_pool(&self, window: &Window, start: &str) -> String {
         let Instruction { ty, .. } = self.instruction;
         format!(
-            "\"stablehlo.reduce_window\"({}, {start}) <{{padding = {}, \
-             window_dimensions = {}, window_strides = {}}}> ({}) : ({}, tensor<{}>) -> {}",
+            "\"stablehlo.reduce_window\"({}, {start}) <{{{}}}> ({}) : ({}, tensor<{}>) -> {}",
             self.names[0],
-            padding(window),
-            array(&window.lengths),
-            array(&window.strides),
+            attributes(window),
             region(combining(Reduction::Maximum, ty.element), ty.element),
             tensor(&self.types[0]),
             ty.element,
@@ -319,16 +315,13 @@ impl Call<'_> {
         let element = ty.element;
         let kind = if element.is_float() { "FLOAT" } else { "SIGNED" };
         format!(
-            "\"stablehlo.select_and_scatter\"({}, {zero}) <{{padding = {}, \
-             window_dimensions = {}, window_strides = {}}}> ({{\n    \
+            "\"stablehlo.select_and_scatter\"({}, {zero}) <{{{}}}> ({{\n    \
              ^bb0(%a: tensor<{element}>, %b: tensor<{element}>):\n      \
              %c = stablehlo.compare GE, %a, %b, {kind} : \
              (tensor<{element}>, tensor<{element}>) -> tensor<i1>\n      \
              stablehlo.return %c : tensor<i1>\n    }}, {}) : ({}, tensor<{element}>) -> {}",
             listed(&self.names),
-            padding(window),
-            array(&window.lengths),
-            array(&window.strides),
+            attributes(window),
             region("stablehlo.add", element),
             listed(self.types.iter().map(tensor)),
             tensor(ty),
@@ -400,7 +393,7 @@ impl Call<'_> {
     }
 
     /// An operation over all replicas.
-    fn region(&self, replicas: usize, attributes: &str, region: Option<String>) -> String {
+    fn collective(&self, replicas: usize, attributes: &str, region: Option<String>) -> String {
         let name = self.instruction.operation.name();
         let region = region.map_or_else(String::new, |region| format!(" ({region})"));
         format!(
@@ -437,8 +430,14 @@ fn array(numbers: &[usize]) -> String {
     }
 }
 
-fn padding(window: &Window) -> String {
-    format!("dense<{:?}> : tensor<{}x2xi64>", window.padding, window.padding.len())
+fn attributes(window: &Window) -> String {
+    format!(
+        "padding = dense<{:?}> : tensor<{}x2xi64>, window_dimensions = {}, window_strides = {}",
+        window.padding,
+        window.padding.len(),
+        array(&window.lengths),
+        array(&window.strides),
+    )
 }
 
 /// `[b, 0, 1, f]`: what each axis is, from where the batch, the features and the spatial axes are.
@@ -466,15 +465,6 @@ fn region(operation: &str, element: Element) -> String {
          %c = {operation} %a, %b : tensor<{element}>\n      \
          stablehlo.return %c : tensor<{element}>\n    }}"
     )
-}
-
-/// What a reduction of no elements gives.
-fn least(reduction: Reduction, element: Element) -> f64 {
-    match (reduction, element) {
-        (Reduction::Sum, _) | (_, Element::U8 | Element::Pred) => 0.0,
-        (Reduction::Maximum, Element::S32) => f64::from(i32::MIN),
-        (Reduction::Maximum, Element::F32 | Element::Bf16) => f64::NEG_INFINITY,
-    }
 }
 
 fn constant(value: f64, ty: &Type) -> String {

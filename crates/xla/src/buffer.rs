@@ -1,10 +1,11 @@
 //! Buffers: arrays in a device's memory, whose contents may still be under way.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::element::{ElementType, Shape};
 use crate::error::Error;
+use crate::lock;
 use crate::pjrt::{BufferHandle, Download, EventHandle};
 
 /// An array in the memory of a device. Dropping it frees that memory once the runs that use it end.
@@ -50,7 +51,7 @@ impl Buffer {
     ///
     /// # Errors
     ///
-    /// [`Error::Other`] where the plugin can't tell. A run that failed is reported by
+    /// [`Error::Other`] where the plugin cannot tell. A run that failed is reported by
     /// [`wait_ready`](Self::wait_ready).
     pub fn is_ready(&self) -> Result<bool, Error> {
         self.handle.ready()?.is_ready()
@@ -83,7 +84,7 @@ impl Buffer {
     /// # Errors
     ///
     /// Those of the device. What made the contents fail is reported by [`Pending::wait`] where it
-    /// isn't known yet.
+    /// is not known yet.
     pub fn read(&self) -> Result<Pending, Error> {
         Ok(Pending { download: self.handle.download(&self.shape)?, run: self.run.clone() })
     }
@@ -106,7 +107,7 @@ impl Pending {
     ///
     /// # Errors
     ///
-    /// [`Error::Other`] where the plugin can't tell.
+    /// [`Error::Other`] where the plugin cannot tell.
     pub fn is_ready(&mut self) -> Result<bool, Error> {
         self.download.is_ready()
     }
@@ -168,13 +169,9 @@ impl Run {
     fn has_ended_well(&self) -> bool {
         let mut sources = lock(&self.sources);
         sources.retain(|run| !run.has_ended_well());
-        // Where another thread waits for the end, it isn't known yet.
+        // Where another thread waits for the end, it is not known yet.
         let Ok(mut ends) = self.ends.try_lock() else { return false };
         ends.retain_mut(|end| end.is_ready() != Ok(true) || end.wait().is_err());
         sources.is_empty() && ends.is_empty()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Compiled programs kept in files, so that later processes needn't compile them.
+//! Compiled programs kept in files, so that later processes need not compile them.
 
 use std::fs;
 use std::io;
@@ -24,9 +24,8 @@ const HEADER: usize = MAGIC.len() + 2 * DIGEST;
 ///
 /// An entry is named by a digest of all that its program depends on: the text, the options, the
 /// environment variable `XLA_FLAGS`, the plugin's version and the size and date of its file, the
-/// platform and the kind of device. Entries are written whole or not at
-/// all, so several processes may share a folder. As programs are code, whoever can write to the
-/// folder must be trusted.
+/// platform and the kind of device. Entries are written whole or not at all, so several processes
+/// may share a folder. As programs are code, whoever can write to the folder must be trusted.
 #[derive(Clone, Debug)]
 pub struct Cache {
     directory: PathBuf,
@@ -39,17 +38,17 @@ pub enum Origin {
     Cached,
     /// It was compiled, and is in the cache now.
     Compiled,
-    /// It was compiled and isn't in the cache, for the reason given: the plugin can't serialize
-    /// programs, or the entry can't be written.
+    /// It was compiled and is not in the cache, for the reason given: the plugin cannot serialize
+    /// programs, or the entry cannot be written.
     Uncached(String),
 }
 
 impl Cache {
-    /// A cache in the folder at `directory`, which is made if it isn't there.
+    /// A cache in the folder at `directory`, which is made if it is not there.
     ///
     /// # Errors
     ///
-    /// [`Error::Cache`] where the folder can't be made.
+    /// [`Error::Cache`] where the folder cannot be made.
     pub fn at(directory: impl Into<PathBuf>) -> Result<Self, Error> {
         let directory = directory.into();
         match fs::create_dir_all(&directory) {
@@ -60,11 +59,11 @@ impl Cache {
 
     /// The program of a text: from the cache, else compiled as by [`Client::compile`] and stored.
     ///
-    /// An entry that is damaged, or that the plugin doesn't accept, is deleted and made anew.
+    /// An entry that is damaged, or that the plugin does not accept, is deleted and made anew.
     ///
     /// # Errors
     ///
-    /// Those of [`Client::compile`]. A program that can't be stored is no error; the [`Origin`]
+    /// Those of [`Client::compile`]. A program that cannot be stored is no error; the [`Origin`]
     /// says why.
     pub fn compile(
         &self,
@@ -83,7 +82,7 @@ impl Cache {
                 Err(_) => {}
             }
         }
-        // An entry that is of no use is replaced below, or at least doesn't stay.
+        // An entry that is of no use is replaced below, or at least does not stay.
         let _ = fs::remove_file(&path);
         let executable = client.compile(text, options)?;
         let written = executable
@@ -99,27 +98,24 @@ fn key(client: &Client, text: &str, options: &CompileOptions) -> Result<[u8; DIG
     let (devices, encoded) = client.encode(options)?;
     let (major, minor) = client.plugin().version();
     let (name, version) = client.platform();
-    let mut parts: Vec<Vec<u8>> = vec![
-        MAGIC.to_vec(),
-        format!("{major}.{minor}").into(),
-        name.into(),
-        version.into(),
-        client.plugin().build().into(),
-        std::env::var_os("XLA_FLAGS").unwrap_or_default().into_encoded_bytes(),
-        encoded,
-        text.into(),
-    ];
-    for (name, value) in client.plugin().attributes() {
-        parts.push(format!("{name}={value}").into());
-    }
-    let present = client.devices();
-    for device in devices {
-        parts.push(present[device].kind.clone().into());
-    }
     let mut digest = Sha256::new();
-    for part in parts {
+    let mut add = |part: &[u8]| {
         digest.update((part.len() as u64).to_le_bytes());
         digest.update(part);
+    };
+    add(MAGIC);
+    add(format!("{major}.{minor}").as_bytes());
+    add(name.as_bytes());
+    add(version.as_bytes());
+    add(client.plugin().build().as_bytes());
+    add(std::env::var_os("XLA_FLAGS").unwrap_or_default().as_encoded_bytes());
+    add(&encoded);
+    add(text.as_bytes());
+    for (name, value) in client.plugin().attributes() {
+        add(format!("{name}={value}").as_bytes());
+    }
+    for device in devices {
+        add(client.kind(device).as_bytes());
     }
     Ok(digest.finalize().into())
 }
@@ -150,7 +146,7 @@ fn store(path: &Path, key: &[u8; DIGEST], program: &[u8]) -> io::Result<()> {
     let entry = [&header(key, program)[..], program].concat();
     let written = fs::write(&temporary, entry).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
-        // What is left of it is of no use; that it can't be deleted changes nothing.
+        // What is left of it is of no use; that it cannot be deleted changes nothing.
         let _ = fs::remove_file(&temporary);
     }
     written

@@ -1,12 +1,13 @@
 //! Clients: a plugin's devices, put to use.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::buffer::Buffer;
 use crate::element::{ElementType, Shape};
 use crate::error::Error;
 use crate::executable::Executable;
+use crate::lock;
 use crate::options::{CompileOptions, OptionValue};
 use crate::pjrt::{self, ClientHandle, Transfer};
 use crate::plugin::Plugin;
@@ -60,7 +61,7 @@ impl Client {
     ///
     /// The options are the plugin's own, and unknown ones may be refused. The CPU plugin knows
     /// `cpu_device_count`, an integer, for that many virtual devices on one processor (four of them
-    /// where it isn't given, in the version of 2026). The CUDA plugin knows among others
+    /// where it is not given, in the version of 2026). The CUDA plugin knows among others
     /// `preallocate`, a flag, `memory_fraction`, a float, and `visible_devices`, integers.
     ///
     /// # Errors
@@ -77,14 +78,7 @@ impl Client {
             return Err(Error::NoSuchDevice { wanted: 0, present: 0 });
         }
         let platform = (handle.platform_name()?, handle.platform_version()?);
-        let device = |index| {
-            Ok::<_, Error>(DeviceInfo {
-                id: handle.device_id(index)?,
-                kind: handle.device_kind(index)?,
-                description: handle.device_text(index)?,
-                memory: None,
-            })
-        };
+        let device = |index| handle.describe(index);
         let devices = (0..handle.devices()).map(device).collect::<Result<_, _>>()?;
         let (plugin, handle) = (Arc::clone(plugin), Arc::new(handle));
         let transfers = Mutex::default();
@@ -110,6 +104,11 @@ impl Client {
         self.shared.devices.iter().enumerate().map(with_memory).collect()
     }
 
+    /// The model of one device.
+    pub(crate) fn kind(&self, device: usize) -> &str {
+        &self.shared.devices[device].kind
+    }
+
     /// The memory of one device, where the plugin keeps count.
     pub fn memory(&self, device: usize) -> Option<Memory> {
         let (used, limit) = self.shared.handle.device_memory(device).ok()?;
@@ -124,7 +123,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::Argument`] where the bytes aren't as many as the dimensions ask for,
+    /// [`Error::Argument`] where the bytes are not as many as the dimensions ask for,
     /// [`Error::NoSuchDevice`], [`Error::OutOfMemory`], [`Error::DeviceLost`] and [`Error::Other`].
     /// A copy that fails later makes [`Buffer::wait_ready`] fail, and runs that use the buffer.
     pub fn upload<B: AsRef<[u8]> + Send + Sync + 'static>(
@@ -136,13 +135,13 @@ impl Client {
     ) -> Result<Buffer, Error> {
         let shape = Arc::new(Shape { element, dims: dims.into() });
         let (handle, transfer) = pjrt::upload(&self.shared.handle, bytes, &shape, device)?;
-        let mut transfers = self.shared.transfers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut transfers = lock(&self.shared.transfers);
         transfers.retain_mut(|transfer| !transfer.is_done());
         transfers.push(transfer);
         Ok(Buffer::new(handle, shape, device, None))
     }
 
-    /// The same for bytes that can't be handed over: they are copied before the call returns.
+    /// The same for bytes that cannot be handed over: they are copied before the call returns.
     ///
     /// # Errors
     ///
@@ -167,7 +166,7 @@ impl Client {
     /// # Errors
     ///
     /// [`Error::Compile`] where the compiler refuses the text or a flag, [`Error::NoSuchDevice`]
-    /// and [`Error::Argument`] where the options ask for devices that aren't there or for another
+    /// and [`Error::Argument`] where the options ask for devices that are not there or for another
     /// number of them than of replicas, [`Error::OutOfMemory`] and [`Error::DeviceLost`].
     pub fn compile(&self, text: &str, options: &CompileOptions) -> Result<Executable, Error> {
         let (devices, encoded) = self.encode(options)?;
@@ -182,7 +181,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] where the plugin can't do so, [`Error::Other`] where it refuses the
+    /// [`Error::Unsupported`] where the plugin cannot do so, [`Error::Other`] where it refuses the
     /// bytes, and those of [`compile`](Self::compile) that concern options and devices.
     pub fn deserialize(&self, bytes: &[u8], options: &CompileOptions) -> Result<Executable, Error> {
         self.load(bytes, options, None)

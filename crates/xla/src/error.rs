@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// The code of memory that ran out.
 const RESOURCE_EXHAUSTED: i32 = 8;
-/// The code of what a plugin doesn't do.
+/// The code of what a plugin does not do.
 const UNIMPLEMENTED: i32 = 12;
 /// The code of a failure inside the plugin.
 pub(crate) const INTERNAL: i32 = 13;
@@ -34,9 +34,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The plugin needs another library, which isn't found.
+    /// The plugin needs another library, which is not found.
     #[error(
-        "{} needs the library {library}, which isn't found: install it, or name its folder in \
+        "{} needs the library {library}, which is not found: install it, or name its folder in \
          LD_LIBRARY_PATH", path.display()
     )]
     MissingLibrary {
@@ -66,14 +66,14 @@ pub enum Error {
         message: String,
     },
     /// The device stopped working: its driver reported an error of its own (`CUDA_ERROR_…`,
-    /// `hipError…`) that isn't one of memory, under the code UNKNOWN, ABORTED, INTERNAL or
-    /// UNAVAILABLE. Whatever was on it is lost, and the process can't use it again.
+    /// `hipError…`) that is not one of memory, under the code UNKNOWN, ABORTED, INTERNAL or
+    /// UNAVAILABLE. Whatever was on it is lost, and the process cannot use it again.
     #[error("the device stopped working; start the program again: {message}")]
     DeviceLost {
         /// The plugin's words.
         message: String,
     },
-    /// A device was asked for that isn't there.
+    /// A device was asked for that is not there.
     #[error("there is no device {wanted}: {}", present_devices(*present))]
     NoSuchDevice {
         /// The index that was asked for.
@@ -82,25 +82,25 @@ pub enum Error {
         present: usize,
     },
     /// The compiler refused the program.
-    #[error("the program doesn't compile: {message}")]
+    #[error("the program does not compile: {message}")]
     Compile {
         /// The compiler's words.
         message: String,
     },
-    /// The plugin lacks a function or doesn't support what was asked of it.
-    #[error("the plugin doesn't support {what}")]
+    /// The plugin lacks a function or does not support what was asked of it.
+    #[error("the plugin does not support {what}")]
     Unsupported {
         /// The function, or the plugin's words.
         what: String,
     },
-    /// The caller's arguments don't fit together; nothing was given to the plugin.
+    /// The caller's arguments do not fit together; nothing was given to the plugin.
     #[error("{message}")]
     Argument {
-        /// What doesn't fit.
+        /// What does not fit.
         message: String,
     },
-    /// The folder of a cache can't be made.
-    #[error("the cache folder {} can't be used: {reason}", path.display())]
+    /// The folder of a cache cannot be made.
+    #[error("the cache folder {} cannot be used: {reason}", path.display())]
     Cache {
         /// The folder.
         path: PathBuf,
@@ -163,7 +163,7 @@ impl Error {
         Self::Other { code: INTERNAL, message: format!("the plugin gave {what}") }
     }
 
-    /// The error for arguments that don't fit together.
+    /// The error for arguments that do not fit together.
     pub(crate) fn argument(message: impl Into<String>) -> Self {
         Self::Argument { message: message.into() }
     }

@@ -90,7 +90,7 @@ impl Executable {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] where the plugin can't do so, and else [`Error::Other`].
+    /// [`Error::Unsupported`] where the plugin cannot do so, and else [`Error::Other`].
     pub fn serialize(&self) -> Result<Vec<u8>, Error> {
         self.handle.serialize()
     }
@@ -103,9 +103,9 @@ impl Executable {
     ///
     /// # Errors
     ///
-    /// [`Error::Argument`] where lists, shapes or devices don't fit the program, and then nothing
+    /// [`Error::Argument`] where lists, shapes or devices do not fit the program, and then nothing
     /// was run; [`Error::OutOfMemory`], [`Error::DeviceLost`] and [`Error::Other`] where the plugin
-    /// can't start the run. What fails later is reported by the outputs' [`Buffer::wait_ready`],
+    /// cannot start the run. What fails later is reported by the outputs' [`Buffer::wait_ready`],
     /// [`Buffer::download`] and [`Pending::wait`](crate::Pending::wait), and by those of later runs
     /// that the outputs are arguments of.
     pub fn run(&self, arguments: Vec<Vec<Argument<'_>>>) -> Result<Vec<Vec<Buffer>>, Error> {

@@ -192,7 +192,7 @@ pub(crate) union Value {
     pub(crate) flag: u8,
 }
 
-/// A client's options; the callbacks serve several processes, which don't occur here.
+/// A client's options; the callbacks serve several processes, which do not occur here.
 #[repr(C)]
 pub(crate) struct ClientCreate {
     pub(crate) options: *const NamedValue,
@@ -315,7 +315,7 @@ pub(crate) struct Deserialize {
     pub(crate) load_options: Pointer,
 }
 
-/// How an executable runs: callbacks, which aren't used here, and the arguments that stay.
+/// How an executable runs: callbacks, which are not used here, and the arguments that stay.
 #[repr(C)]
 pub(crate) struct ExecuteOptions {
     pub(crate) size: usize,

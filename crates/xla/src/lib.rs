@@ -15,7 +15,7 @@
 #![deny(unsafe_code)]
 
 mod buffer;
-pub mod cache;
+mod cache;
 mod client;
 mod element;
 mod error;
@@ -35,3 +35,10 @@ pub use error::Error;
 pub use executable::{Argument, Executable, MemoryUse};
 pub use options::{CompileOptions, OptionValue};
 pub use plugin::Plugin;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks, although a thread may have panicked with the lock: none leaves half a change behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -43,7 +43,7 @@ pub struct CompileOptions {
     /// empty for the first ones in order.
     pub devices: Vec<usize>,
     /// XLA's flags for this program, by their names without dashes, such as
-    /// `xla_gpu_deterministic_ops`. Flags that aren't named keep the values that XLA and the
+    /// `xla_gpu_deterministic_ops`. Flags that are not named keep the values that XLA and the
     /// environment variable `XLA_FLAGS` give them.
     pub overrides: Vec<(String, String)>,
 }
@@ -65,7 +65,7 @@ impl CompileOptions {
         };
         if self.replicas == 0 || devices.len() != self.replicas {
             return Err(Error::argument(format!(
-                "{} replicas can't run on {} devices: each needs one of its own",
+                "{} replicas cannot run on {} devices: each needs one of its own",
                 self.replicas,
                 devices.len()
             )));

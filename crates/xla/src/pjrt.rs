@@ -4,7 +4,6 @@
 //! and holds its client, which is destroyed last; a library is never unloaded; memory that the
 //! plugin reads or writes after a call returned is freed only after the event that ends this.
 
-use std::ffi::OsStr;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::path::Path;
@@ -13,6 +12,7 @@ use std::sync::Arc;
 
 use libloading::Library;
 
+use crate::client::DeviceInfo;
 use crate::element::{ElementType, Shape};
 use crate::error::{Error, INTERNAL};
 use crate::executable::MemoryUse;
@@ -31,8 +31,12 @@ unsafe impl Send for Table {}
 // SAFETY: as above.
 unsafe impl Sync for Table {}
 
-/// Opens the library at `path` and takes its table; says in words why that isn't possible.
-pub(crate) fn open(path: &OsStr) -> Result<Table, String> {
+/// Opens the library at a path that may be relative and takes its table; says in words why that is
+/// not possible.
+pub(crate) fn open(path: &Path) -> Result<Table, String> {
+    // An absolute path, since the system would look for a bare name elsewhere. Links are not
+    // followed: a plugin finds its libraries beside the link by which it was named.
+    let path = std::path::absolute(path).map_err(|error| error.to_string())?;
     // SAFETY: loading runs the library's initialisers; whoever names a plugin trusts it.
     let library = unsafe { Library::new(path) }.map_err(|error| reason(&error))?;
     // A plugin's threads run on, so its code must stay.
@@ -52,7 +56,7 @@ pub(crate) fn open(path: &OsStr) -> Result<Table, String> {
     }
 }
 
-/// What the system says of a library that can't be opened.
+/// What the system says of a library that cannot be opened.
 fn reason(error: &libloading::Error) -> String {
     match std::error::Error::source(error) {
         Some(source) => source.to_string(),
@@ -106,7 +110,7 @@ impl Table {
         let absent = || Error::Unsupported { what: function.name.into() };
         let entry = self.entry(function.index).ok_or_else(absent)?;
         let mut arguments = Arguments::new(body);
-        // SAFETY: all functions but two of the table have this type, and those two aren't called
+        // SAFETY: all functions but two of the table have this type, and those two are not called
         // here; the constant `function` fits struct and place; the caller answers for the body.
         let error =
             unsafe { std::mem::transmute::<NonNull<_>, Entry<T>>(entry)(&raw mut arguments) };
@@ -143,7 +147,7 @@ impl Table {
         let body = Number { object: error, number: INTERNAL, rest: 0 };
         // SAFETY: the error is alive.
         let code = unsafe { self.call(ERROR_CODE, body) };
-        // SAFETY: the error is ours to destroy and isn't used afterwards.
+        // SAFETY: the error is ours to destroy and is not used afterwards.
         unsafe { self.call_void(ERROR_DESTROY, Object { object: error }) };
         Error::of_status(code.map_or(INTERNAL, |body| body.number), message)
     }
@@ -274,21 +278,21 @@ impl ClientHandle {
         unsafe { self.text(CLIENT_PLATFORM_VERSION, self.pointer) }
     }
 
-    /// The number by which assignments name the device at this index.
-    pub(crate) fn device_id(&self, index: usize) -> Result<i32, Error> {
-        let body = Number { object: self.device_description(index)?, number: 0, rest: 0 };
+    /// What the plugin says of the device at this index, but for its memory.
+    pub(crate) fn describe(&self, index: usize) -> Result<DeviceInfo, Error> {
+        let body = Related { object: self.device(index)?, related: null_mut() };
+        // SAFETY: devices live as long as the client.
+        let object = unsafe { self.table.call(DEVICE_DESCRIPTION, body) }?.related;
+        let object = not_null(object, "no description of a device")?;
         // SAFETY: descriptions live as long as the client.
-        Ok(unsafe { self.table.call(DESCRIPTION_ID, body) }?.number)
-    }
-
-    pub(crate) fn device_kind(&self, index: usize) -> Result<String, Error> {
-        // SAFETY: descriptions live as long as the client.
-        unsafe { self.text(DESCRIPTION_KIND, self.device_description(index)?) }
-    }
-
-    pub(crate) fn device_text(&self, index: usize) -> Result<String, Error> {
-        // SAFETY: descriptions live as long as the client.
-        unsafe { self.text(DESCRIPTION_TO_STRING, self.device_description(index)?) }
+        unsafe {
+            Ok(DeviceInfo {
+                id: self.table.call(DESCRIPTION_ID, Number { object, number: 0, rest: 0 })?.number,
+                kind: self.text(DESCRIPTION_KIND, object)?,
+                description: self.text(DESCRIPTION_TO_STRING, object)?,
+                memory: None,
+            })
+        }
     }
 
     /// The bytes that are used and, where the device says so, those that may be used.
@@ -311,13 +315,6 @@ impl ClientHandle {
     fn device(&self, index: usize) -> Result<Pointer, Error> {
         let absent = Error::NoSuchDevice { wanted: index, present: self.devices.len() };
         self.devices.get(index).copied().ok_or(absent)
-    }
-
-    fn device_description(&self, index: usize) -> Result<Pointer, Error> {
-        let body = Related { object: self.device(index)?, related: null_mut() };
-        // SAFETY: devices live as long as the client.
-        let description = unsafe { self.table.call(DEVICE_DESCRIPTION, body) }?.related;
-        not_null(description, "no description of a device")
     }
 
     /// A text that belongs to an object.
@@ -459,7 +456,7 @@ pub(crate) fn upload<B: AsRef<[u8]> + Send + Sync + 'static>(
     match event {
         Some(event) => Ok((buffer, Transfer { event, _bytes: bytes })),
         None => {
-            // When the reading ends isn't known, so the memory is never freed.
+            // When the reading ends is not known, so the memory is never freed.
             std::mem::forget(bytes);
             Err(Error::broken_promise("no event for a transfer"))
         }
@@ -737,7 +734,7 @@ impl ExecutableHandle {
         Ok(bytes)
     }
 
-    /// Enqueues a run on one list of arguments for each replica. Arguments whose indices aren't
+    /// Enqueues a run on one list of arguments for each replica. Arguments whose indices are not
     /// among `kept` may be donated, after which using them is an error.
     pub(crate) fn execute(
         &self,
@@ -858,12 +855,4 @@ fn output_shape(code: i32, dims: &[i64]) -> Result<Shape, Error> {
     let dims = dims.iter().map(|dim| usize::try_from(*dim)).collect::<Result<_, _>>();
     let dims = dims.map_err(|_| Error::broken_promise("an output of a negative dimension"))?;
     Ok(Shape { element, dims })
-}
-
-/// Opens the plugin at a path that may be relative.
-pub(crate) fn open_path(path: &Path) -> Result<Table, String> {
-    // An absolute path, since the system would look for a bare name elsewhere. Links aren't
-    // followed: a plugin finds its libraries beside the link by which it was named.
-    let path = std::path::absolute(path).map_err(|error| error.to_string())?;
-    open(path.as_os_str())
 }

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::UNIX_EPOCH;
 
 use crate::error::Error;
 use crate::interface::{LEAST_MINOR, MAJOR};
+use crate::lock;
 use crate::options::OptionValue;
 use crate::pjrt::{self, Table};
 
@@ -26,24 +27,24 @@ impl Plugin {
     /// Loads the plugin at `path`. A plugin that is loaded already is given again.
     ///
     /// XLA reads the environment variable `XLA_FLAGS` when a plugin is loaded or first used, and
-    /// ends the process over a flag that it doesn't know.
+    /// ends the process over a flag that it does not know.
     ///
     /// # Errors
     ///
     /// [`Error::Missing`] where there is no file, [`Error::NotAPlugin`] where it is no shared
     /// library for this system or one without the entry of the interface, [`Error::MissingLibrary`]
-    /// where it needs a library that isn't found, [`Error::Version`] where it speaks another
+    /// where it needs a library that is not found, [`Error::Version`] where it speaks another
     /// version of the interface, and whatever the plugin reports while it sets itself up.
     pub fn load(path: &Path) -> Result<Arc<Self>, Error> {
         if !path.is_file() {
             return Err(Error::Missing { path: path.into() });
         }
-        let table = pjrt::open_path(path).map_err(|reason| not_opened(path, reason))?;
+        let table = pjrt::open(path).map_err(|reason| not_opened(path, reason))?;
         let found = table.version();
         if found.0 != MAJOR || found.1 < LEAST_MINOR {
             return Err(Error::Version { path: path.into(), found, needed: (MAJOR, LEAST_MINOR) });
         }
-        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = lock(&LOADED);
         if let Some(plugin) = loaded.iter().find(|plugin| plugin.table == table) {
             return Ok(Arc::clone(plugin));
         }
@@ -65,7 +66,7 @@ impl Plugin {
     }
 
     /// Something that differs between two builds of a plugin, since the version of the interface
-    /// and the attributes often don't.
+    /// and the attributes often do not.
     pub(crate) fn build(&self) -> &str {
         &self.build
     }
@@ -96,7 +97,7 @@ fn build(path: &Path) -> String {
     format!("{size} bytes of {}", since.as_nanos())
 }
 
-/// The error for a library that can't be opened, by what the system says of it.
+/// The error for a library that cannot be opened, by what the system says of it.
 fn not_opened(path: &Path, reason: String) -> Error {
     match missing_library(&reason) {
         Some(library) => Error::MissingLibrary { path: path.into(), library: library.into() },

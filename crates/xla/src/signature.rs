@@ -3,7 +3,7 @@
 use crate::element::{ElementType, Shape};
 
 /// The shapes of the arguments of the function `@main`, or none where the text is written in a way
-/// that this reader doesn't know; then only the plugin's own checks apply.
+/// that this reader does not know; then only the plugin's own checks apply.
 pub(crate) fn parameters(text: &str) -> Option<Vec<Shape>> {
     let list = &text[text.find("@main(")? + "@main(".len()..];
     let mut shapes = Vec::new();

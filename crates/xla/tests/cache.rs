@@ -25,14 +25,14 @@ fn check(client: &Client, step: &Executable) {
     assert_eq!(step.parameters().map(<[_]>::len), Some(2));
 }
 
-/// A cache with the one entry of `STEP`, unless the plugin doesn't serialize programs.
+/// A cache with the one entry of `STEP`, unless the plugin does not serialize programs.
 fn filled(folder: &Path, client: &Client) -> Option<(Cache, PathBuf)> {
     let cache = Cache::at(folder).unwrap();
     let (step, origin) = get(&cache, client, STEP);
     check(client, &step);
     if let Origin::Uncached(reason) = origin {
         assert!(matches!(step.serialize(), Err(Error::Unsupported { .. })), "{reason}");
-        eprintln!("skipped: the plugin doesn't serialize programs");
+        eprintln!("skipped: the plugin does not serialize programs");
         return None;
     }
     assert_eq!(origin, Origin::Compiled);

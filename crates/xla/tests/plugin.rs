@@ -289,7 +289,7 @@ fn a_serialized_program_gives_the_same_results() {
         Ok(bytes) => bytes,
         Err(error) => {
             assert!(matches!(error, Error::Unsupported { .. }), "{error}");
-            return eprintln!("skipped: the plugin doesn't serialize programs");
+            return eprintln!("skipped: the plugin does not serialize programs");
         }
     };
     let again = client.deserialize(&bytes, &CompileOptions::default()).unwrap();

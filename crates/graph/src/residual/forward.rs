@@ -91,7 +91,7 @@ impl<'g> Tape<'g> {
 }
 
 /// The window of the max-pool behind a stem.
-pub(super) fn pool_window() -> Window {
+fn pool_window() -> Window {
     Window {
         lengths: vec![1, 3, 3, 1],
         strides: vec![1, 2, 2, 1],

@@ -41,18 +41,20 @@ impl Random {
         let mut all: Vec<f64> =
             (0..count).map(|at| (at as f64 - count as f64 / 2.0) * 0.1).collect();
         all.iter_mut().for_each(|x| *x += if *x >= 0.0 { 0.05 } else { -0.05 });
-        for at in (1..count).rev() {
-            all.swap(at, self.below(at + 1));
-        }
+        self.shuffle(&mut all);
         all
     }
 
     pub fn permutation(&mut self, count: usize) -> Vec<usize> {
         let mut all: Vec<usize> = (0..count).collect();
-        for at in (1..count).rev() {
+        self.shuffle(&mut all);
+        all
+    }
+
+    fn shuffle<T>(&mut self, all: &mut [T]) {
+        for at in (1..all.len()).rev() {
             all.swap(at, self.below(at + 1));
         }
-        all
     }
 }
 
