@@ -83,7 +83,7 @@ part() {
   [ "$code" -eq 0 ] && return
   FAILED+=("$name")
   case $code in
-    124 | 137) say "$name: FAILED, not done within $limit s" ;;
+    124 | 137) say "$name: FAILED, not done within $limit s, after: $(printed "$name")" ;;
     *) say "$name: FAILED (exit code $code): $(failure "$name" | cut -c1-300)" ;;
   esac
   return 1
@@ -91,6 +91,9 @@ part() {
 
 # What a part that failed said of it: a Python peer in its line, the program in its last one.
 failure() { grep -h '"error"' "$OUT/log/$1.out" || tail -n 1 "$OUT/log/$1.err"; }
+
+# What a part that ran out of time had printed, by its last lines.
+printed() { tail -q -n 3 "$OUT/log/$1.out" "$OUT/log/$1.err" | grep . | paste -sd ';' | cut -c1-300; }
 
 # keep CASE WHO ROUND NAME: the JSON line that the part NAME printed, with where it belongs.
 keep() {
@@ -200,9 +203,9 @@ END
 deterministic() {
   local run
   for run in 1 2; do
-    part "deterministic-$run" 60 env LOGO_SSL_NO_CACHE=1 "$BINARY" pretrain "${UPDATE[@]}" --dataset shapes --device "$DEVICE" \
+    part "deterministic-$run" 100 env LOGO_SSL_NO_CACHE=1 "$BINARY" pretrain "${UPDATE[@]}" --dataset shapes --device "$DEVICE" \
       --deterministic --epochs 1 --batch-size "$((BATCH < 256 ? BATCH : 256))" --limit "$((BATCH < 256 ? 64 : 2048))" \
-      --set eval.every=0 --run-dir "$SCRATCH/deterministic-$run" --quiet || return
+      --set eval.every=0 --run-dir "$SCRATCH/deterministic-$run" || return
   done
   local same=true
   cmp "$SCRATCH"/deterministic-{1,2}/weights.safetensors || same=false

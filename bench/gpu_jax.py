@@ -10,17 +10,14 @@ Set XLA_PYTHON_CLIENT_PREALLOCATE=false where something else needs the GPU's mem
 code is 1 where one of them failed.
 """
 import functools
-import json
-import statistics
-import sys
-import time
 
 import jax
 import jax.numpy as jnp
 import jaxlib
 from jax import lax
 
-WARM_UP, GROUPS, STEPS = 3, 5, 6
+from gpu_cases import main
+
 DIM, LAMBDA = 2048, 1e-4
 MODES = {"f32": jnp.float32, "bf16": jnp.bfloat16}
 
@@ -257,41 +254,26 @@ def random_crops(key, batch, side, dtype):
     return jax.random.normal(key, (batch, side, side, 3), dtype)
 
 
-def timed(step, state, crops, count):
-    """The state after `count` steps, the seconds that each takes, and the last loss."""
-    start = time.perf_counter()
-    for _ in range(count):
-        state, loss = step(state, crops)
-    loss.block_until_ready()
-    return state, (time.perf_counter() - start) / count, float(loss)
-
-
-def measure(case):
-    net, width, side, batch, mode = case.split(":")
-    width, batch, sides = int(width), int(batch), [int(side) for side in side.split("/")]
-    start = time.perf_counter()
+def prepare(net, width, sides, batch, mode):
     if net == "logo":
         step, state, crops = logo_update(width, sides, batch, MODES[mode])
     else:
         step, state, crops = training_step(net, width, sides[0], batch, MODES[mode])
     # One buffer must not be given away twice, and equal constants may share one.
     state = jax.tree.map(jnp.copy, state)
-    state, _, _ = timed(step, state, crops, WARM_UP)
-    warm_up = time.perf_counter() - start
-    times = []
-    for _ in range(GROUPS):
-        state, seconds, loss = timed(step, state, crops, STEPS)
-        times.append(seconds)
-    seconds = statistics.median(times)
+
+    def run(count):
+        nonlocal state
+        for _ in range(count):
+            state, loss = step(state, crops)
+        return loss.block_until_ready()
+
+    return run
+
+
+def peak_memory():
     memory = jax.devices()[0].memory_stats() or {}
-    peak = memory.get("peak_bytes_in_use")
-    return {
-        "images_per_second": batch / seconds,
-        "ms": 1e3 * seconds,
-        "warm_up_seconds": warm_up,
-        "loss": loss,
-        "peak_memory_mib": peak / 2**20 if peak else None,
-    }
+    return memory.get("peak_bytes_in_use")
 
 
 def place():
@@ -299,16 +281,5 @@ def place():
     return {"peer": "jax", "card": card, "versions": {"jax": jax.__version__, "jaxlib": jaxlib.__version__}}
 
 
-def main():
-    failed = False
-    for case in sys.argv[1:]:
-        try:
-            found = measure(case)
-        except Exception as error:  # The other cases are still worth their time.
-            found, failed = {"error": f"{type(error).__name__}: {error}"[:500]}, True
-        print(json.dumps({"case": case, **found, **place()}), flush=True)
-    sys.exit(failed)
-
-
 if __name__ == "__main__":
-    main()
+    main(prepare, peak_memory, place)

@@ -9,24 +9,15 @@ usage: gpu_torch.py CASE...    CASE = NET:WIDTH:SIDE:BATCH:MODE, for example log
 Networks, losses and optimisers are those of `logo-ssl bench update --preset cifar10` and `logo-ssl bench step`.
 Prints one JSON line a case; the exit code is 1 where one of them failed.
 """
-import json
-import statistics
-import sys
-import time
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from gpu_cases import main
+from train_step import ConvNorm
+
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-WARM_UP, GROUPS, STEPS = 3, 5, 6
 DIM, LAMBDA = 2048, 1e-4
-
-
-class ConvNorm(nn.Sequential):
-    def __init__(self, inputs, outputs, kernel, stride):
-        conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-        super().__init__(conv, nn.BatchNorm2d(outputs))
 
 
 class Block(nn.Module):
@@ -183,44 +174,35 @@ def autocast(mode):
     return torch.autocast(DEVICE, torch.bfloat16, enabled=mode.startswith("bf16"))
 
 
-def wait():
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
-
-
-def timed(step, count):
-    """Seconds that each of `count` steps takes, and the last loss."""
-    start = time.perf_counter()
-    for _ in range(count):
-        loss = step()
-    wait()
-    return (time.perf_counter() - start) / count, loss.item()
-
-
-def measure(case):
-    net, width, side, batch, mode = case.split(":")
-    width, batch, sides = int(width), int(batch), [int(side) for side in side.split("/")]
+def prepare(net, width, sides, batch, mode):
     if mode not in ("f32", "tf32", "bf16", "bf16-compile"):
         raise ValueError(f"there is no mode {mode}")
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = mode != "f32"
-    start = time.perf_counter()
     if net == "logo":
         step = logo_update(width, sides, batch, mode)
     else:
         step = training_step(net, width, sides[0], batch, mode)
-    timed(step, WARM_UP)
-    warm_up = time.perf_counter() - start
-    times, losses = zip(*(timed(step, STEPS) for _ in range(GROUPS)))
-    seconds = statistics.median(times)
-    return {
-        "images_per_second": batch / seconds,
-        "ms": 1e3 * seconds,
-        "warm_up_seconds": warm_up,
-        "loss": losses[-1],
-        "peak_memory_mib": torch.cuda.max_memory_allocated() / 2**20 if DEVICE == "cuda" else None,
-    }
+
+    def run(count):
+        for _ in range(count):
+            loss = step()
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
+        return loss
+
+    return run
+
+
+def peak_memory():
+    return torch.cuda.max_memory_allocated() if DEVICE == "cuda" else None
+
+
+def clean_up():
+    if DEVICE == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 def place():
@@ -228,19 +210,5 @@ def place():
     return {"peer": "torch", "card": card, "versions": {"torch": torch.__version__, "cuda": torch.version.cuda}}
 
 
-def main():
-    failed = False
-    for case in sys.argv[1:]:
-        try:
-            found = measure(case)
-        except Exception as error:  # The other cases are still worth their time.
-            found, failed = {"error": f"{type(error).__name__}: {error}"[:500]}, True
-        print(json.dumps({"case": case, **found, **place()}), flush=True)
-        if DEVICE == "cuda":
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
-    sys.exit(failed)
-
-
 if __name__ == "__main__":
-    main()
+    main(prepare, peak_memory, place, clean_up)

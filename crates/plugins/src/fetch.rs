@@ -16,6 +16,7 @@ use crate::index::{Index, Link, Machine, WheelName};
 use crate::known::{Companions, Known, known};
 use crate::requirement::{Requirement, Setting, of_extra};
 use crate::unpack::{unpack, unpacked_size};
+use crate::version::Version;
 use crate::{Error, Patience, Result, remote};
 
 /// The record of an installation, in its folder. A folder without it is none.
@@ -201,7 +202,7 @@ impl Planner<'_> {
     fn companions(&self, companions: &Companions) -> Result<Vec<Requirement>> {
         let Machine { os, arch } = self.request.machine;
         let declared_by = from_table(companions.declared_by);
-        let link = self.choose(&declared_by, |_| true)?;
+        let (_, link) = self.choose(&declared_by, |_| true)?;
         let metadata = remote::metadata(&self.client, &link)?;
         let found = of_extra(&metadata, Setting { os, arch, extra: companions.extra });
         let found = found.map_err(|line| Error::Requirement { package: declared_by.name, line })?;
@@ -210,17 +211,14 @@ impl Planner<'_> {
     }
 
     fn wheel(&self, requirement: &Requirement) -> Result<Wheel> {
-        let link = self.choose(requirement, WheelName::is_for_any_python)?;
-        let index_error = |problem: &str| Error::Index {
+        let (version, link) = self.choose(requirement, WheelName::is_for_any_python)?;
+        let no_hash = || Error::Index {
             url: link.address.to_string(),
-            problem: problem.to_owned(),
+            problem: "the index gives no SHA-256 of the file, so it is not fetched".to_owned(),
         };
-        let name = WheelName::parse(&link.file).ok_or_else(|| index_error("is no wheel"))?;
-        let no_hash =
-            || index_error("the index gives no SHA-256 of the file, so it is not fetched");
         Ok(Wheel {
             name: requirement.name.clone(),
-            version: name.version.to_string(),
+            version: version.to_string(),
             size: match link.size {
                 Some(size) => size,
                 None => remote::size(&self.client, &link.address)?,
@@ -236,7 +234,7 @@ impl Planner<'_> {
         &self,
         requirement: &Requirement,
         suits: impl Fn(&WheelName) -> bool,
-    ) -> Result<Link> {
+    ) -> Result<(Version, Link)> {
         let links = self.request.index.files(&self.client, &requirement.name)?;
         let usable = links.iter().filter(|link| !link.yanked).filter_map(|link| {
             let name = WheelName::parse(&link.file).filter(&suits)?;
@@ -244,7 +242,8 @@ impl Planner<'_> {
             requirement.range.accepts(&name.version).then_some((name.version, rank, link))
         });
         let best = usable.max_by(|(a, old, _), (b, new, _)| a.cmp(b).then(new.cmp(old)));
-        best.map(|(_, _, link)| link.clone()).ok_or_else(|| self.none(requirement, &links))
+        best.map(|(version, _, link)| (version, link.clone()))
+            .ok_or_else(|| self.none(requirement, &links))
     }
 
     fn none(&self, requirement: &Requirement, links: &[Link]) -> Error {

@@ -1,6 +1,6 @@
 //! Plugins that are on this machine already, and what they need beside them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Display, Formatter};
@@ -18,6 +18,10 @@ pub const VARIABLE: &str = "LOGO_SSL_PJRT_PLUGIN";
 
 /// Tells XLA where `bin/ptxas` and `nvvm/libdevice` lie.
 const CUDA_DATA_DIR: &str = "--xla_gpu_cuda_data_dir";
+
+/// How little XLA writes to stderr, read when a plugin is loaded: 2 leaves errors alone. Otherwise it
+/// tells what ptxas says of each of a program's kernels.
+const LOG_LEVEL: (&str, &str) = ("TF_CPP_MIN_LOG_LEVEL", "2");
 
 /// Which device a plugin drives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -117,6 +121,7 @@ pub struct Environment {
 struct Place {
     kind: Kind,
     path: &'static str,
+    /// Its name, normalised.
     package: &'static str,
 }
 
@@ -124,28 +129,28 @@ const PLACES: [Place; 6] = [
     Place {
         kind: Kind::Cuda,
         path: "jax_plugins/xla_cuda13/xla_cuda_plugin.so",
-        package: "jax_cuda13_pjrt",
+        package: "jax-cuda13-pjrt",
     },
     Place {
         kind: Kind::Cuda,
         path: "jax_plugins/xla_cuda12/xla_cuda_plugin.so",
-        package: "jax_cuda12_pjrt",
+        package: "jax-cuda12-pjrt",
     },
     Place {
         kind: Kind::Rocm,
         path: "jax_plugins/xla_rocm7/xla_rocm_plugin.so",
-        package: "jax_rocm7_pjrt",
+        package: "jax-rocm7-pjrt",
     },
     Place {
         kind: Kind::Rocm,
         path: "jax_plugins/xla_rocm60/xla_rocm_plugin.so",
-        package: "jax_rocm60_pjrt",
+        package: "jax-rocm60-pjrt",
     },
     Place { kind: Kind::Tpu, path: "libtpu/libtpu.so", package: "libtpu" },
     Place {
         kind: Kind::Cpu,
         path: "lammps_jax_pjrt_cpu/pjrt_c_api_cpu_plugin.so",
-        package: "lammps_jax_pjrt_cpu",
+        package: "lammps-jax-pjrt-cpu",
     },
 ];
 
@@ -198,13 +203,10 @@ impl Surroundings {
             let places = PLACES.iter().filter(|place| place.kind == kind);
             found.extend(places.filter_map(|place| in_packages(&folder, place)));
         }
-        let mut seen = Vec::new();
+        let mut seen = BTreeSet::new();
+        // Where lib64 is a link to lib, both lead to the same plugin.
         found.retain(|candidate| {
-            // Where lib64 is a link to lib, both lead to the same plugin.
-            let path = fs::canonicalize(&candidate.path).unwrap_or(candidate.path.clone());
-            let new = !seen.contains(&path);
-            seen.push(path);
-            new
+            seen.insert(fs::canonicalize(&candidate.path).unwrap_or(candidate.path.clone()))
         });
         found
     }
@@ -270,14 +272,20 @@ impl Surroundings {
 
     /// The variables that must be set, with their values, before the process that loads `candidate`
     /// starts: the loader reads them at its start, XLA when it is loaded. Empty when the environment
-    /// holds them already, so that a process that starts itself anew with them does so once.
+    /// holds them already, so that a process that starts itself anew with them does so once. Among them
+    /// is how little XLA logs, unless that is set; by itself it is no reason to start anew.
     pub fn needed_environment(&self, candidate: &Candidate) -> Vec<(String, OsString)> {
         let environment = self.environment(candidate);
         let paths = self.needed_library_path(&environment.library_paths);
-        let paths = paths.map(|value| ("LD_LIBRARY_PATH".to_owned(), value));
         let flags = environment.cuda_data_dir.and_then(|folder| self.needed_flags(&folder));
-        let flags = flags.map(|value| ("XLA_FLAGS".to_owned(), value));
-        paths.into_iter().chain(flags).collect()
+        let named = [("LD_LIBRARY_PATH", paths), ("XLA_FLAGS", flags)].into_iter();
+        let mut needed: Vec<_> =
+            named.filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        let (name, value) = LOG_LEVEL;
+        if !needed.is_empty() && self.variable(name).is_none() {
+            needed.push((name.to_owned(), value.into()));
+        }
+        needed
     }
 
     fn needed_library_path(&self, wanted: &[PathBuf]) -> Option<OsString> {

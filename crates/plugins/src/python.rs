@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Surroundings;
 use crate::find::subfolders;
+use crate::requirement::normalised;
 use crate::version::Version;
 
 /// The folders of the active virtual environment, of Conda's, and of the first `python3` on the path
@@ -59,13 +60,13 @@ fn minor(folder: &Path) -> Option<u32> {
     if rest.is_empty() { Some(0) } else { rest.strip_prefix('.')?.parse().ok() }
 }
 
-/// The version of `package` by its dist-info folder; the newest, should a failed upgrade have left
-/// two.
+/// The version of `package`, a normalised name, by its dist-info folder; the newest, should a failed
+/// upgrade have left two.
 pub(crate) fn version_of(packages: &Path, package: &str) -> Option<String> {
     let versions = subfolders(packages).into_iter().filter_map(|folder| {
         let name = folder.file_name()?.to_str()?.strip_suffix(".dist-info")?;
         let (name, version) = name.rsplit_once('-')?;
-        (name.replace('-', "_").to_lowercase() == package).then(|| version.to_owned())
+        (normalised(name) == package).then(|| version.to_owned())
     });
     versions.max_by_key(|version| Version::parse(version))
 }

@@ -184,12 +184,31 @@ fn the_environment_is_asked_for_once() {
         [
             ("LD_LIBRARY_PATH".to_owned(), std::env::join_paths(paths).unwrap()),
             ("XLA_FLAGS".to_owned(), flags.into()),
+            ("TF_CPP_MIN_LOG_LEVEL".to_owned(), "2".into()),
         ]
     );
     for (name, value) in needed {
         world.set(&name, value);
     }
     assert!(world.surroundings.needed_environment(&candidate).is_empty());
+}
+
+#[test]
+fn what_xla_logs_is_a_persons_choice_and_no_reason_to_start_anew() {
+    let mut world = World::new();
+    let candidate = cuda_candidate(&world);
+    world.file("packages/nvidia/cu13/lib/x", "");
+    let library_path = world.path("packages/nvidia/cu13/lib");
+    let names = |world: &World| {
+        let needed = world.surroundings.needed_environment(&candidate).into_iter();
+        needed.map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&world), ["LD_LIBRARY_PATH", "TF_CPP_MIN_LOG_LEVEL"]);
+    world.set("TF_CPP_MIN_LOG_LEVEL", "0");
+    assert_eq!(names(&world), ["LD_LIBRARY_PATH"]);
+    world.set("LD_LIBRARY_PATH", library_path);
+    world.surroundings.variables.remove(&OsString::from("TF_CPP_MIN_LOG_LEVEL"));
+    assert!(names(&world).is_empty());
 }
 
 #[test]

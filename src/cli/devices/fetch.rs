@@ -36,17 +36,16 @@ fn kind(name: &str) -> Result<Kind> {
 
 pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let plan = plugins::plan(&arguments.request()?).map_err(told)?;
-    let there = plan.installed();
-    if there.is_none() {
-        show(&plan, output);
-        if !arguments.agreed(output)? {
-            remark!("nothing was downloaded");
-            return Ok(());
-        }
-    }
-    let installed = match there {
+    let installed = match plan.installed() {
         Some(installed) => installed,
-        None => execute(&plan, output)?,
+        None => {
+            show(&plan, output);
+            if !arguments.agreed(output)? {
+                remark!("nothing was downloaded");
+                return Ok(());
+            }
+            execute(&plan, output)?
+        }
     };
     finish(&installed, output);
     Ok(())
