@@ -117,6 +117,20 @@ impl Device {
 }
 
 impl Array {
+    fn on_cpu(self) -> cpu::CpuArray {
+        match self.0 {
+            Place::Cpu(array) => array,
+            Place::Xla(_) => panic!("an array of another device"),
+        }
+    }
+
+    fn on_xla(self) -> xla::XlaArray {
+        match self.0 {
+            Place::Xla(array) => array,
+            Place::Cpu(_) => panic!("an array of another device"),
+        }
+    }
+
     /// Its numbers, on the first device; waits for them.
     ///
     /// # Errors
@@ -142,23 +156,17 @@ impl Compiled {
     /// # Panics
     /// If an array is another device's.
     pub fn run(&self, inputs: Vec<Array>) -> Result<Vec<Array>> {
-        match &self.0 {
+        let inputs = inputs.into_iter();
+        let outputs: Vec<Place> = match &self.0 {
             Ready::Cpu(program) => {
-                let inputs = inputs.into_iter().map(|array| match array.0 {
-                    Place::Cpu(array) => array,
-                    Place::Xla(_) => panic!("an array of another device"),
-                });
-                let outputs = program.run(inputs.collect())?;
-                Ok(outputs.into_iter().map(|array| Array(Place::Cpu(array))).collect())
+                let outputs = program.run(inputs.map(Array::on_cpu).collect())?;
+                outputs.into_iter().map(Place::Cpu).collect()
             }
             Ready::Xla(program) => {
-                let inputs = inputs.into_iter().map(|array| match array.0 {
-                    Place::Xla(array) => array,
-                    Place::Cpu(_) => panic!("an array of another device"),
-                });
-                let outputs = program.run(inputs.collect())?;
-                Ok(outputs.into_iter().map(|array| Array(Place::Xla(array))).collect())
+                let outputs = program.run(inputs.map(Array::on_xla).collect())?;
+                outputs.into_iter().map(Place::Xla).collect()
             }
-        }
+        };
+        Ok(outputs.into_iter().map(Array).collect())
     }
 }

@@ -44,13 +44,15 @@ impl Device {
     /// [`Error::Device`] where there is no plugin for it, where the plugin cannot be loaded or lacks a
     /// device, and where the process's environment lacks what [`needed_environment`] says.
     pub fn open(name: &DeviceName, options: &OpenOptions) -> Result<Self> {
-        let (candidate, devices) = match name {
+        let devices = match name {
             DeviceName::Cpu => return Ok(Self::cpu()),
             DeviceName::Plugin { devices, .. } | DeviceName::Path { devices, .. } => {
-                (candidate(name, &surroundings()?)?, devices.clone())
+                devices.clone()
             }
         };
-        refuse_other_environment(&candidate)?;
+        let surroundings = surroundings()?;
+        let candidate = candidate(name, &surroundings)?;
+        refuse_other_environment(&candidate, &surroundings)?;
         let xla = Xla::open(
             &candidate.path,
             XlaOptions {
@@ -120,8 +122,8 @@ fn candidate(name: &DeviceName, surroundings: &Surroundings) -> Result<Candidate
 
 /// The loader reads its paths when a process starts, and XLA its flags when it is loaded: set later, they
 /// would be overlooked.
-fn refuse_other_environment(candidate: &Candidate) -> Result<()> {
-    let needed = surroundings()?.needed_environment(candidate);
+fn refuse_other_environment(candidate: &Candidate, surroundings: &Surroundings) -> Result<()> {
+    let needed = surroundings.needed_environment(candidate);
     if needed.is_empty() {
         return Ok(());
     }

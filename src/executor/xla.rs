@@ -102,12 +102,10 @@ impl Xla {
     }
 
     pub(super) fn compile(&self, program: &Program) -> Result<XlaProgram> {
-        let (replicas, devices) = match program.replicas() {
-            // What needs no other device runs on all of them alike.
-            1 => (self.devices.len(), self.devices.clone()),
-            replicas => (replicas, self.devices.clone()),
-        };
-        let options = CompileOptions { replicas, devices, overrides: self.overrides() };
+        // What needs no other device runs on all of them alike.
+        let devices = self.devices.clone();
+        let options =
+            CompileOptions { replicas: devices.len(), devices, overrides: self.overrides() };
         let need = Need::of(program, self.devices.len(), self.batch, self.memory_limit());
         let executable = self
             .executable(&program.text(), &options)
@@ -122,11 +120,10 @@ impl Xla {
     fn overrides(&self) -> Vec<(String, String)> {
         let (platform, _) = self.client.platform();
         let gpu = ["cuda", "rocm"].iter().any(|name| platform.eq_ignore_ascii_case(name));
-        let flags: &[_] = match self.deterministic && gpu {
-            true => &[("xla_gpu_deterministic_ops", "true"), ("xla_gpu_autotune_level", "0")],
-            false => &[],
-        };
-        flags.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+        match self.deterministic && gpu {
+            true => vec![("xla_gpu_deterministic_ops".to_owned(), "true".to_owned())],
+            false => vec![],
+        }
     }
 
     /// The least that any of the devices has.

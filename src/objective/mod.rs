@@ -99,9 +99,11 @@ fn sum(terms: Vec<Node<'_>>) -> Node<'_> {
     terms.into_iter().reduce(|a, b| a + b).expect("a loss has a term")
 }
 
+/// The mean of scalars.
+///
 /// # Panics
 /// If there are no terms.
-fn mean(terms: Vec<Node<'_>>) -> Node<'_> {
+pub fn mean(terms: Vec<Node<'_>>) -> Node<'_> {
     let count = terms.len() as f64;
     sum(terms) / count
 }

@@ -600,24 +600,16 @@ impl<'g> Building<'_, 'g> {
         let z = |views: &[Embedding<'g>]| views.iter().map(|view| view.z).collect::<Vec<_>>();
         let cosine = |(a, b): (&Node<'g>, &Node<'g>)| objective::mean_cosine(*a, *b);
         let global = z(global);
-        self.report("cos_gg", mean(logo::pairs(&global).map(cosine)));
+        self.report("cos_gg", objective::mean(logo::pairs(&global).map(cosine).collect()));
         self.report("z_std", objective::embedding_std(global[0]));
         if let Some(local) = local.map(z) {
             let across = local.iter().flat_map(|l| global.iter().map(move |g| (l, g)));
-            self.report("cos_lg", mean(across.map(cosine)));
-            self.report("cos_ll", mean(logo::pairs(&local).map(cosine)));
+            self.report("cos_lg", objective::mean(across.map(cosine).collect()));
+            self.report("cos_ll", objective::mean(logo::pairs(&local).map(cosine).collect()));
         }
     }
 }
 
 fn constants(views: Vec<Embedding<'_>>) -> Vec<Embedding<'_>> {
     views.into_iter().map(|view| view.map(Node::stop_gradient)).collect()
-}
-
-/// The mean of at least one scalar.
-fn mean<'g>(scalars: impl Iterator<Item = Node<'g>>) -> Node<'g> {
-    let scalars: Vec<_> = scalars.collect();
-    let count = scalars.len() as f64;
-    let sum = scalars.into_iter().reduce(|a, b| a + b).expect("there is a pair of views");
-    sum / count
 }
