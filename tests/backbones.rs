@@ -8,9 +8,10 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use logo_ssl::config::Features;
-use logo_ssl::eval::Encoder;
+use logo_ssl::eval::{Encoder, Extractor};
 use logo_ssl::executor::Device;
 use logo_ssl::interop::{tensors, weights};
 use logo_ssl::model::params::{Declaration, State, TensorData};
@@ -63,7 +64,8 @@ impl Backbone {
         let Declaration { trained, running, .. } = &self.declaration;
         let weights = [trained, running]
             .map(|layout| device.f32(layout.join(state, "").unwrap(), &[layout.len()]).unwrap());
-        Encoder::of_backbone(self.network, self.declaration, weights, device)
+        let extractor = Extractor::of_backbone(self.network, self.declaration, device);
+        Encoder::new(Arc::new(extractor), weights)
     }
 }
 

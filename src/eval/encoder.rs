@@ -11,14 +11,19 @@ use crate::executor::{Array, Compiled, Device};
 use crate::model::params::{Declaration, Layout, TensorData, Weights};
 use crate::model::{Network, Phase, ResNet};
 
-/// A network with its weights on a device, in evaluation mode.
-pub struct Encoder {
+/// A network's features as programs, each compiled once for all weights it is run with.
+pub struct Extractor {
     network: Part,
     layouts: [Layout; 2],
-    /// What is trained, and the running statistics.
-    weights: [Array; 2],
     device: Device,
     programs: Mutex<HashMap<Key, Arc<Compiled>>>,
+}
+
+/// A network with its weights on a device, in evaluation mode.
+pub struct Encoder {
+    extractor: Arc<Extractor>,
+    /// What is trained, and the running statistics.
+    weights: [Array; 2],
 }
 
 /// What of a network there is.
@@ -35,24 +40,9 @@ struct Key {
 }
 
 impl Encoder {
-    /// A whole network.
-    pub fn of_network(network: Network, weights: [Array; 2], device: &Device) -> Self {
-        let layouts = network.layouts().map(Clone::clone);
-        Self::new(Part::Whole(Box::new(network)), layouts, weights, device)
-    }
-
-    /// A backbone alone, with the tensors that `declaration` has of it.
-    pub fn of_backbone(
-        backbone: ResNet,
-        Declaration { trained, running, .. }: Declaration,
-        weights: [Array; 2],
-        device: &Device,
-    ) -> Self {
-        Self::new(Part::Backbone(backbone), [trained, running], weights, device)
-    }
-
-    fn new(network: Part, layouts: [Layout; 2], weights: [Array; 2], device: &Device) -> Self {
-        Self { network, layouts, weights, device: device.clone(), programs: Mutex::default() }
+    /// With a device's arrays for the two layouts of the extractor's network.
+    pub fn new(extractor: Arc<Extractor>, weights: [Array; 2]) -> Self {
+        Self { extractor, weights }
     }
 
     /// The features of images `[batch, 3, height, width]`, `[batch, features]` row by row. A backbone
@@ -61,12 +51,31 @@ impl Encoder {
     /// # Errors
     /// [`crate::Error::Device`] where the device fails.
     pub fn features(&self, images: TensorData, of: Features) -> Result<Vec<f32>> {
-        let projected = of == Features::Projector && matches!(self.network, Part::Whole(_));
+        let Self { extractor, weights } = self;
+        let projected = of == Features::Projector && matches!(extractor.network, Part::Whole(_));
         let TensorData { shape, values } = images;
-        let program = self.program(Key { images: shape.clone(), projected })?;
-        let [trained, running] = self.weights.clone();
-        let images = self.device.f32(values, &shape)?;
+        let program = extractor.program(Key { images: shape.clone(), projected })?;
+        let [trained, running] = weights.clone();
+        let images = extractor.device.f32(values, &shape)?;
         program.run(vec![trained, running, images])?[0].read()
+    }
+}
+
+impl Extractor {
+    /// Of a whole network.
+    pub fn of_network(network: Network, device: &Device) -> Self {
+        let layouts = network.layouts().map(Clone::clone);
+        Self::new(Part::Whole(Box::new(network)), layouts, device)
+    }
+
+    /// Of a backbone alone, with the tensors that `declaration` has of it.
+    pub fn of_backbone(backbone: ResNet, declaration: Declaration, device: &Device) -> Self {
+        let Declaration { trained, running, .. } = declaration;
+        Self::new(Part::Backbone(backbone), [trained, running], device)
+    }
+
+    fn new(network: Part, layouts: [Layout; 2], device: &Device) -> Self {
+        Self { network, layouts, device: device.clone(), programs: Mutex::default() }
     }
 
     fn program(&self, key: Key) -> Result<Arc<Compiled>> {

@@ -4,7 +4,7 @@ mod encoder;
 pub mod features;
 pub mod knn;
 
-pub use encoder::Encoder;
+pub use encoder::{Encoder, Extractor};
 
 use crate::Result;
 use crate::config::Config;

@@ -12,20 +12,16 @@ use crate::{Error, Result};
 /// The one metadata key used: with a single key the same contents give the same bytes.
 const KEY: &str = "logo_ssl";
 
+// Numbers are written as they lie in memory.
+const _: () = assert!(cfg!(target_endian = "little"), "safetensors files are little-endian");
+
 /// Writes `state` to `path`, atomically.
 ///
 /// # Errors
 /// [`Error::Io`] naming the file.
 pub fn write(path: &Path, state: &State, metadata: String) -> Result<()> {
-    let buffers: Vec<(&String, Vec<usize>, Vec<u8>)> = state
-        .iter()
-        .map(|(name, data)| {
-            let bytes = data.values.iter().copied().flat_map(f32::to_le_bytes).collect();
-            (name, data.shape.clone(), bytes)
-        })
-        .collect();
-    let views = buffers.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+    let views = state.iter().map(|(name, TensorData { shape, values })| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values));
         (name.as_str(), view.expect("the bytes are the shape's"))
     });
     let metadata = HashMap::from([(KEY.to_owned(), metadata)]);

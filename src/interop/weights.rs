@@ -1,10 +1,11 @@
 //! `weights.safetensors`: the backbone alone, under torchvision's names.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::tensors;
 use crate::config::{BlockKind, Config, Precision, Stem};
-use crate::eval::Encoder;
+use crate::eval::{Encoder, Extractor};
 use crate::executor::Device;
 use crate::model::params::{self, Declaration, State};
 use crate::model::{Architecture, ResNet};
@@ -42,7 +43,8 @@ pub fn read(path: &Path, device: &Device) -> Result<Encoder> {
         let len = flat.len();
         device.f32(flat, &[len])
     });
-    Ok(Encoder::of_backbone(backbone, declare, [trained?, running?], device))
+    let extractor = Extractor::of_backbone(backbone, declare, device);
+    Ok(Encoder::new(Arc::new(extractor), [trained?, running?]))
 }
 
 fn backbone_of(state: State) -> State {

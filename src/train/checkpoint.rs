@@ -1,10 +1,12 @@
 //! Everything a run needs to go on as if it had never stopped, in one file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 
 use serde::{Deserialize, Serialize};
 
 use super::means::Means;
+use super::state::Snapshot;
 use crate::interop::tensors;
 use crate::model::params::State;
 use crate::{Error, Result};
@@ -36,6 +38,42 @@ pub struct Position {
 pub fn write(path: &Path, position: &Position, state: &State) -> Result<()> {
     let position = serde_json::to_string(position).expect("a position is plain data");
     tensors::write(path, state, position)
+}
+
+/// Writes checkpoints beside the training, which need not wait for the disk: one at a time, in order.
+#[derive(Debug, Default)]
+pub struct Writer {
+    writing: Option<JoinHandle<Result<()>>>,
+}
+
+impl Writer {
+    /// Waits until the checkpoint before is written, and begins with this one.
+    ///
+    /// # Errors
+    /// The one before's, as [`write()`] has them; this one is then not begun.
+    pub fn begin(&mut self, path: PathBuf, position: Position, snapshot: Snapshot) -> Result<()> {
+        self.finish()?;
+        self.writing = Some(thread::spawn(move || write(&path, &position, &snapshot.state())));
+        Ok(())
+    }
+
+    /// Waits until the checkpoint that was begun last is written.
+    ///
+    /// # Errors
+    /// As [`write()`].
+    pub fn finish(&mut self) -> Result<()> {
+        let Some(writing) = self.writing.take() else { return Ok(()) };
+        writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+impl Drop for Writer {
+    /// A run that fails has its last checkpoint whole all the same. Its own error is the one to report.
+    fn drop(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            let _ = writing.join();
+        }
+    }
 }
 
 /// Reads a checkpoint.

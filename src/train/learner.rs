@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use super::means::Means;
 use super::schedule::Rates;
-use super::state::{Parts, running};
+use super::state::{Parts, Snapshot, running};
 use super::update::{
     AFFINITY, Accumulation, BatchShape, GRADIENTS, Method, NETWORK, Pass, REPORT, Replicas, inputs,
 };
 use super::views::Views;
 use crate::Result;
 use crate::config::Config;
-use crate::eval::Encoder;
+use crate::eval::{Encoder, Extractor};
 use crate::executor::{Array, Compiled, Device};
 use crate::framework::{self, Framework};
 use crate::model::params::{self, State, TensorData};
@@ -23,10 +23,12 @@ use crate::report::metrics::Health;
 pub struct Learner {
     method: Method,
     device: Device,
-    parts: Parts,
+    parts: Arc<Parts>,
     state: BTreeMap<String, Array>,
     accumulate: usize,
     programs: HashMap<Key, Arc<Ready>>,
+    /// The encoder's programs for evaluations.
+    extractor: Arc<Extractor>,
     shows_gradients: bool,
 }
 
@@ -100,10 +102,17 @@ impl Learner {
         let replicas = Replicas { count: device.replicas(), sync: config.compute.sync };
         let method = Method::new(config, framework, replicas);
         let accumulate = config.optimizer.accumulate;
-        let parts = method.parts(config.seed, accumulate);
-        let state = parts.first(device)?;
-        let (device, programs) = (device.clone(), HashMap::new());
-        Ok(Self { method, device, parts, state, accumulate, programs, shows_gradients: false })
+        let parts = Arc::new(method.parts(config.seed, accumulate));
+        Ok(Self {
+            state: parts.first(device)?,
+            extractor: Arc::new(Extractor::of_network(method.network().clone(), device)),
+            device: device.clone(),
+            programs: HashMap::new(),
+            shows_gradients: false,
+            method,
+            parts,
+            accumulate,
+        })
     }
 
     /// Has updates tell the gradients that they applied.
@@ -130,10 +139,11 @@ impl Learner {
         Ok(params::within(AFFINITY, &self.state()?))
     }
 
-    /// The encoder as it is now, for evaluations.
+    /// The encoder as it is now, for evaluations. Its weights are held as long as it is, so updates
+    /// meanwhile cannot write over them and copy them.
     pub fn encoder(&self) -> Encoder {
         let weights = [NETWORK.to_owned(), running(NETWORK)].map(|name| self.state[&name].clone());
-        Encoder::of_network(self.network().clone(), weights, &self.device)
+        Encoder::new(Arc::clone(&self.extractor), weights)
     }
 
     /// On each batch one update of f_d, by equation 6; then one of the encoder, by the mean of the
@@ -299,7 +309,15 @@ impl Learner {
     /// # Errors
     /// [`crate::Error::Device`] where they cannot be read.
     pub fn state(&self) -> Result<State> {
-        self.parts.split(&self.state)
+        self.snapshot().map(|snapshot| snapshot.state())
+    }
+
+    /// The same, read from the device and not yet told apart by name.
+    ///
+    /// # Errors
+    /// As [`Learner::state`].
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Snapshot::of(&self.parts, &self.state)
     }
 
     /// Continues from what [`Learner::state`] gave, on any device.

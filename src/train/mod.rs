@@ -19,6 +19,7 @@ pub use learner::{Batch, Learner, Pending, Update};
 pub use optimizer::{Optimizer, Remembered};
 pub use pretrain::{Event, Setup, Summary, pretrain};
 pub use schedule::Rates;
+pub use state::Snapshot;
 pub use update::Replicas;
 pub use views::Views;
 pub use workers::Workers;

@@ -1,6 +1,7 @@
 //! The training loop: views in, updates, evidence and checkpoints out.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -94,6 +95,7 @@ pub struct Pretraining<'a> {
     learner: Learner,
     /// The update that was begun last, whose numbers are not in the log yet.
     begun: Option<Begun>,
+    checkpoints: checkpoint::Writer,
     schedule: Schedule,
     views: Arc<ViewMaker>,
     position: Position,
@@ -185,12 +187,23 @@ impl<'a> Pretraining<'a> {
             show,
             learner,
             begun: None,
+            checkpoints: checkpoint::Writer::default(),
             position,
             steps_per_epoch,
         })
     }
 
     fn run(mut self) -> Result<Summary> {
+        let outcome = self.train();
+        let saved = self.checkpoints.finish();
+        match outcome {
+            // That nothing is lost is said when it is so; of two failures of a disk, the first.
+            Ok(_) | Err(Error::Interrupted { .. } | Error::Io { .. }) => saved.and(outcome),
+            Err(_) => outcome,
+        }
+    }
+
+    fn train(&mut self) -> Result<Summary> {
         let total = self.steps_per_epoch * self.config.optimizer.epochs as u64;
         (self.show)(Event::Started {
             done: self.position.step,
@@ -369,7 +382,12 @@ impl<'a> Pretraining<'a> {
     fn save(&mut self) -> Result<()> {
         self.settle()?;
         self.position.log_bytes = self.metrics.sync()?;
-        checkpoint::write(&self.dir.last_checkpoint(), &self.position, &self.learner.state()?)
+        self.write_checkpoint(self.dir.last_checkpoint())
+    }
+
+    fn write_checkpoint(&mut self, path: PathBuf) -> Result<()> {
+        let snapshot = self.learner.snapshot()?;
+        self.checkpoints.begin(path, self.position.clone(), snapshot)
     }
 
     /// The epoch's summary, its kNN where one is due, and a checkpoint after both.
@@ -404,8 +422,7 @@ impl<'a> Pretraining<'a> {
         let top1 = knn.results.first().map_or(0.0, |result| result.top1);
         if self.position.best.is_none_or(|best| top1 > best) {
             self.position.best = Some(top1);
-            let state = self.learner.state()?;
-            checkpoint::write(&self.dir.best_checkpoint(), &self.position, &state)?;
+            self.write_checkpoint(self.dir.best_checkpoint())?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! makes of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use graph::{Graph, Node, Type};
 
@@ -98,7 +99,10 @@ impl Parts {
 
     /// The state before the first update.
     pub(super) fn first(&self, device: &Device) -> Result<BTreeMap<String, Array>> {
-        self.upload(device, |kept| Ok(kept.first()))
+        let upload = |(name, kept): (&String, &Kept)| {
+            Ok((name.clone(), device.f32(kept.first(), &kept.shape())?))
+        };
+        self.kept.iter().map(upload).collect()
     }
 
     /// The state that a checkpoint has; in the other error, a sentence names what it lacks.
@@ -117,24 +121,13 @@ impl Parts {
         Ok(Ok(joined))
     }
 
-    fn upload(
-        &self,
-        device: &Device,
-        values: impl Fn(&Kept) -> Result<Vec<f32>>,
-    ) -> Result<BTreeMap<String, Array>> {
-        let upload = |(name, kept): (&String, &Kept)| {
-            Ok((name.clone(), device.f32(values(kept)?, &kept.shape())?))
-        };
-        self.kept.iter().map(upload).collect()
-    }
-
-    /// The named tensors that a checkpoint keeps of `arrays`.
-    pub(super) fn split(&self, arrays: &BTreeMap<String, Array>) -> Result<State> {
+    /// The named tensors that a checkpoint keeps of the parts' numbers.
+    fn split(&self, numbers: &BTreeMap<String, Vec<f32>>) -> State {
         let mut state = State::new();
         for (name, kept) in &self.kept {
-            kept.split(name, &arrays[name].read()?, &mut state);
+            kept.split(name, &numbers[name], &mut state);
         }
-        Ok(state)
+        state
     }
 
     /// The parts as parameters of `graph`.
@@ -143,6 +136,27 @@ impl Parts {
             (name.clone(), graph.parameter(name, Type::f32(kept.shape())))
         };
         StateNodes { nodes: self.kept.iter().map(node).collect() }
+    }
+}
+
+/// The state as it was at one moment, on the host: what a checkpoint is made of.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    parts: Arc<Parts>,
+    numbers: BTreeMap<String, Vec<f32>>,
+}
+
+impl Snapshot {
+    /// Reads the `arrays` of `parts` from their device, where updates may then go on.
+    pub(super) fn of(parts: &Arc<Parts>, arrays: &BTreeMap<String, Array>) -> Result<Self> {
+        let read = |(name, array): (&String, &Array)| Ok((name.clone(), array.read()?));
+        let numbers = arrays.iter().map(read).collect::<Result<_>>()?;
+        Ok(Self { parts: Arc::clone(parts), numbers })
+    }
+
+    /// Weights, running statistics and what the optimisers remember, by name.
+    pub fn state(&self) -> State {
+        self.parts.split(&self.numbers)
     }
 }
 
