@@ -1,7 +1,8 @@
 //! Several devices that share a batch against one that has it whole. The devices are virtual ones of the
 //! plugin that `LOGO_SSL_PJRT_PLUGIN` names.
 //!
-//! Each of the updates is begun from one state, for in f32 no two orders of sums stay together for long
+//! At the rates of a warm-up they are compared after twenty updates in a row. At higher ones each update
+//! is begun from one state, for in f32 no two orders of sums stay together for long
 //! (`src/train/replicas.rs` says why, and compares twenty updates in a row in f64).
 
 mod support;
@@ -20,6 +21,13 @@ const BATCH: usize = 16;
 const UPDATES: u64 = 20;
 /// Small, for one ReLU that flips by rounding moves the gradient of so few images by percents.
 const RATES: Rates = Rates { encoder: 5e-4, predictor: 5e-4, affinity: 5e-4, momentum: 0.9 };
+
+const MOCO: [&str; 4] = [
+    "framework.name=moco",
+    "model.projector.norm=none",
+    "model.predictor.hidden=0",
+    "framework.temperature=0.2",
+];
 
 fn config(settings: &[&str]) -> Config {
     let small = [
@@ -85,15 +93,9 @@ fn two_devices_with_halves_are_one_with_the_whole() {
     let Some(path) = plugin() else {
         return eprintln!("skipped: LOGO_SSL_PJRT_PLUGIN is not set");
     };
-    let moco = [
-        "framework.name=moco",
-        "model.projector.norm=none",
-        "model.predictor.hidden=0",
-        "framework.temperature=0.2",
-    ];
     let simclr = ["framework.name=simclr", "model.predictor.hidden=0", "framework.temperature=0.2"];
     let cases: [(&[&str], bool); 4] =
-        [(&[], false), (&["framework.name=byol"], false), (&moco, true), (&simclr, false)];
+        [(&[], false), (&["framework.name=byol"], false), (&MOCO, true), (&simclr, false)];
     for (settings, key_order) in cases {
         let config = config(settings);
         let mut one = Learner::new(&config, &xla(&path, &[0])).unwrap();
@@ -111,6 +113,36 @@ fn two_devices_with_halves_are_one_with_the_whole() {
             state = expected;
         }
         // A single loss can be next to nothing, the sum of terms of either sign.
+        let apart = distance(&losses, &expected_losses);
+        assert!(apart < 1e-5, "{settings:?}: the losses are off by {apart:.2e}");
+    }
+}
+
+#[test]
+fn twenty_updates_of_a_warm_up_in_a_row() {
+    let Some(path) = plugin() else {
+        return eprintln!("skipped: LOGO_SSL_PJRT_PLUGIN is not set");
+    };
+    for (settings, key_order) in [(&[][..], false), (&MOCO, true)] {
+        let config = config(settings);
+        let [mut one, mut two] =
+            [&[0][..], &[0, 1]].map(|devices| Learner::new(&config, &xla(&path, devices)).unwrap());
+        let first = weights(&one.state().unwrap());
+        let [mut losses, mut expected_losses] = [vec![], vec![]];
+        for key in 0..UPDATES {
+            let rate = 1e-4 * (key + 1) as f64 / UPDATES as f64;
+            let rates = Rates { encoder: rate, predictor: rate, affinity: rate, momentum: 0.9 };
+            let loss = |learner: &mut Learner| {
+                let update = learner.update(vec![views(key, key_order)], rates).unwrap();
+                update.health.loss as f32
+            };
+            expected_losses.push(loss(&mut one));
+            losses.push(loss(&mut two));
+        }
+        let [found, expected] = [two, one].map(|learner| weights(&learner.state().unwrap()));
+        assert!(distance(&expected, &first) > 1e-3, "{settings:?}: the weights do not move");
+        let apart = distance(&found, &expected);
+        assert!(apart < 1e-5, "{settings:?}: the weights are off by {apart:.2e}");
         let apart = distance(&losses, &expected_losses);
         assert!(apart < 1e-5, "{settings:?}: the losses are off by {apart:.2e}");
     }
