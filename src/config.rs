@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::suggest;
 use crate::executor::DeviceName;
 use crate::{Error, Result};
+use logo_ssl_base::suggest;
 
 /// One experiment: everything that decides its result. Threads, paths and verbosity are not here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

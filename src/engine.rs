@@ -9,7 +9,7 @@ use cpu_kernels::bf16;
 pub use cpu_kernels::{Chosen, LEVEL_VARIABLE, Level, LevelError};
 
 use crate::config::Precision;
-use crate::files;
+use logo_ssl_base::files;
 
 /// The instructions for single precision and for views.
 ///

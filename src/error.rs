@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use logo_ssl_base::files;
+
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -49,15 +51,8 @@ pub enum Error {
     },
 
     /// The operating system refused to read or write.
-    #[error("cannot {action} {path}: {source}", path = .path.display())]
-    Io {
-        /// What was attempted, as it reads after "cannot": `read`, `write`, `create`.
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's own words.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] files::Error),
 
     /// A device cannot run what it was asked to, or failed while it did.
     #[error("{0}")]
@@ -100,8 +95,8 @@ impl Error {
 
     /// For `map_err`: an I/O error that names its file.
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.as_ref().to_path_buf();
-        move |source| Error::Io { action, path, source }
+        let named = files::Error::on(action, path);
+        move |error| Error::Io(named(error))
     }
 
     /// A [`Error::Data`] about `path`.
@@ -112,17 +107,5 @@ impl Error {
     /// A [`Error::Run`] about `path`.
     pub fn run(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
         Error::Run { path: path.as_ref().to_path_buf(), message: message.into() }
-    }
-}
-
-/// `", did you mean `x`?"` when one of `known` is close to `given`, else the list of what there is.
-pub fn suggest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let known: Vec<&str> = known.into_iter().collect();
-    let nearest = known.iter().map(|name| (strsim::damerau_levenshtein(given, name), *name)).min();
-    match nearest {
-        Some((distance, name)) if distance <= 1 + given.len() / 3 => {
-            format!("did you mean `{name}`?")
-        }
-        _ => format!("expected one of: {}", known.join(", ")),
     }
 }

@@ -79,14 +79,13 @@ pub mod engine;
 pub mod error;
 pub mod eval;
 pub mod executor;
-pub mod files;
 pub mod framework;
 pub mod interop;
 pub mod model;
 pub mod objective;
 pub mod presets;
 pub mod report;
-pub mod rng;
+pub use logo_ssl_base::rng;
 pub mod sweep;
 pub mod train;
 

@@ -10,8 +10,8 @@ use crate::config::{
     LocalLocalStep, OptimizerName, Stem,
 };
 use crate::engine::Level;
-use crate::error::suggest;
 use crate::{Error, Result};
+use logo_ssl_base::suggest;
 
 /// The presets, as they are embedded in the binary. Each is complete: it names every key.
 pub const PRESETS: [(&str, &str); 11] = [

@@ -175,7 +175,7 @@ fn mean(plane: &[f32]) -> f32 {
 mod tests {
     use super::*;
     use crate::augment::golden;
-    use crate::rng::{Stream, generator};
+    use logo_ssl_base::rng::{Stream, generator};
 
     const STRENGTHS: JitterConfig = JitterConfig {
         probability: 0.8,

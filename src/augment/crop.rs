@@ -62,7 +62,7 @@ fn central_box(width: usize, height: usize, [narrow, wide]: [f64; 2]) -> CropBox
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::{Stream, generator};
+    use logo_ssl_base::rng::{Stream, generator};
 
     fn config(area: [f32; 2], aspect: [f32; 2]) -> CropConfig {
         CropConfig { size: 32, area, aspect, count: 2 }

@@ -7,7 +7,7 @@ use super::color::{Change, Jitter};
 use super::crop::{CropBox, crop_box};
 use super::uniform;
 use crate::config::{CropConfig, JitterConfig};
-use crate::rng::{Generator, Stream, generator};
+use logo_ssl_base::rng::{Generator, Stream, generator};
 
 /// What is compared of a draw.
 type Measure<T> = (&'static str, fn(&T) -> f64);

@@ -14,7 +14,7 @@ use super::uniform;
 use crate::config::{Config, CropConfig, EvalConfig, ViewsConfig};
 use crate::data::{DecodeError, Image, Opened, Picture, Pixels};
 use crate::engine;
-use crate::rng::{Stream, generator};
+use logo_ssl_base::rng::{Stream, generator};
 
 /// The two kinds of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Rate, median_seconds};
 use crate::config::Precision;
 use crate::engine;
-use crate::rng::{Stream, generator};
+use logo_ssl_base::rng::{Stream, generator};
 
 const WARM_UP: usize = 1;
 const RUNS: usize = 3;

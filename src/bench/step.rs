@@ -10,8 +10,8 @@ use crate::config::{Backbone, Precision, Stem};
 use crate::executor::{Array, Device};
 use crate::model::params::{Declaration, Weights};
 use crate::model::{Architecture, Phase, ResNet};
-use crate::rng::{Stream, generator};
 use crate::train::Optimizer;
+use logo_ssl_base::rng::{Stream, generator};
 
 const WARM_UP: usize = 2;
 const RUNS: usize = 7;

@@ -10,8 +10,8 @@ use crate::config::{Config, Precision};
 use crate::executor::Device;
 use crate::framework::logo;
 use crate::model::params::TensorData;
-use crate::rng::{Stream, generator};
 use crate::train::{Learner, Rates, Views};
+use logo_ssl_base::rng::{Stream, generator};
 use rand::RngExt;
 
 /// Updates before those that count, the first of which is compiled.

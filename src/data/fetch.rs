@@ -7,8 +7,8 @@ use std::path::{Component, Path, PathBuf};
 use flate2::read::GzDecoder;
 use md5::{Digest, Md5};
 
-use crate::files::{create_folder, write_atomic};
 use crate::{Error, Result};
+use logo_ssl_base::files::{create_folder, write_atomic};
 
 /// What an archive may hold; CIFAR-10 has 184 MB.
 const MOST_BYTES: u64 = 1 << 30;
@@ -163,7 +163,7 @@ fn unpack_to(archive: &Path, temporary: &Path) -> Result<()> {
         }
         let mut bytes = Vec::new();
         contents.read_to_end(&mut bytes).map_err(|error| damaged(archive, &error))?;
-        write_atomic(&path, &bytes)
+        Ok(write_atomic(&path, &bytes)?)
     })
 }
 

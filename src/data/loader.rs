@@ -12,8 +12,8 @@ use rand::seq::SliceRandom;
 
 use super::Images;
 use crate::augment::views::{ViewKind, ViewMaker};
-use crate::rng::{Stream, generator};
 use crate::{Error, Result};
+use logo_ssl_base::rng::{Stream, generator};
 
 /// The views of one batch of `b` images.
 #[derive(Clone, Debug, PartialEq)]

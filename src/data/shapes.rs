@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::{Dataset, Image, Picture, Split};
 use crate::Result;
-use crate::rng::{Generator, Stream, generator};
+use logo_ssl_base::rng::{Generator, Stream, generator};
 
 const SIDE: usize = 32;
 const PIXELS: usize = SIDE * SIDE * 3;

@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn agrees_with_a_plain_search_of_all_pairs() {
-        let mut rng = crate::rng::generator(1, crate::rng::Stream::Init, 0, 0, 0);
+        let mut rng = logo_ssl_base::rng::generator(1, logo_ssl_base::rng::Stream::Init, 0, 0, 0);
         let (dim, bank_len, test_len) = (7, 333, 519);
         let mut random = |count: usize| {
             let rows: Vec<f32> = (0..count * dim).map(|_| rng.random_range(-1.0..1.0)).collect();

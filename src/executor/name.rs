@@ -7,8 +7,8 @@ use std::str::FromStr;
 use plugins::Kind;
 use serde::{Deserialize, Serialize};
 
-use crate::error::suggest;
 use crate::{Error, Result};
+use logo_ssl_base::suggest;
 
 /// Where to compute: `cpu`, `cuda`, `rocm`, `tpu`, or the path of a PJRT plugin; all but the first with
 /// indices where others than the first device are meant, as in `cuda:0,1`.

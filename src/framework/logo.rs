@@ -8,7 +8,7 @@ use crate::config::{AffinityObjective, AffinityPairs, LocalLocalStep, Terms};
 use crate::model::params::Weights;
 use crate::model::{Affinity, Embedding, Phase};
 use crate::objective;
-use crate::rng::Generator;
+use logo_ssl_base::rng::Generator;
 
 /// The terms of equation 9, each a scalar. Without LoGo there is L_gg alone.
 #[derive(Clone, Copy, Debug)]
@@ -256,7 +256,7 @@ pub fn permutation(count: usize, rng: &mut Generator) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::{Stream, generator};
+    use logo_ssl_base::rng::{Stream, generator};
 
     #[test]
     fn a_negative_is_never_the_image_itself() {

@@ -7,7 +7,7 @@ use super::{Framework, Memory, Needs};
 use crate::model::Embedding;
 use crate::model::params::{State, TensorData};
 use crate::objective;
-use crate::rng::{self, Stream, generator};
+use logo_ssl_base::rng::{self, Stream, generator};
 
 /// Keys of unit length, `[queue, dim]`, the oldest at [`NEXT`].
 const QUEUE: &str = "queue";

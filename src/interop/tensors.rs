@@ -5,9 +5,9 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use crate::files::write_atomic;
 use crate::model::params::{State, TensorData};
 use crate::{Error, Result};
+use logo_ssl_base::files::write_atomic;
 
 /// The one metadata key used: with a single key the same contents give the same bytes.
 const KEY: &str = "logo_ssl";
@@ -27,7 +27,7 @@ pub fn write(path: &Path, state: &State, metadata: String) -> Result<()> {
     let metadata = HashMap::from([(KEY.to_owned(), metadata)]);
     let bytes = safetensors::serialize(views, Some(metadata))
         .map_err(|error| Error::io("write", path)(std::io::Error::other(error)))?;
-    write_atomic(path, &bytes)
+    Ok(write_atomic(path, &bytes)?)
 }
 
 /// Reads what [`write()`] wrote, or any other safetensors file of f32 tensors; the metadata is

@@ -12,7 +12,7 @@ use graph::{Node, concatenate};
 use rand::RngExt;
 use rayon::prelude::*;
 
-use crate::rng::{self, Stream, generator};
+use logo_ssl_base::rng::{self, Stream, generator};
 
 /// Numbers on the host, row by row.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -9,9 +9,9 @@ use super::metrics::{self, Knn, KnnSource, Record};
 use super::plots::{self, Captioned};
 use super::{name, required};
 use crate::config::Config;
-use crate::files::{create_folder, write_atomic};
 use crate::presets;
 use crate::{Error, Result};
+use logo_ssl_base::files::{create_folder, write_atomic};
 
 /// One for each group; the ninth starts again.
 const COLORS: [RGBColor; 8] = [

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::figure::{self, grouped, signed};
 use super::metrics::{Health, Knn, KnnResult, KnnSource, Record};
 use super::plots;
-use crate::files::write_atomic;
 use crate::{Error, Result};
+use logo_ssl_base::files::write_atomic;
 
 const STYLE: &str = include_str!("report.css");
 
@@ -62,7 +62,7 @@ pub fn write(report: &ReportInput<'_>, path: &Path) -> Result<()> {
         again_section(report),
     ];
     let page = page(report.name, &sections.concat());
-    write_atomic(path, page.as_bytes())
+    Ok(write_atomic(path, page.as_bytes())?)
 }
 
 fn page(name: &str, body: &str) -> String {

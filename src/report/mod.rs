@@ -119,7 +119,7 @@ fn optional<T: Default>(read: Result<T>) -> Result<T> {
 }
 
 fn is_missing(error: &Error) -> bool {
-    matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    matches!(error, Error::Io(error) if error.source.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// A run is called as its folder.

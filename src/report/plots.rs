@@ -6,8 +6,8 @@ use plotters::style::RGBColor;
 
 use super::figure::{self, Figure, Level, Panel, Point, Series};
 use super::metrics::{Health, Knn, KnnSource, Record};
-use crate::files::{create_folder, write_atomic};
 use crate::{Error, Result};
+use logo_ssl_base::files::{create_folder, write_atomic};
 
 // Okabe and Ito's palette, told apart by colour-blind readers too.
 pub(super) const BLACK: RGBColor = RGBColor(31, 35, 40);

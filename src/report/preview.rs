@@ -9,8 +9,8 @@ use image::{ImageFormat, Rgb, RgbImage};
 use crate::augment::crop::CropBox;
 use crate::augment::views::{Prepared, ViewKind, ViewMaker};
 use crate::data::{DecodeError, Images, Opened, Pixels};
-use crate::files::write_atomic;
 use crate::{Error, Result};
+use logo_ssl_base::files::write_atomic;
 
 // Blue and orange of Okabe and Ito's palette, which the colour-blind can tell apart.
 const GLOBAL: Rgb<u8> = Rgb([0, 114, 178]);
@@ -32,7 +32,7 @@ pub fn save(grid: &RgbImage, path: &Path) -> Result<()> {
     let mut png = Cursor::new(Vec::new());
     grid.write_to(&mut png, ImageFormat::Png)
         .map_err(|error| Error::io("write", path)(std::io::Error::other(error)))?;
-    write_atomic(path, png.get_ref())
+    Ok(write_atomic(path, png.get_ref())?)
 }
 
 /// One row for each image of `indices` that can be read: the image with its crops marked, its global

@@ -198,7 +198,7 @@ impl<'a> Pretraining<'a> {
         let saved = self.checkpoints.finish();
         match outcome {
             // That nothing is lost is said when it is so; of two failures of a disk, the first.
-            Ok(_) | Err(Error::Interrupted { .. } | Error::Io { .. }) => saved.and(outcome),
+            Ok(_) | Err(Error::Interrupted { .. } | Error::Io(_)) => saved.and(outcome),
             Err(_) => outcome,
         }
     }

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::executor::Device;
 use crate::framework::{self, logo};
 use crate::presets::Layers;
-use crate::rng::{Generator, Stream, generator};
+use logo_ssl_base::rng::{Generator, Stream, generator};
 
 const BATCH: usize = 6;
 const UPDATES: u64 = 20;

@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::checkpoint::{self, Position};
 use crate::config::Config;
 use crate::data::Places;
-use crate::files::{create_folder, write_atomic};
 use crate::model::params::State;
 use crate::presets;
 use crate::{Error, Result};
+use logo_ssl_base::files::{create_folder, write_atomic};
 
 /// A run directory that this process alone holds.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl RunDir {
         };
         let text = serde_json::to_vec(&places).map_err(std::io::Error::other);
         let path = self.places_path();
-        write_atomic(&path, &text.map_err(Error::io("write", &path))?)
+        Ok(write_atomic(&path, &text.map_err(Error::io("write", &path))?)?)
     }
 
     /// What [`RunDir::keep_places`] kept; nothing in runs of before it.

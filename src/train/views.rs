@@ -4,7 +4,7 @@ use crate::config::{AffinityPairs, Config};
 use crate::data::loader::ViewBatch;
 use crate::framework::{self, logo};
 use crate::model::params::TensorData;
-use crate::rng::{self, Stream, generator};
+use logo_ssl_base::rng::{self, Stream, generator};
 
 /// The views of one batch: the first `batch` rows are every image's first view, the next `batch` rows
 /// its second, and so on.

@@ -4,9 +4,9 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
 use indicatif::{HumanBytes, HumanDuration, ProgressBar};
-use logo_ssl::error::suggest;
 use logo_ssl::executor;
 use logo_ssl::{Error, Result};
+use logo_ssl_base::suggest;
 use plugins::{Event, Index, Installed, Kind, Plan, Request};
 use serde_json::json;
 

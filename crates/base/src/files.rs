@@ -4,14 +4,32 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Result};
+/// The operating system refused to read or write a file.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {path}: {source}", path = .path.display())]
+pub struct Error {
+    /// What was attempted, as it reads after "cannot": `read`, `write`, `create`.
+    pub action: &'static str,
+    /// The file or folder.
+    pub path: PathBuf,
+    /// The system's own words.
+    pub source: std::io::Error,
+}
+
+impl Error {
+    /// For `map_err`: the system's error, with what it was about.
+    pub fn on(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self { action, path, source }
+    }
+}
 
 /// Writes `contents` to `path` so that a reader, or a crash at any moment, sees the old file or the
 /// new one: a temporary file beside it, fsync, rename, fsync of the folder.
 ///
 /// # Errors
-/// [`Error::Io`] naming the file; the old one is then untouched and the temporary one gone.
-pub fn write_atomic(path: &Path, contents: &[u8]) -> Result<()> {
+/// [`Error`] naming the file; the old one is then untouched and the temporary one gone.
+pub fn write_atomic(path: &Path, contents: &[u8]) -> Result<(), Error> {
     let temporary = temporary(path);
     let written = write_synced(&temporary, contents)
         .and_then(|()| fs::rename(&temporary, path))
@@ -19,16 +37,16 @@ pub fn write_atomic(path: &Path, contents: &[u8]) -> Result<()> {
     written.map_err(|source| {
         // The first failure is the one to report; the leftover may not even exist.
         let _ = fs::remove_file(&temporary);
-        Error::io("write", path)(source)
+        Error::on("write", path)(source)
     })
 }
 
 /// Creates the folder `path` and those above it.
 ///
 /// # Errors
-/// [`Error::Io`] naming the folder.
-pub fn create_folder(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(Error::io("create", path))
+/// [`Error`] naming the folder.
+pub fn create_folder(path: &Path) -> Result<(), Error> {
+    fs::create_dir_all(path).map_err(Error::on("create", path))
 }
 
 fn temporary(path: &Path) -> PathBuf {
@@ -59,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replaces_whole_files_and_leaves_no_temporary() -> Result<()> {
+    fn replaces_whole_files_and_leaves_no_temporary() -> Result<(), Error> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.txt");
         write_atomic(&path, b"one")?;
