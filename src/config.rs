@@ -1,13 +1,10 @@
 //! The whole experiment as one typed, serialisable value.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
+use crate::data::{DatasetName, Splits};
 use crate::executor::DeviceName;
 use crate::{Error, Result};
-use logo_ssl_base::suggest;
 
 /// One experiment: everything that decides its result. Threads, paths and verbosity are not here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,7 +57,7 @@ pub struct DataConfig {
     /// Images to train on; 0 means all. The evaluation always sees the whole splits.
     pub limit: usize,
     /// The share of images that may be broken: they are passed over. More of them end the run.
-    #[serde(default = "default_max_bad_fraction")]
+    #[serde(default = "DataConfig::default_max_bad_fraction")]
     pub max_bad_fraction: f64,
     /// Per-channel mean of pixel values in [0, 1], subtracted from every view.
     pub mean: [f32; 3],
@@ -68,87 +65,9 @@ pub struct DataConfig {
     pub std: [f32; 3],
 }
 
-/// One in a thousand.
-pub(crate) fn default_max_bad_fraction() -> f64 {
-    0.001
-}
-
-/// The datasets this version reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DatasetName {
-    /// The embedded, procedurally drawn dataset.
-    Shapes,
-    /// CIFAR-10, in any of its layouts.
-    Cifar10,
-    /// CIFAR-100, likewise; its hundred fine classes.
-    Cifar100,
-    /// STL-10: its unlabelled part is trained on, its train part is the kNN's bank.
-    Stl10,
-    /// MNIST, or any other set of that form.
-    Mnist,
-    /// Fashion-MNIST.
-    FashionMnist,
-    /// Any folder of pictures, with or without a folder for each class.
-    Folder,
-    /// A hundred classes of ImageNet.
-    Imagenet100,
-    /// WebDataset's tar shards.
-    Webdataset,
-    /// Hugging Face's Parquet files.
-    Parquet,
-    /// Any of them, packed into one file.
-    Pack,
-}
-
-impl DatasetName {
-    /// All of them.
-    pub const ALL: [Self; 11] = [
-        Self::Shapes,
-        Self::Cifar10,
-        Self::Cifar100,
-        Self::Stl10,
-        Self::Mnist,
-        Self::FashionMnist,
-        Self::Folder,
-        Self::Imagenet100,
-        Self::Webdataset,
-        Self::Parquet,
-        Self::Pack,
-    ];
-
-    /// As configs and flags have it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Shapes => "shapes",
-            Self::Cifar10 => "cifar10",
-            Self::Cifar100 => "cifar100",
-            Self::Stl10 => "stl10",
-            Self::Mnist => "mnist",
-            Self::FashionMnist => "fashion-mnist",
-            Self::Folder => "folder",
-            Self::Imagenet100 => "imagenet100",
-            Self::Webdataset => "webdataset",
-            Self::Parquet => "parquet",
-            Self::Pack => "pack",
-        }
-    }
-}
-
-impl fmt::Display for DatasetName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for DatasetName {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|known| known.as_str() == name).ok_or_else(|| {
-            let hint = suggest(name, Self::ALL.map(Self::as_str));
-            Error::Usage(format!("there is no dataset `{name}`: {hint}"))
-        })
+impl DataConfig {
+    fn default_max_bad_fraction() -> f64 {
+        Splits::MAX_BAD_FRACTION
     }
 }
 
@@ -677,7 +596,7 @@ impl TryFrom<String> for EvalDataset {
     fn try_from(name: String) -> Result<Self> {
         match name.as_str() {
             "same" => Ok(Self::Same),
-            name => name.parse().map(Self::Other),
+            name => Ok(Self::Other(name.parse()?)),
         }
     }
 }

@@ -84,6 +84,20 @@ pub enum Error {
     },
 }
 
+impl From<logo_ssl_data::Error> for Error {
+    fn from(error: logo_ssl_data::Error) -> Self {
+        use logo_ssl_data::Error as Of;
+        match error {
+            Of::Data { path, message } => Self::Data { path, message },
+            Of::Broken { found, images, allowed, first } => {
+                Self::Broken { found, images, allowed, first }
+            }
+            Of::Io(error) => Self::Io(error),
+            error => Self::Usage(error.to_string()),
+        }
+    }
+}
+
 impl Error {
     /// 2 when the request was wrong, 1 when it was right and could not be met.
     pub fn exit_code(&self) -> u8 {

@@ -81,6 +81,7 @@ pub mod eval;
 pub mod executor;
 pub mod framework;
 pub mod interop;
+pub mod loader;
 pub mod model;
 pub mod objective;
 pub mod presets;

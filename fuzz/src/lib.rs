@@ -8,12 +8,12 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use flate2::{Compression, write::GzEncoder};
-use logo_ssl::data::cifar::{Cifar, Format};
-use logo_ssl::data::idx::Array;
-use logo_ssl::data::pack::Pack;
-use logo_ssl::data::parquet::{Kept, Table};
-use logo_ssl::data::stl10::{Part, Stl10};
-use logo_ssl::data::{Dataset, Encoded, fetch, pickle as python, webdataset};
+use logo_ssl_data::cifar::{Cifar, Format};
+use logo_ssl_data::idx::Array;
+use logo_ssl_data::pack::Pack;
+use logo_ssl_data::parquet::{Kept, Table};
+use logo_ssl_data::stl10::{Part, Stl10};
+use logo_ssl_data::{Dataset, Encoded, archive, pickle as python, webdataset};
 use tempfile::TempDir;
 
 /// Images of more pixels are not decoded: it takes the fuzzer's time and finds no more.
@@ -111,7 +111,7 @@ pub fn archive(data: &[u8]) -> bool {
         let mut gzip = GzEncoder::new(File::create(&file).unwrap(), Compression::none());
         gzip.write_all(&with_checksums(data)).unwrap();
         gzip.finish().unwrap();
-        let is_taken = fetch::unpack(&file, &inside, "folder").is_ok();
+        let is_taken = archive::unpack(&file, &inside, "folder").is_ok();
         assert_eq!(names(dir), ["archive.tar.gz", "outside"]);
         assert_eq!(names(&outside), ["inside"]);
         assert_eq!(names(&inside), if is_taken { vec!["folder"] } else { Vec::new() });

@@ -10,8 +10,8 @@ use crate::Result;
 use crate::augment::views::ViewMaker;
 use crate::config::{Config, OptimizerConfig, Precision};
 use crate::data::Images;
-use crate::data::loader::{Loader, LoaderPlan, ViewBatch, epoch_order};
 use crate::executor::Device;
+use crate::loader::{Loader, LoaderPlan, ViewBatch, epoch_order};
 use crate::train::{Learner, PREFETCH, Rates, Views};
 
 const WARM_UP: usize = 2;

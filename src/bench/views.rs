@@ -52,5 +52,5 @@ fn make(maker: &ViewMaker, images: &Images, image: usize, view: &mut [f32]) -> R
         }
         Ok(())
     });
-    made.map(drop)
+    Ok(made.map(drop)?)
 }

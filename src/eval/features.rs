@@ -143,7 +143,7 @@ impl Views {
                 view.write(opened, statistics, &mut values)?;
                 Ok(([width, height], values))
             });
-            read.map(|read| read.map(|(size, values)| (index, size, values)))
+            Ok(read?.map(|(size, values)| (index, size, values)))
         };
         let read: Vec<_> = wanted.par_iter().map(one).collect::<Result<_>>()?;
         let mut views = Self { size: [0, 0], values: Vec::new(), labels: Vec::new() };

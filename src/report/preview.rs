@@ -55,11 +55,12 @@ pub fn preview_grid(
     let size = maker.size(ViewKind::Global) as u32;
     let side = size * (CELL / size).max(1);
     let row = |&index: &usize| {
-        images.read(index, |picture| {
+        let row = images.read(index, |picture| {
             let prepared = maker.prepare(picture, epoch, index as u64)?;
             let marked = marked_image(picture.open()?, maker, &prepared, side)?;
             Ok(row_of(&marked, maker, &prepared, side))
-        })
+        });
+        Ok(row?)
     };
     let rows: Vec<Option<RgbImage>> = indices.iter().map(row).collect::<Result<_>>()?;
     let rows: Vec<RgbImage> = rows.into_iter().flatten().collect();
@@ -179,7 +180,7 @@ mod tests {
             3
         }
 
-        fn picture(&self, _: usize) -> Result<Picture<'_>> {
+        fn picture(&self, _: usize) -> logo_ssl_data::Result<Picture<'_>> {
             Ok(Image { width: 16, height: 8, pixels: &self.0 }.into())
         }
 

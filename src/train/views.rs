@@ -1,8 +1,8 @@
 //! What one update sees.
 
 use crate::config::{AffinityPairs, Config};
-use crate::data::loader::ViewBatch;
 use crate::framework::{self, logo};
+use crate::loader::ViewBatch;
 use crate::model::params::TensorData;
 use logo_ssl_base::rng::{self, Stream, generator};
 

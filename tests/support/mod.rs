@@ -1,13 +1,10 @@
-//! What the tests share: the binary, a run of seconds, and how far two results are apart.
+//! What the tests share: devices, programs on them, and how far two results are apart.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use assert_cmd::Command;
 use graph::{Graph, Node, Program, Type};
 use logo_ssl::executor::{Device, Xla, XlaOptions};
 use logo_ssl::model::params::TensorData;
@@ -55,60 +52,6 @@ pub fn compute(
     });
     let outputs = compiled.run(arrays.collect()).unwrap();
     outputs.iter().map(|array| array.read().unwrap()).collect()
-}
-
-/// The binary, with no data directory of the machine's own.
-pub fn command() -> Command {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("logo-ssl"));
-    command.env_remove("LOGO_SSL_DATA");
-    command
-}
-
-/// The arguments of a run of two epochs of four steps, through every part of the program.
-pub fn tiny_arguments(run_dir: &Path) -> Vec<String> {
-    let settings = [
-        "model.backbone=resnet10",
-        "model.width=2",
-        "model.projector.hidden=16",
-        "model.projector.dim=16",
-        "affinity.depth=2",
-        "affinity.width=8",
-        "views.global.size=16",
-        "views.local.size=8",
-        "eval.every=1",
-    ];
-    let mut arguments: Vec<String> = ["pretrain", "--quiet", "--preset", "quickstart"]
-        .into_iter()
-        .chain(["--limit", "64", "--batch-size", "16"])
-        .map(String::from)
-        .collect();
-    for setting in settings {
-        arguments.extend(["--set".to_owned(), setting.to_owned()]);
-    }
-    arguments.extend(["--run-dir".to_owned(), run_dir.display().to_string()]);
-    arguments
-}
-
-/// The binary with [`tiny_arguments`] and two epochs, which a test may overrule.
-pub fn tiny_run(run_dir: &Path) -> Command {
-    let mut command = command();
-    command.args(tiny_arguments(run_dir)).args(["--set", "optimizer.epochs=2"]);
-    command
-}
-
-/// The files of a run that depend on config and seed alone, with their bytes.
-pub fn files(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let names = [
-        "config.toml",
-        "metrics.jsonl",
-        "weights.safetensors",
-        "checkpoints/last.safetensors",
-        "checkpoints/best.safetensors",
-        "plots/loss.svg",
-        "plots/knn.svg",
-    ];
-    let read = |name: &str| (PathBuf::from(name), fs::read(run.join(name)).unwrap_or_default());
-    names.into_iter().map(read).collect()
 }
 
 /// ‖found - expected‖ / ‖expected‖

@@ -1,0 +1,147 @@
+//! `logo-ssl knn`
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use logo_ssl::config::{Config, EvalDataset, Features};
+use logo_ssl::data::{DatasetName, Evaluation};
+use logo_ssl::eval::{self, Encoder as Trained, Subject};
+use logo_ssl::executor::Device;
+use logo_ssl::interop::weights;
+use logo_ssl::presets::{self, Layers};
+use logo_ssl::report::metrics::KnnResult;
+use logo_ssl::train::{checkpoint, learner::Learner};
+use logo_ssl::{Error, Result};
+use serde_json::json;
+
+use super::compute::On;
+use super::{DataDir, Output, Threads};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    encoder: Encoder,
+    /// Dataset: its train split is the bank, its test split is classified [default: the run's]
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
+    /// Neighbours, separated by commas
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,20,200")]
+    k: Vec<usize>,
+    /// τ of the vote
+    #[arg(long, value_name = "T", default_value_t = 0.07)]
+    temperature: f64,
+    #[command(flatten)]
+    data_dir: DataDir,
+    #[command(flatten)]
+    on: On,
+    #[command(flatten)]
+    threads: Threads,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Encoder {
+    /// A run directory: its last checkpoint
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+    /// A weights file or a checkpoint
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+}
+
+pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
+    arguments.threads.install()?;
+    let config = arguments.config()?;
+    let evaluation = arguments.data_dir.splits(&config)?.evaluation.ok_or_else(|| {
+        let name = evaluated(&config);
+        Error::Usage(format!(
+            "{name} has no labels, or no test images: choose another with --dataset"
+        ))
+    })?;
+    let results = arguments.evaluate(&config, &evaluation)?;
+    print(&results, &config, &evaluation, output);
+    Ok(())
+}
+
+impl Arguments {
+    /// The run's config, or that of the dataset's preset, with this command's settings laid over.
+    fn config(&self) -> Result<Config> {
+        let dataset = self.dataset.as_deref().map(str::parse::<DatasetName>).transpose()?;
+        let preset = |name: DatasetName| Layers::preset(name.source().preset)?.build();
+        let mut config = match (&self.encoder.run, dataset) {
+            (Some(run), _) => presets::read_run_config(&run.join("config.toml"))?,
+            (None, Some(name)) => preset(name)?,
+            (None, None) => {
+                let known =
+                    DatasetName::all().map(DatasetName::as_str).collect::<Vec<_>>().join(", ");
+                return Err(Error::Usage(format!("--weights needs --dataset: one of {known}")));
+            }
+        };
+        if let Some(name) = dataset {
+            config.eval.dataset = EvalDataset::Same;
+            if name != config.data.dataset {
+                // The statistics go with the dataset, not with the run.
+                config.data = preset(name)?.data;
+            }
+        }
+        config.eval.k.clone_from(&self.k);
+        config.eval.temperature = self.temperature;
+        presets::validate(&config)?;
+        Ok(config)
+    }
+
+    fn evaluate(&self, config: &Config, evaluation: &Evaluation) -> Result<Vec<KnnResult>> {
+        let device = self.on.open()?;
+        let knn = |subject| {
+            eval::knn_of(subject, evaluation, config, |_, _| true)?
+                .ok_or_else(|| Error::Usage("the evaluation was stopped".into()))
+        };
+        match (&self.encoder.run, &self.encoder.weights) {
+            (Some(run), _) => knn(Subject::Encoder(&last_encoder(run, config, &device)?)),
+            (None, Some(file)) => knn(Subject::Encoder(&weights::read(file, &device)?)),
+            (None, None) => Err(Error::Usage("name an encoder by --run or --weights".into())),
+        }
+    }
+}
+
+fn last_encoder(run: &Path, config: &Config, device: &Device) -> Result<Trained> {
+    let path = run.join("checkpoints/last.safetensors");
+    let (_, state) = checkpoint::read(&path)?;
+    let mut learner = Learner::new(config, device)?;
+    learner.load(&state)?.map_err(|problem| Error::data(path, problem))?;
+    Ok(learner.encoder())
+}
+
+/// What the kNN is about.
+fn evaluated(config: &Config) -> DatasetName {
+    match config.eval.dataset {
+        EvalDataset::Same => config.data.dataset,
+        EvalDataset::Other(name) => name,
+    }
+}
+
+fn print(results: &[KnnResult], config: &Config, evaluation: &Evaluation, output: Output) {
+    let (train, test) = (evaluation.bank.len(), evaluation.test.len());
+    let name = evaluated(config);
+    if output.json {
+        let knn = json!({ "dataset": name, "features": config.eval.features,
+            "temperature": config.eval.temperature, "train_images": train, "test_images": test,
+            "results": results });
+        say!("{knn}");
+        return;
+    }
+    let features = match config.eval.features {
+        Features::Backbone => "backbone features",
+        Features::Projector => "projector output",
+    };
+    say!("kNN on {name}: {test} test images against {train}, {features}");
+    for result in results {
+        let vote = if result.weighted { "weighted" } else { "nearest" };
+        say!(
+            "  k = {:<4} {vote:9} top-1 {:6.2} %  top-5 {:6.2} %",
+            result.k,
+            100.0 * result.top1,
+            100.0 * result.top5
+        );
+    }
+}

@@ -1,0 +1,173 @@
+//! The `logo-ssl` command, a thin layer over the library: arguments in, library calls, printed results.
+//! One file a subcommand, no logic.
+
+#[macro_use]
+mod say;
+
+mod bench;
+mod compare;
+mod compute;
+mod config;
+mod data;
+mod devices;
+mod knn;
+mod log;
+mod pretrain;
+mod progress;
+mod report;
+mod sweep;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use logo_ssl::config::Config;
+use logo_ssl::data::{Places, Splits};
+use logo_ssl::engine::{self, LEVEL_VARIABLE};
+use logo_ssl::train::Workers;
+use logo_ssl::{Error, Result};
+
+/// Self-supervised pretraining of image encoders with LoGo (CVPR 2022).
+#[derive(Debug, Parser)]
+#[command(name = "logo-ssl", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// How much is printed, and in which form.
+#[derive(Clone, Copy, Debug, Args)]
+struct Output {
+    /// Print results and errors only
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Print one JSON object a line instead of text
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train an encoder without labels, measure it, and write a report
+    Pretrain(pretrain::Arguments),
+    /// Train several settings one after another, and compare them
+    Sweep(sweep::Arguments),
+    /// Set finished runs side by side: a table with mean and spread over seeds, and plots
+    Compare(compare::Arguments),
+    /// Measure a trained encoder by its nearest neighbours
+    Knn(knn::Arguments),
+    /// Write the plots and report.html of a run again
+    Report(report::Arguments),
+    /// Show where logo-ssl can compute
+    Devices(devices::Arguments),
+    /// Measure how fast this machine trains, makes views, and searches
+    #[command(subcommand)]
+    Bench(bench::Command),
+    /// Get, inspect and preview datasets
+    #[command(subcommand)]
+    Data(data::Command),
+    /// Show the presets
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+/// Where datasets lie.
+#[derive(Clone, Debug, Args)]
+struct DataDir {
+    /// Folder of datasets [default: $LOGO_SSL_DATA, else the user's data directory]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Folder of the dataset that is evaluated, where that is another (eval.dataset) [default: the same]
+    #[arg(long, value_name = "DIR")]
+    eval_data_dir: Option<PathBuf>,
+}
+
+impl DataDir {
+    fn places(&self) -> Places {
+        Places { data: self.data_dir.clone(), eval: self.eval_data_dir.clone() }
+    }
+
+    /// What a run of `config` trains on and is measured by.
+    fn splits(&self, config: &Config) -> Result<Splits> {
+        logo_ssl::data::load(config, &self.places())
+    }
+}
+
+/// How many threads compute.
+#[derive(Clone, Copy, Debug, Args)]
+struct Threads {
+    /// Threads; results do not depend on it [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+/// How a run goes about its work; nothing of it changes the result.
+#[derive(Clone, Copy, Debug, Args)]
+struct Running {
+    #[command(flatten)]
+    threads: Threads,
+    /// Threads that make views, beside those that compute [default: 1, and more while updates wait for them]
+    #[arg(long, value_name = "N")]
+    loader_threads: Option<usize>,
+    /// Steps between two checkpoints within an epoch
+    #[arg(long, value_name = "STEPS", default_value_t = 100)]
+    checkpoint_every: u64,
+}
+
+impl Running {
+    /// Sizes the pool as [`Threads::install`], and says who makes the views.
+    fn install(self) -> Result<Workers> {
+        let threads = self.threads.install()?;
+        match self.loader_threads {
+            Some(0) => Err(Error::Usage("--loader-threads 0: at least one is needed".into())),
+            Some(count) => Ok(Workers::fixed(count)),
+            None => Ok(Workers::measured(threads)),
+        }
+    }
+}
+
+impl Threads {
+    /// Sizes the pool that all computation shares and says how many threads it has.
+    fn install(self) -> Result<usize> {
+        let count = match self.threads {
+            Some(0) => return Err(Error::Usage("--threads 0: at least one is needed".into())),
+            Some(count) => count,
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        // It fails only when the pool exists already, and nothing has computed yet.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(count).build_global();
+        Ok(count)
+    }
+}
+
+/// Parses the arguments, runs the subcommand, and turns its error into a message and an exit code.
+fn main() -> ExitCode {
+    cpu_kernels::keep_freed_memory();
+    let cli = Cli::parse();
+    log::to_stderr();
+    logo_ssl_data::decode::silence_contained_panics();
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            remark!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<()> {
+    engine::check().map_err(|error| Error::Usage(format!("{LEVEL_VARIABLE}: {error}")))?;
+    match cli.command {
+        Command::Pretrain(arguments) => pretrain::run(arguments, cli.output),
+        Command::Sweep(arguments) => sweep::run(&arguments, cli.output),
+        Command::Compare(arguments) => compare::run(&arguments, cli.output),
+        Command::Knn(arguments) => knn::run(&arguments, cli.output),
+        Command::Report(arguments) => report::run(&arguments, cli.output),
+        Command::Devices(arguments) => devices::run(&arguments, cli.output),
+        Command::Bench(command) => bench::run(&command, cli.output),
+        Command::Data(command) => data::run(command, cli.output),
+        Command::Config(command) => config::run(&command),
+    }
+}

@@ -1,0 +1,61 @@
+//! Every way in which reading a dataset can fail, each with the next step in its message.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use logo_ssl_base::files;
+
+/// This crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error a person can act on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The images are missing, truncated or not what they claim to be.
+    #[error("{path}: {message}", path = .path.display())]
+    Data {
+        /// The file or folder at fault.
+        path: PathBuf,
+        /// What is wrong with it, and what to do about it.
+        message: String,
+    },
+
+    /// More images are broken than is allowed.
+    #[error(
+        "{found} of the {images} images cannot be read, at most {allowed} may be so. Repair or remove them, or raise \
+         data.max_bad_fraction. `logo-ssl data info` lists them all; the first are\n  {first}"
+    )]
+    Broken {
+        /// How many were found until it was given up.
+        found: usize,
+        /// Images in all.
+        images: usize,
+        /// How many of them were allowed to be broken.
+        allowed: usize,
+        /// The first of them with what is wrong with each, a line each.
+        first: String,
+    },
+
+    /// The operating system refused to read or write.
+    #[error(transparent)]
+    Io(#[from] files::Error),
+
+    /// What was asked for cannot be had of this dataset, or there is no such dataset. The message says
+    /// what there is instead.
+    #[error("{0}")]
+    Request(String),
+}
+
+impl Error {
+    /// For `map_err`: an I/O error that names its file.
+    pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let named = files::Error::on(action, path);
+        move |error| Error::Io(named(error))
+    }
+
+    /// An [`Error::Data`] about `path`.
+    pub fn data(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
+        Error::Data { path: path.as_ref().to_path_buf(), message: message.into() }
+    }
+}

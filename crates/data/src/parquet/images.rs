@@ -1,0 +1,119 @@
+//! The images of one group of rows, found page by page.
+
+use super::column::{Layout, values};
+use super::footer::{Chunk, Column};
+use super::kept::Kept;
+use super::once::Once;
+use super::place::Place;
+use super::source::{Outcome, Source};
+
+/// The images of a group of rows, and what is known so far of where they lie.
+#[derive(Debug)]
+pub struct Images {
+    rows: usize,
+    chunk: Chunk,
+    pages: Once<Pages>,
+}
+
+/// The pages that they are in.
+#[derive(Debug)]
+struct Pages {
+    layout: Layout,
+    dictionary: Once<Vec<Place>>,
+    /// Of each page the place of each row, if it is not null.
+    places: Vec<Once<Box<[Option<Place>]>>>,
+}
+
+impl Images {
+    /// Those in `chunk`, one for each of `rows`.
+    pub fn new(rows: usize, chunk: Chunk) -> Self {
+        Self { rows, chunk, pages: Once::default() }
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The bytes of the image in `row` of the group, which is in this `column` of `source`; none where it
+    /// is null. Pages are looked for in `kept`, as those of the file with this `number`.
+    ///
+    /// The first time that an image in a page is asked for, all of that page is read, to find where each
+    /// of its images lies. From then on no more is read than it takes.
+    ///
+    /// # Errors
+    /// When it can no longer be read.
+    ///
+    /// # Panics
+    /// If `row >= self.rows()`.
+    pub fn read(
+        &self,
+        source: &dyn Source,
+        column: &Column,
+        row: usize,
+        kept: &Kept,
+        number: usize,
+    ) -> Outcome<Option<Vec<u8>>> {
+        let pages = self.pages.get(|| {
+            let layout = Layout::of(source, &self.chunk, column, self.rows)?;
+            let places = layout.pages.iter().map(|_| Once::default()).collect();
+            Ok(Pages { layout, dictionary: Once::default(), places })
+        })?;
+        let place = pages.place(source, column, row)?;
+        place.map(|place| place.read(source, self.chunk.codec, kept, number)).transpose()
+    }
+}
+
+impl Pages {
+    fn place(&self, source: &dyn Source, column: &Column, row: usize) -> Outcome<Option<Place>> {
+        let pages = &self.layout.pages;
+        let at = pages.partition_point(|page| page.end <= row);
+        let page = &pages[at];
+        let places = self.places[at].get(|| {
+            let dictionary = self.dictionary.get(|| self.layout.dictionary(source, column))?;
+            Ok(values(source, &page.head, column, dictionary)?.into_boxed_slice())
+        })?;
+        Ok(places[row + page.head.values - page.end])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::basic::{Compression, ZstdLevel};
+
+    use super::*;
+    use crate::parquet::fixture::{PLAIN, Style, rows};
+    use crate::parquet::footer::Footer;
+
+    #[test]
+    fn a_place_is_as_near_to_the_image_as_the_codec_allows() {
+        let zstd = Compression::ZSTD(ZstdLevel::default());
+        for compression in [Compression::UNCOMPRESSED, Compression::SNAPPY, zstd] {
+            for dictionary in [false, true] {
+                let style = Style { compression, dictionary, ..PLAIN };
+                let file = style.write(&rows(12), &[]);
+                let mut footer = Footer::read(&&file[..]).unwrap();
+                let images = Images::new(12, footer.groups.remove(0).chunks.swap_remove(0));
+                let column = &footer.columns[0];
+                let kept = Kept::default();
+                images.read(&&file[..], column, 5, &kept, 0).unwrap().unwrap();
+                let pages = images.pages.get(|| panic!("known")).unwrap();
+                assert_eq!(pages.places.len(), 4);
+                let places = pages.places[1].get(|| panic!("known")).unwrap();
+                let is_expected = |place: &Option<Place>| match compression {
+                    Compression::UNCOMPRESSED => matches!(place, Some(Place::Bare { .. }) | None),
+                    Compression::SNAPPY => matches!(place, Some(Place::Piece { .. }) | None),
+                    _ => matches!(place, Some(Place::Page { .. }) | None),
+                };
+                assert!(places.iter().all(is_expected), "{style:?}: {places:?}");
+                let null: Vec<bool> = places.iter().map(Option::is_none).collect();
+                assert_eq!(null, [true, false, false], "{style:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_place_is_small() {
+        assert_eq!(size_of::<Option<Place>>(), 24);
+    }
+}

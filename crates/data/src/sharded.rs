@@ -1,0 +1,296 @@
+//! What datasets in several files have in common: which files are which part, and their classes.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use super::Split;
+use super::disk::resolve_inside;
+use crate::{Error, Result};
+
+/// What the `datasets` library takes for the names of parts:
+/// <https://huggingface.co/docs/hub/datasets-file-names-and-splits>. Where there is one of the second
+/// row, it is tested on rather than one of the third, which is often published without labels.
+const PARTS: [&[&str]; 3] = [
+    &["train", "training"],
+    &["validation", "valid", "val", "dev"],
+    &["test", "testing", "eval", "evaluation"],
+];
+/// How many folders deep files may lie.
+const MOST_DEPTH: usize = 2;
+/// Fifty times as many as ImageNet-21k has. A name is made for each, so a broken label must not make
+/// two thousand million of them.
+const MOST_CLASSES: u32 = 1 << 20;
+
+/// A part of a dataset, by the index of its names in [`PARTS`].
+type Part = usize;
+
+/// The files of `split` in `dir` whose names end in `.extension`, sorted; none if there is no such part.
+///
+/// They lie in `dir`, or one or two folders deeper. The first word that is the name of a part, in the
+/// name of a file or else of its folder, says what it belongs to. Where no file is called after what is
+/// trained on, those that are called after nothing are.
+///
+/// # Errors
+/// [`Error::Data`] when there is no such file at all, none to train on, or there are those of several
+/// datasets; [`Error::Io`] when a folder cannot be read, or a symbolic link leads out of `dir`.
+pub fn find(dir: &Path, extension: &str, split: Split) -> Result<Option<Vec<PathBuf>>> {
+    let mut files = Vec::new();
+    list(dir, dir, extension, MOST_DEPTH, &mut files)?;
+    files.sort();
+    if files.is_empty() {
+        let problem = "there is no such file in it as expected, nor up to two folders deeper";
+        return Err(Error::data(dir, format!("{problem}: *.{extension}")));
+    }
+    let of_part = |part: Option<Part>| -> Vec<PathBuf> {
+        files.iter().filter(|file| part_of(inside(dir, file)) == part).cloned().collect()
+    };
+    let wanted: &[Option<Part>] = match split {
+        Split::Train => &[Some(0), None],
+        Split::Test => &[Some(1), Some(2)],
+    };
+    let found = wanted.iter().map(|part| of_part(*part)).find(|files| !files.is_empty());
+    match (found, split) {
+        (Some(files), _) => {
+            one_dataset(dir, &files)?;
+            Ok(Some(files))
+        }
+        (None, Split::Test) => Ok(None),
+        (None, Split::Train) => {
+            let problem = "all its files are called after parts to test on";
+            let next = "call those that are trained on train-….";
+            Err(Error::data(dir, format!("{problem}; {next}{extension}")))
+        }
+    }
+}
+
+/// Adds to `found` the files in `folder`, which lies in `dir`.
+fn list(
+    dir: &Path,
+    folder: &Path,
+    extension: &str,
+    depth: usize,
+    found: &mut Vec<PathBuf>,
+) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(Error::io("read", folder))? {
+        let entry = entry.map_err(Error::io("read", folder))?;
+        let path = entry.path();
+        let kind = entry.file_type().map_err(Error::io("read", &path))?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        if kind.is_dir() && depth > 0 {
+            list(dir, &path, extension, depth - 1, found)?;
+        } else if !kind.is_dir() && has_extension(&path, extension) {
+            resolve_inside(dir, &path).map_err(Error::io("read", &path))?;
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// The path of `file` in `dir`.
+fn inside<'a>(dir: &Path, file: &'a Path) -> &'a Path {
+    file.strip_prefix(dir).unwrap_or(file)
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|is| is.eq_ignore_ascii_case(extension))
+}
+
+/// The part that a file is called after, or else the innermost folder that is called after one.
+fn part_of(file: &Path) -> Option<Part> {
+    let stem = file.file_stem();
+    let folders = file.parent().into_iter().flat_map(Path::iter).rev();
+    stem.into_iter().chain(folders).find_map(part_called)
+}
+
+/// The part that the first word of `name` with such a meaning stands for. Numbers may follow a word.
+fn part_called(name: &OsStr) -> Option<Part> {
+    let name = name.to_string_lossy().to_ascii_lowercase();
+    name.split(|letter: char| !letter.is_ascii_alphabetic())
+        .find_map(|word| PARTS.iter().position(|names| names.contains(&word)))
+}
+
+/// Refuses `files` that lie in folders of different datasets: not `data` or `train`, and not numbers.
+fn one_dataset(dir: &Path, files: &[PathBuf]) -> Result<()> {
+    let is_name = |folder: &&OsStr| {
+        let folder = folder.to_string_lossy();
+        let is_number = folder.bytes().all(|byte| byte.is_ascii_digit());
+        folder != "data" && !is_number && part_called(OsStr::new(&*folder)).is_none()
+    };
+    let dataset = |file: &PathBuf| -> PathBuf {
+        inside(dir, file).parent().into_iter().flat_map(Path::iter).filter(is_name).collect()
+    };
+    let first = files.first().map(dataset).unwrap_or_default();
+    match files.iter().map(dataset).find(|other| *other != first) {
+        None => Ok(()),
+        Some(other) => {
+            let [first, other] = [first, other].map(|name| dir.join(name));
+            let (first, other) = (first.display(), other.display());
+            let problem =
+                format!("holds several datasets, in {first} and in {other}; name one of them");
+            Err(Error::data(dir, problem))
+        }
+    }
+}
+
+/// The class of an image, in four bytes even where there may be none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Counted from 1.
+    number: NonZeroU32,
+}
+
+impl Label {
+    /// The label that is written down as `number`: none if that is negative, as it is by custom where
+    /// the class is not known.
+    ///
+    /// # Errors
+    /// What is wrong with a number that is too large.
+    pub fn of(number: i64) -> Result<Option<Self>, String> {
+        if number < 0 {
+            return Ok(None);
+        }
+        let number = u32::try_from(number).ok().filter(|number| *number < MOST_CLASSES);
+        let number = number.and_then(|number| NonZeroU32::new(number + 1));
+        let number = number.ok_or_else(|| format!("expected less than {MOST_CLASSES}"))?;
+        Ok(Some(Self { number }))
+    }
+
+    /// The class, counted from 0.
+    pub fn class(self) -> usize {
+        self.number.get() as usize - 1
+    }
+}
+
+/// The names of the classes that `labels` are of: `names`, or if there are none the numbers as far as
+/// they go; nothing where there are no labels.
+///
+/// # Errors
+/// The index of the label that is beyond the names.
+pub fn classes(
+    labels: impl Iterator<Item = Option<Label>>,
+    names: Vec<String>,
+) -> Result<Vec<String>, usize> {
+    let numbered = labels.enumerate().filter_map(|(index, label)| Some((label?.class(), index)));
+    match numbered.max() {
+        None => Ok(Vec::new()),
+        Some((highest, _)) if names.is_empty() => {
+            Ok((0..=highest).map(|class| class.to_string()).collect())
+        }
+        Some((highest, index)) if highest >= names.len() => Err(index),
+        Some(_) => Ok(names),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::tree;
+
+    /// What is found of `split` among `files`, with slashes.
+    fn found(files: &[&str], split: Split) -> Option<Vec<String>> {
+        let dir = tree(files);
+        let paths = find(dir.path(), "tar", split).unwrap()?;
+        let inside = |path: &PathBuf| path.strip_prefix(dir.path()).unwrap().display().to_string();
+        Some(paths.iter().map(|path| inside(path).replace('\\', "/")).collect())
+    }
+
+    fn refusal(files: &[&str], split: Split) -> String {
+        find(tree(files).path(), "tar", split).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn names_of_files_and_folders_say_what_they_belong_to() {
+        for [train, test] in [
+            ["imagenet-train-000000.tar", "imagenet-val-000000.tar"],
+            ["train-00000-of-00040.tar", "test-00000-of-00001.tar"],
+            ["data/train-00000.tar", "data/validation-00000.tar"],
+            ["train/0000.tar", "val/0000.tar"],
+            ["data/training/a.tar", "data/dev/a.tar"],
+            ["train2017_0.TAR", "Val2017_0.tar"],
+            ["a/0.tar", "a/eval.tar"],
+            ["latest.tar", "test.tar"],
+            ["val/train-0.tar", "train/val-0.tar"],
+        ] {
+            let files = [train, test, "notes.txt", ".hidden/train.tar", "._train-0.tar"];
+            assert_eq!(found(&files, Split::Train).unwrap(), [train], "{files:?}");
+            assert_eq!(found(&files, Split::Test).unwrap(), [test], "{files:?}");
+        }
+    }
+
+    #[test]
+    fn without_names_of_parts_all_are_trained_on_in_order() {
+        let files = ["00001/b.tar", "00000/c.tar", "00000/a.tar"];
+        let sorted = ["00000/a.tar", "00000/c.tar", "00001/b.tar"];
+        assert_eq!(found(&files, Split::Train).unwrap(), sorted);
+        assert_eq!(found(&files, Split::Test), None);
+        let files = ["data/train-0.tar", "train-1.tar"];
+        assert_eq!(found(&files, Split::Train).unwrap(), files);
+        let files = ["train.tar", "extra.tar"];
+        assert_eq!(found(&files, Split::Train).unwrap(), ["train.tar"]);
+    }
+
+    #[test]
+    fn validation_is_tested_on_rather_than_test() {
+        let files = ["train-0.tar", "test-0.tar", "validation-0.tar"];
+        assert_eq!(found(&files, Split::Test).unwrap(), ["validation-0.tar"]);
+    }
+
+    #[test]
+    fn nothing_to_train_on_and_several_datasets_are_refused() {
+        let message = refusal(&["a/b/c/train.tar", "train.txt"], Split::Train);
+        assert!(message.contains("there is no such file in it as expected"), "{message}");
+        assert!(message.ends_with("*.tar"), "{message}");
+        let message = refusal(&["val-0.tar"], Split::Train);
+        assert!(message.ends_with("call those that are trained on train-….tar"), "{message}");
+        let message = refusal(&["cats/train-0.tar", "dogs/train-0.tar"], Split::Train);
+        assert!(message.contains("holds several datasets, in "), "{message}");
+        assert!(
+            message.contains("cats and in ") && message.contains("dogs; name one"),
+            "{message}"
+        );
+        let missing = find(Path::new("/nowhere"), "tar", Split::Train).unwrap_err().to_string();
+        assert!(missing.starts_with("cannot read /nowhere: "), "{missing}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_inside_the_folder_alone() {
+        use std::os::unix::fs::symlink;
+
+        let elsewhere = tree(&["secret.tar"]);
+        let dir = tree(&["a.tar"]);
+        symlink("a.tar", dir.path().join("b.tar")).unwrap();
+        symlink(elsewhere.path(), dir.path().join("train")).unwrap();
+        let paths = find(dir.path(), "tar", Split::Train).unwrap().unwrap();
+        assert_eq!(paths, ["a.tar", "b.tar"].map(|name| dir.path().join(name)));
+        symlink(elsewhere.path().join("secret.tar"), dir.path().join("c.tar")).unwrap();
+        let message = find(dir.path(), "tar", Split::Train).unwrap_err().to_string();
+        assert!(message.contains("c.tar: a symbolic link leads out of"), "{message}");
+    }
+
+    #[test]
+    fn labels_are_small_and_have_names_or_numbers() {
+        assert_eq!(size_of::<Option<Label>>(), 4);
+        let label = |number| Label::of(number).unwrap();
+        assert_eq!(
+            [0, 7, (1 << 20) - 1].map(|number| label(number).unwrap().class()),
+            [0, 7, 1_048_575]
+        );
+        assert_eq!([-1, i64::MIN].map(label), [None; 2]);
+        for number in [1 << 20, u32::MAX.into(), i64::MAX] {
+            assert_eq!(Label::of(number), Err("expected less than 1048576".to_owned()));
+        }
+        let labels = || [1, -1, 2, 0].map(label).into_iter();
+        let names = |count: usize| {
+            ["a", "b", "c", "d"][..count].iter().map(|name| (*name).into()).collect()
+        };
+        assert_eq!(classes(labels(), Vec::new()).unwrap(), ["0", "1", "2"]);
+        assert_eq!(classes(labels(), names(4)).unwrap(), ["a", "b", "c", "d"]);
+        assert_eq!(classes(labels(), names(2)), Err(2));
+        assert!(classes([None, None].into_iter(), names(2)).unwrap().is_empty());
+    }
+}
