@@ -11,7 +11,7 @@ use crate::simd::Vector;
 /// Columns of a packed panel of B, and what channels are padded to.
 pub(crate) const PANEL: usize = 16;
 
-/// Steps of the innermost loop that are written out. With one, Zen 3 reached 72 % of its ceiling on
+/// Steps of the innermost loop that are written out. With one, Zen 3 reached 72 % of its peak on
 /// operands in the first-level cache; with four, 96 %.
 const UNROLL: usize = 4;
 

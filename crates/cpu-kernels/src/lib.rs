@@ -9,7 +9,6 @@
 //!
 //! All the project's `unsafe` code is in this crate, behind functions that check their operands.
 
-mod ceiling;
 mod choice;
 mod conv;
 mod direct;
@@ -22,6 +21,7 @@ mod nearest;
 mod norm;
 mod paired;
 mod part;
+mod peak;
 mod pool;
 mod processor;
 mod shape;
@@ -34,7 +34,6 @@ mod widened;
 mod winograd;
 mod workspace;
 
-pub use ceiling::{ceiling, ceiling_bf16};
 pub use choice::{Choice, Chosen, KERNELS_VERSION, choose};
 pub use conv::{Algorithm, Conv};
 pub use element::Element;
@@ -47,6 +46,7 @@ pub use norm::{
     Arrival, EPSILON, Gate, GradientOf, GradientSums, Moments, NormGradient, Normalisation,
     Shortcut, gradient_sums, join, moments,
 };
+pub use peak::{peak_gflops, peak_gflops_bf16};
 pub use pool::{MaxPool, average, average_backward};
 pub use processor::processor;
 pub use shape::{ConvShape, stored_channels};
