@@ -20,9 +20,9 @@ fn main() {
     };
     let level = Level::chosen().expect("a level");
     use Algorithm::*;
-    let all = [Direct, Winograd2, Winograd4, Winograd4Strided, Paired];
+    let all = [Direct, Winograd2, Winograd4, Winograd4Strided, Bf16Dot];
     for algorithm in all.into_iter().filter(|algorithm| algorithm.suits(&shape)) {
-        if algorithm != Paired {
+        if algorithm != Bf16Dot {
             time::<f32>(algorithm, shape, batch, level, "f32");
         }
         time::<bf16>(algorithm, shape, batch, level, "bf16");

@@ -1,9 +1,9 @@
 //! Convolutions over a batch, forward and back, each by the algorithm that suits it.
 
+use crate::bf16_dot::Bf16Dot;
 use crate::element::Element;
 use crate::level::Level;
 use crate::norm::{GradientSums, Moments};
-use crate::paired::Paired;
 use crate::shape::ConvShape;
 use crate::slab::{Input, InputGradient, OutputGradient};
 use crate::widened::Widened;
@@ -21,8 +21,9 @@ pub enum Algorithm {
     Winograd4,
     /// 4×4 outputs of stride 2.
     Winograd4Strided,
-    /// Implicit GEMM of operands in bfloat16.
-    Paired,
+    /// Implicit GEMM whose operands are pairs of bfloat16: each instruction adds the dot products of such
+    /// pairs to sums in f32.
+    Bf16Dot,
 }
 
 impl Algorithm {
@@ -32,9 +33,9 @@ impl Algorithm {
         let widened = Self::widened(shape);
         match level {
             _ if !E::IS_BF16 => widened,
-            Level::Amx => Algorithm::Paired,
+            Level::Amx => Algorithm::Bf16Dot,
             // A vector of pairs does at most twice what one of f32 does; F(4×4, 3×3) spares more.
-            Level::Avx512Bf16 if widened != Algorithm::Winograd4 => Algorithm::Paired,
+            Level::Avx512Bf16 if widened != Algorithm::Winograd4 => Algorithm::Bf16Dot,
             _ => widened,
         }
     }
@@ -55,7 +56,7 @@ impl Algorithm {
     /// Whether it can compute a shape.
     pub fn suits(self, shape: &ConvShape) -> bool {
         match self {
-            Algorithm::Direct | Algorithm::Paired => true,
+            Algorithm::Direct | Algorithm::Bf16Dot => true,
             _ => shape.kernel == 3 && shape.stride == self.stride() && !shape.images,
         }
     }
@@ -66,7 +67,7 @@ impl Algorithm {
 
     fn tile(self) -> Option<Tile> {
         match self {
-            Algorithm::Direct | Algorithm::Paired => None,
+            Algorithm::Direct | Algorithm::Bf16Dot => None,
             Algorithm::Winograd2 => Some(Tile::Two),
             Algorithm::Winograd4 => Some(Tile::Four),
             Algorithm::Winograd4Strided => Some(Tile::Strided),
@@ -84,7 +85,7 @@ pub struct Conv {
 #[derive(Debug)]
 enum Path {
     Widened(Box<Widened>),
-    Paired(Box<Paired>),
+    Bf16Dot(Box<Bf16Dot>),
 }
 
 impl Conv {
@@ -102,7 +103,7 @@ impl Conv {
         assert!(shape.height > 0 && shape.width > 0, "an empty image");
         assert!(algorithm.suits(&shape), "{algorithm:?} for {shape:?}");
         let path = match algorithm {
-            Algorithm::Paired => Path::Paired(Box::new(Paired::new(shape, level))),
+            Algorithm::Bf16Dot => Path::Bf16Dot(Box::new(Bf16Dot::new(shape, level))),
             _ => Path::Widened(Box::new(Widened::new(shape, algorithm.tile(), level))),
         };
         Self { shape, path }
@@ -146,7 +147,7 @@ impl Conv {
         self.assert_input(&input, y.len() / len);
         match &self.path {
             Path::Widened(m) => m.forward(input, weight, y, workspace),
-            Path::Paired(m) => m.forward(input, weight, y, workspace),
+            Path::Bf16Dot(m) => m.forward(input, weight, y, workspace),
         }
     }
 
@@ -178,7 +179,7 @@ impl Conv {
             Path::Widened(m) => {
                 m.backward(input, gradient, weight, wanted, weight_gradient, workspace)
             }
-            Path::Paired(m) => {
+            Path::Bf16Dot(m) => {
                 m.backward(input, gradient, weight, wanted, weight_gradient, workspace)
             }
         }

@@ -9,6 +9,7 @@
 //!
 //! All the project's `unsafe` code is in this crate, behind functions that check their operands.
 
+mod bf16_dot;
 mod choice;
 mod conv;
 mod direct;
@@ -19,7 +20,7 @@ mod matmul;
 mod memory;
 mod nearest;
 mod norm;
-mod paired;
+
 mod part;
 mod peak;
 mod pool;

@@ -160,7 +160,7 @@ impl Unit {
     fn check_both(&self, algorithm: Algorithm, level: Level) {
         let Self { shape, batch, .. } = self;
         let context = format!("{shape:?}, batch {batch}, {level}, {algorithm:?}");
-        if algorithm != Algorithm::Paired {
+        if algorithm != Algorithm::Bf16Dot {
             self.check::<f32>(algorithm, level).assert_below(1e-5, &context);
         }
         self.check::<bf16>(algorithm, level).assert_below(1e-2, &context);
@@ -181,7 +181,7 @@ impl Errors {
 
 fn algorithms(shape: &ConvShape) -> Vec<Algorithm> {
     use Algorithm::*;
-    let all = [Direct, Winograd2, Winograd4, Winograd4Strided, Paired];
+    let all = [Direct, Winograd2, Winograd4, Winograd4Strided, Bf16Dot];
     all.into_iter().filter(|algorithm| algorithm.suits(shape)).collect()
 }
 

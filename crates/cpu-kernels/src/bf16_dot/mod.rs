@@ -1,4 +1,5 @@
-//! Convolutions in bfloat16: operands are multiplied as they are stored, pair by pair, and summed in f32.
+//! Convolutions by dot products of bfloat16: operands are multiplied as they are stored, pair by pair, and
+//! summed in f32.
 //!
 //! Everything is laid out so that tiles are pieces of memory ([`lattice`]); [`tiles`] is the one product
 //! behind all three directions. It runs on tile registers, on vectors that multiply pairs, and, for tests
@@ -33,7 +34,7 @@ use crate::workspace::{Buffer, Workspace, sum_of};
 
 /// The tables of one convolution.
 #[derive(Debug)]
-pub(crate) struct Paired {
+pub(crate) struct Bf16Dot {
     shape: ConvShape,
     level: Level,
     /// Images of a slab, for all directions.
@@ -50,7 +51,7 @@ pub(crate) struct Paired {
     gradient: Gradient,
 }
 
-impl Paired {
+impl Bf16Dot {
     pub fn new(shape: ConvShape, level: Level) -> Self {
         let seen = Seen::of(&shape);
         let output = shape.output();
@@ -344,9 +345,9 @@ fn images_a_slab(seen: &Seen, output: Map, multiple: usize) -> usize {
     (128 * 1024 / numbers).max(1).next_multiple_of(multiple)
 }
 
-/// One call of [`Paired::backward`].
+/// One call of [`Bf16Dot::backward`].
 struct Backward<'a, E> {
-    conv: &'a Paired,
+    conv: &'a Bf16Dot,
     input: Input<'a, E>,
     gradient: OutputGradient<'a, E>,
     packed: Vec<Buffer<bf16>>,
