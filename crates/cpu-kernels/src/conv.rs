@@ -2,11 +2,11 @@
 
 use crate::bf16_dot::Bf16Dot;
 use crate::element::Element;
+use crate::f32_path::F32Path;
 use crate::level::Level;
 use crate::norm::{GradientSums, Moments};
 use crate::shape::ConvShape;
 use crate::slab::{Input, InputGradient, OutputGradient};
-use crate::widened::Widened;
 use crate::winograd::Tile;
 use crate::workspace::Workspace;
 
@@ -30,18 +30,18 @@ impl Algorithm {
     /// What is fastest for a shape and for activations stored as `E`, by measurement
     /// (docs/results/cpu.md).
     pub fn of<E: Element>(shape: &ConvShape, level: Level) -> Self {
-        let widened = Self::widened(shape);
+        let in_f32 = Self::in_f32(shape);
         match level {
-            _ if !E::IS_BF16 => widened,
+            _ if !E::IS_BF16 => in_f32,
             Level::Amx => Algorithm::Bf16Dot,
             // A vector of pairs does at most twice what one of f32 does; F(4×4, 3×3) spares more.
-            Level::Avx512Bf16 if widened != Algorithm::Winograd4 => Algorithm::Bf16Dot,
-            _ => widened,
+            Level::Avx512Bf16 if in_f32 != Algorithm::Winograd4 => Algorithm::Bf16Dot,
+            _ => in_f32,
         }
     }
 
-    /// The same where all is multiplied in f32.
-    fn widened(shape: &ConvShape) -> Self {
+    /// What is fastest for a shape where all numbers are multiplied in f32.
+    fn in_f32(shape: &ConvShape) -> Self {
         let [height, width] = shape.output_size();
         match (shape.kernel, shape.stride, height.min(width)) {
             _ if shape.images => Algorithm::Direct,
@@ -84,7 +84,7 @@ pub struct Conv {
 
 #[derive(Debug)]
 enum Path {
-    Widened(Box<Widened>),
+    F32(Box<F32Path>),
     Bf16Dot(Box<Bf16Dot>),
 }
 
@@ -104,7 +104,7 @@ impl Conv {
         assert!(algorithm.suits(&shape), "{algorithm:?} for {shape:?}");
         let path = match algorithm {
             Algorithm::Bf16Dot => Path::Bf16Dot(Box::new(Bf16Dot::new(shape, level))),
-            _ => Path::Widened(Box::new(Widened::new(shape, algorithm.tile(), level))),
+            _ => Path::F32(Box::new(F32Path::new(shape, algorithm.tile(), level))),
         };
         Self { shape, path }
     }
@@ -146,7 +146,7 @@ impl Conv {
         assert!(y.len().is_multiple_of(len), "whole images");
         self.assert_input(&input, y.len() / len);
         match &self.path {
-            Path::Widened(m) => m.forward(input, weight, y, workspace),
+            Path::F32(m) => m.forward(input, weight, y, workspace),
             Path::Bf16Dot(m) => m.forward(input, weight, y, workspace),
         }
     }
@@ -176,9 +176,7 @@ impl Conv {
             assert_eq!(wanted.to.len(), batch * self.shape.input_len(), "the input's gradient");
         }
         match &self.path {
-            Path::Widened(m) => {
-                m.backward(input, gradient, weight, wanted, weight_gradient, workspace)
-            }
+            Path::F32(m) => m.backward(input, gradient, weight, wanted, weight_gradient, workspace),
             Path::Bf16Dot(m) => {
                 m.backward(input, gradient, weight, wanted, weight_gradient, workspace)
             }

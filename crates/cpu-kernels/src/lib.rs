@@ -14,6 +14,7 @@ mod choice;
 mod conv;
 mod direct;
 mod element;
+mod f32_path;
 mod gemm;
 mod level;
 mod matmul;
@@ -31,7 +32,7 @@ mod slab;
 #[cfg(target_arch = "x86_64")]
 mod tile_registers;
 mod trial;
-mod widened;
+
 mod winograd;
 mod workspace;
 

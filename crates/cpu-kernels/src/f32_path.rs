@@ -1,5 +1,5 @@
-//! Convolutions in f32, whatever activations are stored as: slab by slab, by implicit GEMM or by
-//! Winograd's method.
+//! The f32 path: convolutions whose arithmetic is in f32, whatever activations are stored as. They go slab by
+//! slab, by implicit GEMM or by Winograd's method.
 
 use rayon::prelude::*;
 
@@ -20,15 +20,15 @@ enum Method {
 
 /// The tables of one convolution.
 #[derive(Debug)]
-pub(crate) struct Widened {
+pub(crate) struct F32Path {
     shape: ConvShape,
     level: Level,
     method: Method,
-    /// Of a slab.
+    /// How many images a slab has.
     images: usize,
 }
 
-impl Widened {
+impl F32Path {
     /// By Winograd's method where there is a `tile`.
     pub fn new(shape: ConvShape, tile: Option<Tile>, level: Level) -> Self {
         let images = images_a_slab(&shape, tile);
@@ -93,8 +93,8 @@ impl Widened {
         let packed = wanted.is_some().then(|| self.pack_backward(weight, workspace));
         let task = Backward { conv: self, input, gradient, packed: packed.as_ref(), workspace };
         let (accumulator, sums) = match self.accumulator_len() <= OWN_ACCUMULATOR {
-            true => task.apart(batch, wanted.as_mut()),
-            false => task.together(batch, wanted.as_mut()),
+            true => task.with_own_accumulators(batch, wanted.as_mut()),
+            false => task.with_one_accumulator(batch, wanted.as_mut()),
         };
         match &self.method {
             Method::Direct(m) => m.finish_weights(&accumulator, weight_gradient),
@@ -149,9 +149,9 @@ enum Operand {
     Transformed(Transformed),
 }
 
-/// One call of [`Widened::backward`].
+/// One call of [`F32Path::backward`].
 struct Backward<'a, E> {
-    conv: &'a Widened,
+    conv: &'a F32Path,
     input: Input<'a, E>,
     gradient: OutputGradient<'a, E>,
     packed: Option<&'a Vec<Buffer<f32>>>,
@@ -159,8 +159,9 @@ struct Backward<'a, E> {
 }
 
 impl<E: Element> Backward<'_, E> {
-    /// The weights' gradient and the sums of each slab, every task by itself.
-    fn apart(
+    /// The weights' gradient and the sums of each slab, where the gradient is so small that every task has an
+    /// accumulator of its own.
+    fn with_own_accumulators(
         &self,
         batch: usize,
         wanted: Option<&mut InputGradient<'_, E>>,
@@ -183,7 +184,7 @@ impl<E: Element> Backward<'_, E> {
         (sum_of(parts), sums.into_iter().flatten().collect())
     }
 
-    /// One task's share of [`Backward::apart`].
+    /// The weights' gradient and the sums of one task's images.
     fn accumulated(
         &self,
         images: std::ops::Range<usize>,
@@ -217,9 +218,9 @@ impl<E: Element> Backward<'_, E> {
         (accumulator, sums)
     }
 
-    /// The same where the weights' gradient is large: round by round, first the slabs, then the
-    /// parts of the gradient.
-    fn together(
+    /// The weights' gradient and the sums of each slab, where the gradient is large and there is one
+    /// accumulator: round by round, first the slabs, then the parts of the gradient.
+    fn with_one_accumulator(
         &self,
         batch: usize,
         mut wanted: Option<&mut InputGradient<'_, E>>,
