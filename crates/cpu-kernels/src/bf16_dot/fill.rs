@@ -3,7 +3,7 @@
 
 use half::bf16;
 
-use super::lattice::Lattice;
+use super::layout::InterleavedLayout;
 use super::pass::{MARGIN, Planes};
 use super::tiles::TILE;
 use crate::level::{Kernel, Level};
@@ -15,8 +15,8 @@ use crate::slab::Source;
 pub(crate) enum Cell {
     /// A pixel's channels, one behind the other.
     Channels,
-    /// 16 channels of a pixel in two images, pair by pair. Planes are of 16 channels, and their lattice's
-    /// images are pairs of images.
+    /// 16 channels of a pixel in two images, pair by pair. Planes are of 16 channels, and what their layout
+    /// counts as an image is a pair of them.
     Pairs,
 }
 
@@ -36,7 +36,7 @@ impl<S: Source> Fill<'_, S> {
     /// # Panics
     /// If the source ends before the images, or the slab is not as long as the planes.
     pub fn run_on(self, level: Level) {
-        let map = self.planes.lattice.map;
+        let map = self.planes.layout.map;
         let room = self.planes.images * if self.cell == Cell::Pairs { 2 } else { 1 };
         let all = self.images.next_multiple_of(self.multiple);
         assert!(all <= room, "more images than the slab has room for");
@@ -58,12 +58,12 @@ impl<S: Source> Fill<'_, S> {
         self.planes.pixels() * self.cell_len()
     }
 
-    /// The sources of a cell's two halves, as a lattice's image and the first channel tell: the image and
+    /// The sources of a cell's two halves, as an image of the layout and the first channel tell: the image and
     /// the channel, where they exist.
     #[inline(always)]
     fn halves(&self, image: usize, channel: usize) -> [Option<(usize, usize)>; 2] {
         let exists = |image, channel| {
-            let there = image < self.images && channel < self.planes.lattice.map.channels;
+            let there = image < self.images && channel < self.planes.layout.map.channels;
             there.then_some((image, channel))
         };
         match self.cell {
@@ -79,10 +79,10 @@ impl<S: Source> Kernel for Fill<'_, S> {
 
     #[inline(always)]
     fn run<V: Vector>(mut self) {
-        let Lattice { map, before, rows, together, .. } = self.planes.lattice;
+        let InterleavedLayout { map, before, rows, interleaved, .. } = self.planes.layout;
         let (cell, plane_len) = (self.cell_len(), self.plane_len());
-        let line = self.planes.lattice.line() * cell;
-        let a_group = together * if self.cell == Cell::Pairs { 2 } else { 1 };
+        let line = self.planes.layout.line() * cell;
+        let a_group = interleaved * if self.cell == Cell::Pairs { 2 } else { 1 };
         let groups = self.images.next_multiple_of(self.multiple).div_ceil(a_group);
         for plane in 0..self.planes.count() {
             for group in 0..groups {
@@ -92,8 +92,8 @@ impl<S: Source> Kernel for Fill<'_, S> {
                     if row < before || row >= before + map.height {
                         continue;
                     }
-                    for i in 0..together {
-                        let image = group * together + i;
+                    for i in 0..interleaved {
+                        let image = group * interleaved + i;
                         let halves = self.halves(image, plane * self.planes.channels);
                         self.row::<V>(halves, row - before, start + i * cell);
                     }
@@ -110,10 +110,10 @@ impl<S: Source> Kernel for Fill<'_, S> {
 }
 
 impl<S: Source> Fill<'_, S> {
-    /// One row of one lattice's image, whose line in the slab starts at `to`.
+    /// One row of one image of the layout, whose line in the slab starts at `to`.
     #[inline(always)]
     fn row<V: Vector>(&mut self, halves: [Option<(usize, usize)>; 2], row: usize, to: usize) {
-        let Lattice { map, before, columns, stride, .. } = self.planes.lattice;
+        let InterleavedLayout { map, before, columns, stride, .. } = self.planes.layout;
         let width = map.width.min(columns - before);
         for phase in 0..stride {
             // The first column of the map whose place within the stride is this one.
@@ -122,7 +122,7 @@ impl<S: Source> Fill<'_, S> {
                 continue;
             }
             let count = (width - first).div_ceil(stride);
-            let to = to + self.planes.lattice.in_line(first + before) * self.cell_len();
+            let to = to + self.planes.layout.in_line(first + before) * self.cell_len();
             let from = halves.map(|half| {
                 half.map(|(image, channel)| {
                     let pixel = ((self.first + image) * map.height + row) * map.width + first;
@@ -136,8 +136,8 @@ impl<S: Source> Fill<'_, S> {
     /// `count` cells from `to` on, each a stride behind the one before.
     #[inline(always)]
     fn cells<V: Vector>(&mut self, from: [Option<(usize, usize)>; 2], count: usize, to: usize) {
-        let Lattice { map, stride, together, .. } = self.planes.lattice;
-        let (from_step, to_step) = (stride * map.channels, together * self.cell_len());
+        let InterleavedLayout { map, stride, interleaved, .. } = self.planes.layout;
+        let (from_step, to_step) = (stride * map.channels, interleaved * self.cell_len());
         assert!(to + (count - 1) * to_step + self.cell_len() <= self.slab.len(), "slab too short");
         let zero = V::splat(0.0);
         let mut lane = 0;
@@ -211,7 +211,7 @@ impl Transpose<'_> {
         assert!(furthest <= self.planes.pixels(), "a pixel lies beyond its plane");
         assert!(self.planes.len() <= self.slab.len(), "the slab is too short");
         assert!(self.pairs.len().is_multiple_of(TILE), "whole chunks");
-        let blocks = self.planes.lattice.map.channels / TILE;
+        let blocks = self.planes.layout.map.channels / TILE;
         assert!(self.pairs.len() <= self.stride, "blocks overlap");
         assert!(blocks * self.stride * 2 * TILE <= self.to.len(), "no room");
         level.run(self);
@@ -223,9 +223,9 @@ impl Kernel for Transpose<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Planes { channels, lattice, .. } = self.planes;
+        let Planes { channels, layout, .. } = self.planes;
         let per_plane = channels / TILE;
-        for block in 0..lattice.map.channels / TILE {
+        for block in 0..layout.map.channels / TILE {
             let plane = block / per_plane * self.planes.pixels() * channels;
             let base = plane + block % per_plane * TILE;
             for (chunk, pairs) in self.pairs.chunks(TILE).enumerate() {

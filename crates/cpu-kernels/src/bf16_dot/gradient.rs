@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::Seen;
 use super::fill::{Transpose, Unfold};
-use super::lattice::together;
+use super::layout::images_to_interleave;
 use super::operands::Step;
 use super::pass::{Planes, Tap};
 use super::tiles::{Block, OPERAND, Product, SUMS, TILE};
@@ -50,15 +50,15 @@ pub(crate) struct Share {
 
 impl Gradient {
     pub fn new(seen: &Seen, output: Map, dy: Planes, images: usize) -> Self {
-        let pairs = together(output.width);
-        let lattice = seen.x_lattice(output, pairs);
-        let x = Planes { lattice, images: images / 2, channels: TILE };
-        let taps = seen.taps(&lattice);
+        let pairs = images_to_interleave(output.width);
+        let layout = seen.x_layout(output, pairs);
+        let x = Planes { layout, images: images / 2, channels: TILE };
+        let taps = seen.taps(&layout);
         let mut gradient =
             Self { x, dy, taps, pairs: vec![], chunks: vec![], outputs: output.channels / TILE };
         gradient.taps.sort_by_key(|tap| tap.number);
         for line in 0..output.height {
-            let start = line * seen.stride * lattice.line();
+            let start = line * seen.stride * layout.line();
             let in_line =
                 (0..(output.width * pairs).div_ceil(TILE)).map(|chunk| start + chunk * TILE);
             gradient.chunks.extend(in_line);
@@ -77,7 +77,7 @@ impl Gradient {
             for row in 0..output.height {
                 all.extend((0..line).map(|at| {
                     let (column, pair) = (at / pairs, group * pairs + at % pairs);
-                    let pixel = |image| narrow(self.dy.lattice.at(image, row, column));
+                    let pixel = |image| narrow(self.dy.layout.at(image, row, column));
                     match column < output.width {
                         true => [pixel(2 * pair), pixel(2 * pair + 1)],
                         false => [zero; 2],
@@ -98,7 +98,7 @@ impl Gradient {
 
     /// Planes of x.
     fn inputs(&self) -> usize {
-        self.x.lattice.map.channels / TILE
+        self.x.layout.map.channels / TILE
     }
 
     /// Numbers of all tiles: `[inputs, taps, outputs, 16 outputs, 16 inputs]`.
@@ -128,12 +128,12 @@ impl Gradient {
     /// A slab of gradients as tiles of A. Only the first `images` images of the slab are there.
     pub fn transpose(&self, level: Level, images: usize, slab: &[bf16], to: &mut [bf16]) {
         let group = self.group_pairs();
-        let groups = images.div_ceil(2 * self.x.lattice.together);
+        let groups = images.div_ceil(2 * self.x.layout.interleaved);
         let pairs = &self.pairs[..groups * group];
         Transpose { planes: self.dy, slab, pairs, to, stride: self.pairs.len() }.run_on(level);
     }
 
-    /// Pairs of one group of alternating images.
+    /// Pairs of one group of interleaved images.
     fn group_pairs(&self) -> usize {
         self.chunks.len() * TILE
     }
@@ -161,14 +161,14 @@ impl Gradient {
     /// All chunks of the groups that have images.
     fn steps(&self, images: usize) -> Vec<Step> {
         let [x_len, dy_len] = self.operand_lens();
-        let a_slab = self.x.images / self.x.lattice.together;
+        let a_slab = self.x.images / self.x.layout.interleaved;
         let chunks = self.chunks.len();
-        let groups = 0..images.div_ceil(2 * self.x.lattice.together);
+        let groups = 0..images.div_ceil(2 * self.x.layout.interleaved);
         groups
             .flat_map(|group| {
                 let (slab, group) = (group / a_slab, group % a_slab);
                 let (a, b) = (slab * dy_len + group * chunks * OPERAND, slab * x_len);
-                let first = group * self.x.lattice.group();
+                let first = group * self.x.layout.group();
                 let chunk = move |(at, chunk): (usize, &usize)| {
                     Step::new(a + at * OPERAND, b + (first + chunk) * 2 * TILE)
                 };

@@ -1,7 +1,7 @@
 //! Convolutions by dot products of bfloat16: operands are multiplied as they are stored, pair by pair, and
 //! summed in f32.
 //!
-//! Everything is laid out so that tiles are pieces of memory ([`lattice`]); [`tiles`] is the one product
+//! Everything is laid out so that tiles are pieces of memory (the interleaved [`layout`]); [`tiles`] is the one product
 //! behind all three directions. It runs on tile registers, on vectors that multiply pairs, and, for tests
 //! alone, on any others.
 
@@ -9,7 +9,7 @@
 mod amx;
 mod fill;
 mod gradient;
-mod lattice;
+mod layout;
 mod leave;
 mod operands;
 mod pass;
@@ -20,7 +20,7 @@ use rayon::prelude::*;
 
 use self::fill::{Cell, Fill, Unfold};
 use self::gradient::{Gradient, Share};
-use self::lattice::{Lattice, together};
+use self::layout::{InterleavedLayout, images_to_interleave};
 use self::leave::{Places, arrive, finish};
 use self::pass::{Pass, Planes, Tap, Weights};
 use self::tiles::TILE;
@@ -39,7 +39,7 @@ pub(crate) struct Bf16Dot {
     level: Level,
     /// Images of a slab, for all directions.
     images: usize,
-    /// Those that alternate in any of the slabs: what is missing to whole ones is zero.
+    /// How many images the slabs interleave at most: slabs are filled with zeros up to a multiple of it.
     multiple: usize,
     /// As the products see it: images are patches, whose kernel is 1×1.
     input: Map,
@@ -55,14 +55,15 @@ impl Bf16Dot {
     pub fn new(shape: ConvShape, level: Level) -> Self {
         let seen = Seen::of(&shape);
         let output = shape.output();
-        let multiple = 2 * together(output.width);
+        let multiple = 2 * images_to_interleave(output.width);
         let images = images_a_slab(&seen, output, multiple);
-        let alternate = |channels: usize| if channels == TILE { 1 } else { together(output.width) };
-        let x = Planes::new(seen.x_lattice(output, alternate(seen.input.channels)), images);
-        let dy = Planes::new(seen.dy_lattice(output, alternate(output.channels)), images);
-        let taps = seen.taps(&x.lattice);
+        let interleaved =
+            |channels: usize| if channels == TILE { 1 } else { images_to_interleave(output.width) };
+        let x = Planes::new(seen.x_layout(output, interleaved(seen.input.channels)), images);
+        let dy = Planes::new(seen.dy_layout(output, interleaved(output.channels)), images);
+        let taps = seen.taps(&x.layout);
         let lines = [output.height, output.width];
-        let start = |line: usize| line * seen.stride * x.lattice.line();
+        let start = |line: usize| line * seen.stride * x.layout.line();
         let forward = Pass::new(x, lines, output.channels / TILE, &taps, start);
         let backward = match shape.images {
             true => vec![],
@@ -103,7 +104,7 @@ impl Bf16Dot {
                 self.fill(input, (slab * self.images, images), planes, &mut x, workspace);
                 let sums = self.forward.sums();
                 let mut c = workspace.take(sums.len());
-                let groups = images.div_ceil(sums.together);
+                let groups = images.div_ceil(sums.interleaved);
                 self.forward.run(self.level, groups, &x, &packed, &mut c);
                 let places = Places { map, stride: 1, row: 0, column: 0 };
                 finish(self.level, sums, places, &c, y)
@@ -178,7 +179,7 @@ impl Bf16Dot {
                     .run_on(self.level);
             }
             Input::Normalised(y, norm) => {
-                norm.assert_channels(planes.lattice.map.channels);
+                norm.assert_channels(planes.layout.map.channels);
                 let source = Normalised { y, norm };
                 Fill { planes, cell, source, first, images, multiple, slab }.run_on(self.level);
             }
@@ -278,17 +279,24 @@ impl Seen {
         }
     }
 
-    pub fn x_lattice(&self, output: Map, together: usize) -> Lattice {
+    pub fn x_layout(&self, output: Map, interleaved: usize) -> InterleavedLayout {
         let reach = |out: usize| (out - 1) * self.stride + self.kernel;
         let (rows, columns) = (reach(output.height), reach(output.width));
         let before = self.kernel / 2;
-        Lattice { map: self.input, before, rows, columns, stride: self.stride, together }
+        InterleavedLayout {
+            map: self.input,
+            before,
+            rows,
+            columns,
+            stride: self.stride,
+            interleaved,
+        }
     }
 
-    /// Every tap's distance in a lattice of the input, those next to each other one after the other.
-    pub fn taps(&self, lattice: &Lattice) -> Vec<Tap> {
+    /// Every tap's distance in a layout of the input, those next to each other one after the other.
+    pub fn taps(&self, layout: &InterleavedLayout) -> Vec<Tap> {
         let k = self.kernel;
-        let offset = |tap: usize| lattice.of_frame(0, tap / k, tap % k);
+        let offset = |tap: usize| layout.of_frame(0, tap / k, tap % k);
         let mut taps: Vec<Tap> =
             (0..k * k).map(|number| Tap { number, offset: offset(number) }).collect();
         taps.sort_by_key(|tap| tap.offset);
@@ -301,7 +309,7 @@ impl Seen {
         crate::direct::meetings(self.kernel, self.stride, place)
     }
 
-    fn dy_lattice(&self, output: Map, together: usize) -> Lattice {
+    fn dy_layout(&self, output: Map, interleaved: usize) -> InterleavedLayout {
         let places = (0..self.stride).flat_map(|place| self.meetings(place));
         let distances: Vec<isize> = places.map(|(distance, _)| distance).collect();
         let before = distances.iter().min().map_or(0, |d| (-d).max(0)) as usize;
@@ -310,7 +318,7 @@ impl Seen {
             |input: usize, output: usize| before + output.max(input.div_ceil(self.stride) + after);
         let rows = size(self.input.height, output.height);
         let columns = size(self.input.width, output.width);
-        Lattice { map: output, before, rows, columns, stride: 1, together }
+        InterleavedLayout { map: output, before, rows, columns, stride: 1, interleaved }
     }
 
     /// From the outputs' gradients to the inputs', for each position within the stride.
@@ -323,23 +331,23 @@ impl Seen {
     }
 
     fn backward_pass(&self, dy: Planes, places: Places) -> Pass {
-        let before = dy.lattice.before as isize;
+        let before = dy.layout.before as isize;
         let frame = |distance: isize| (before + distance) as usize;
         let (down, across) = (self.meetings(places.row), self.meetings(places.column));
         let taps = down.iter().flat_map(|&(d, r)| across.iter().map(move |&(e, s)| (d, e, r, s)));
         let taps: Vec<Tap> = taps
             .map(|(d, e, r, s)| Tap {
                 number: r * self.kernel + s,
-                offset: dy.lattice.of_frame(0, frame(d), frame(e)),
+                offset: dy.layout.of_frame(0, frame(d), frame(e)),
             })
             .collect();
-        let start = |line: usize| line * dy.lattice.line();
+        let start = |line: usize| line * dy.layout.line();
         Pass::new(dy, places.size(), self.input.channels / TILE, &taps, start)
     }
 }
 
-/// Images whose sums fill about a quarter of a second-level cache, whole groups of those that alternate in
-/// any of the slabs. Depends on the shape alone: the statistics are taken slab by slab.
+/// Images whose sums fill about a quarter of a second-level cache, whole groups of those that any of the
+/// slabs interleaves. Depends on the shape alone: the statistics are taken slab by slab.
 fn images_a_slab(seen: &Seen, output: Map, multiple: usize) -> usize {
     let numbers = output.len().max(seen.input.len());
     (128 * 1024 / numbers).max(1).next_multiple_of(multiple)
@@ -463,7 +471,7 @@ impl<E: Element> Backward<'_, E> {
         let Self { conv, workspace, .. } = self;
         let mut slab = workspace.take(conv.dy.len());
         let OutputGradient { g, y, through } = self.gradient;
-        through.assert_channels(conv.dy.lattice.map.channels);
+        through.assert_channels(conv.dy.layout.map.channels);
         let (first, images) = span;
         Fill {
             planes: conv.dy,
@@ -496,7 +504,7 @@ impl<E: Element> Backward<'_, E> {
             match pass.is_empty() {
                 true => c.fill(0.0),
                 false => {
-                    let groups = images.div_ceil(sums.together);
+                    let groups = images.div_ceil(sums.interleaved);
                     pass.run(conv.level, groups, slab, packed, &mut c);
                 }
             }
