@@ -62,7 +62,11 @@ fn time<E: Element>(
         let through = norm.gradient(&sums, 0, channels).through;
         let gradient = OutputGradient { g: &y, y: &y, through: &through };
         let wanted = (!shape.images).then_some(InputGradient {
-            arrival: Arrival { residual: None, gate: Gate::Output(&x), norms: [None, None] },
+            epilogue: BackwardEpilogue {
+                residual: None,
+                gate: Gate::Output(&x),
+                norms: [None, None],
+            },
             to: &mut dx,
         });
         let start = Instant::now();

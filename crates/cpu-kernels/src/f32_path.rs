@@ -6,9 +6,9 @@ use rayon::prelude::*;
 use crate::direct::Direct;
 use crate::element::Element;
 use crate::level::Level;
-use crate::norm::{Arrival, GradientSums, Moments, arrive, finish};
+use crate::norm::{BackwardEpilogue, GradientSums, Moments, backward_epilogue, epilogue};
 use crate::shape::ConvShape;
-use crate::slab::{Frame, Input, InputGradient, OutputGradient, fill, fill_gradient};
+use crate::slab::{Frame, Input, InputGradient, OutputGradient, backward_prologue, prologue};
 use crate::winograd::{Tile, Transformed, Winograd};
 use crate::workspace::{Buffer, Workspace, sum_of};
 
@@ -65,7 +65,7 @@ impl F32Path {
             .map(|(slab, y)| {
                 let images = y.len() / len;
                 let mut x = workspace.take(images * frame.len());
-                fill(level, frame, slab * self.images, input, &mut x);
+                prologue(level, frame, slab * self.images, input, &mut x);
                 let mut out = workspace.take(y.len());
                 match &self.method {
                     Method::Direct(m) => m.forward(level, images, &x, &packed, &mut out),
@@ -73,7 +73,7 @@ impl F32Path {
                         m.forward(level, images, &x, &packed, &mut out, workspace);
                     }
                 }
-                finish(level, self.shape.output().channels, &out, y)
+                epilogue(level, self.shape.output().channels, &out, y)
             })
             .collect();
         Moments::combine(parts)
@@ -174,10 +174,10 @@ impl<E: Element> Backward<'_, E> {
                 let tasks = (0..batch.div_ceil(step).max(1)).into_par_iter();
                 tasks.map(|at| self.accumulated(span(at), None)).collect()
             }
-            Some(InputGradient { arrival, to }) => {
+            Some(InputGradient { epilogue, to }) => {
                 let tasks = to.par_chunks_mut(step * self.conv.shape.input_len()).enumerate();
-                let arrival = *arrival;
-                tasks.map(|(at, to)| self.accumulated(span(at), Some((arrival, to)))).collect()
+                let epilogue = *epilogue;
+                tasks.map(|(at, to)| self.accumulated(span(at), Some((epilogue, to)))).collect()
             }
         };
         let (parts, sums): (Vec<_>, Vec<_>) = results.into_iter().unzip();
@@ -188,7 +188,7 @@ impl<E: Element> Backward<'_, E> {
     fn accumulated(
         &self,
         images: std::ops::Range<usize>,
-        mut wanted: Option<(Arrival<'_, E>, &mut [E])>,
+        mut wanted: Option<(BackwardEpilogue<'_, E>, &mut [E])>,
     ) -> (Buffer<f32>, Vec<GradientSums>) {
         let Backward { conv, workspace, .. } = self;
         let mut accumulator = workspace.take(conv.accumulator_len());
@@ -199,10 +199,10 @@ impl<E: Element> Backward<'_, E> {
         let len = conv.shape.input_len();
         for first in images.clone().step_by(conv.images) {
             let count = conv.images.min(images.end - first);
-            let wanted = wanted.as_mut().map(|(arrival, to)| {
-                (*arrival, &mut to[(first - images.start) * len..][..count * len])
+            let wanted = wanted.as_mut().map(|(epilogue, to)| {
+                (*epilogue, &mut to[(first - images.start) * len..][..count * len])
             });
-            let (x, dy, part) = self.filled((first, count), wanted);
+            let (x, dy, part) = self.framed_operands((first, count), wanted);
             sums.extend(part);
             let onto = first > images.start;
             match &conv.method {
@@ -254,13 +254,13 @@ impl<E: Element> Backward<'_, E> {
         let count = images.len().div_ceil(step);
         let results: Vec<(Operand, Option<GradientSums>)> = match wanted {
             None => (0..count).into_par_iter().map(|at| self.slab(slab(at), None)).collect(),
-            Some(InputGradient { arrival, to }) => {
+            Some(InputGradient { epilogue, to }) => {
                 let len = self.conv.shape.input_len();
-                let arrival = *arrival;
+                let epilogue = *epilogue;
                 to[images.start * len..images.end * len]
                     .par_chunks_mut(step * len)
                     .enumerate()
-                    .map(|(at, to)| self.slab(slab(at), Some((arrival, to))))
+                    .map(|(at, to)| self.slab(slab(at), Some((epilogue, to))))
                     .collect()
             }
         };
@@ -271,10 +271,10 @@ impl<E: Element> Backward<'_, E> {
     fn slab(
         &self,
         (first, images): (usize, usize),
-        wanted: Option<(Arrival<'_, E>, &mut [E])>,
+        wanted: Option<(BackwardEpilogue<'_, E>, &mut [E])>,
     ) -> (Operand, Option<GradientSums>) {
         let Backward { conv, workspace, .. } = self;
-        let (x, dy, sums) = self.filled((first, images), wanted);
+        let (x, dy, sums) = self.framed_operands((first, images), wanted);
         let operand = match &conv.method {
             Method::Direct(_) => Operand::Slab((images, x, dy)),
             Method::Winograd(m) => {
@@ -285,18 +285,18 @@ impl<E: Element> Backward<'_, E> {
     }
 
     /// The framed operands of a slab, and its gradient of the input.
-    fn filled(
+    fn framed_operands(
         &self,
         (first, images): (usize, usize),
-        wanted: Option<(Arrival<'_, E>, &mut [E])>,
+        wanted: Option<(BackwardEpilogue<'_, E>, &mut [E])>,
     ) -> (Buffer<f32>, Buffer<f32>, Option<GradientSums>) {
         let Backward { conv, workspace, .. } = self;
         let [x_frame, dy_frame] = conv.frames();
         let mut dy = workspace.take(images * dy_frame.len());
-        fill_gradient(conv.level, dy_frame, first, self.gradient, &mut dy);
-        let sums = wanted.map(|(arrival, to)| self.input_gradient(first, &dy, arrival, to));
+        backward_prologue(conv.level, dy_frame, first, self.gradient, &mut dy);
+        let sums = wanted.map(|(epilogue, to)| self.input_gradient(first, &dy, epilogue, to));
         let mut x = workspace.take(images * x_frame.len());
-        fill(conv.level, x_frame, first, self.input, &mut x);
+        prologue(conv.level, x_frame, first, self.input, &mut x);
         (x, dy, sums)
     }
 
@@ -304,7 +304,7 @@ impl<E: Element> Backward<'_, E> {
         &self,
         first: usize,
         dy: &[f32],
-        arrival: Arrival<'_, E>,
+        epilogue: BackwardEpilogue<'_, E>,
         to: &mut [E],
     ) -> GradientSums {
         let Backward { conv, workspace, .. } = self;
@@ -318,8 +318,8 @@ impl<E: Element> Backward<'_, E> {
             }
         }
         let start = first * conv.shape.input_len();
-        let arrival = arrival.part(start..start + to.len());
-        arrive(conv.level, conv.shape.input().channels, &dx, arrival, to)
+        let epilogue = epilogue.part(start..start + to.len());
+        backward_epilogue(conv.level, conv.shape.input().channels, &dx, epilogue, to)
     }
 }
 

@@ -45,8 +45,8 @@ pub use matmul::{Matrix, matmul};
 pub use memory::keep_freed_memory;
 pub use nearest::{Bank, Neighbour};
 pub use norm::{
-    Arrival, EPSILON, Gate, GradientOf, GradientSums, Moments, NormGradient, Normalisation,
-    Shortcut, gradient_sums, join, moments,
+    BackwardEpilogue, EPSILON, Gate, GradientOf, GradientSums, Moments, NormGradient,
+    Normalisation, Shortcut, gradient_sums, join, moments,
 };
 pub use peak::{peak_gflops, peak_gflops_bf16};
 pub use pool::{MaxPool, average, average_backward};

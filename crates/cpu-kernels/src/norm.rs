@@ -185,9 +185,9 @@ impl GradientOf {
     }
 }
 
-/// Stores a slab of convolution outputs `[pixels, channels]` and takes their moments on the way, of
+/// The forward epilogue: stores a slab of convolution outputs `[pixels, channels]` and takes their moments on the way, of
 /// the numbers as stored.
-pub(crate) fn finish<E: Element>(
+pub(crate) fn epilogue<E: Element>(
     level: Level,
     channels: usize,
     y: &[f32],
@@ -195,21 +195,21 @@ pub(crate) fn finish<E: Element>(
 ) -> Moments {
     assert_eq!(y.len(), out.len(), "the slab and its place differ");
     assert_eq!(y.len() % channels, 0, "whole pixels");
-    level.run(Finish { channels, y, out })
+    level.run(Epilogue { channels, y, out })
 }
 
-struct Finish<'a, E> {
+struct Epilogue<'a, E> {
     channels: usize,
     y: &'a [f32],
     out: &'a mut [E],
 }
 
-impl<E: Element> Kernel for Finish<'_, E> {
+impl<E: Element> Kernel for Epilogue<'_, E> {
     type Output = Moments;
 
     #[inline(always)]
     fn run<V: Vector>(self) -> Moments {
-        let Finish { channels, y, out } = self;
+        let Epilogue { channels, y, out } = self;
         let count = y.len() / channels;
         let mut totals = vec![[[0.0; 16]; 4]; channels / V::LANES];
         let block = block(channels);
@@ -260,9 +260,10 @@ pub(crate) fn block(channels: usize) -> usize {
     (2048 / channels).max(8) * channels
 }
 
-/// What a gradient passes on its way to the normalisations before it.
+/// What the gradient of a convolution's input passes before it is stored: the addition of the residual's
+/// gradient, a ReLU's gate, and the sums that the normalisations before that ReLU need.
 #[derive(Clone, Copy, Debug)]
-pub struct Arrival<'a, E> {
+pub struct BackwardEpilogue<'a, E> {
     /// Another gradient of the same activations, to be added.
     pub residual: Option<&'a [E]>,
     /// The ReLU that made the activations.
@@ -306,7 +307,7 @@ impl GradientSums {
     }
 }
 
-impl<E: Element> Arrival<'_, E> {
+impl<E: Element> BackwardEpilogue<'_, E> {
     /// # Panics
     /// If not all that takes part has `len` numbers of `channels` channels.
     pub(crate) fn check(&self, len: usize, channels: usize) {
@@ -329,7 +330,7 @@ impl<E: Element> Arrival<'_, E> {
 
     /// The part that belongs to a slab.
     pub(crate) fn part(&self, span: std::ops::Range<usize>) -> Self {
-        Arrival {
+        BackwardEpilogue {
             residual: self.residual.map(|r| &r[span.clone()]),
             gate: match self.gate {
                 Gate::Open => Gate::Open,
@@ -341,29 +342,29 @@ impl<E: Element> Arrival<'_, E> {
     }
 }
 
-/// Adds the residual to gradients `g` `[pixels, channels]`, lets pass what the ReLU let pass, stores
+/// The backward epilogue: adds the residual to gradients `g` `[pixels, channels]`, lets pass what the ReLU let pass, stores
 /// that, and sums it for the normalisations before the ReLU.
-pub(crate) fn arrive<E: Element>(
+pub(crate) fn backward_epilogue<E: Element>(
     level: Level,
     channels: usize,
     g: &[f32],
-    arrival: Arrival<'_, E>,
+    epilogue: BackwardEpilogue<'_, E>,
     out: &mut [E],
 ) -> GradientSums {
     assert_eq!(g.len() % channels, 0, "whole pixels");
     assert_eq!(out.len(), g.len(), "gradients and activations differ in size");
-    arrival.check(g.len(), channels);
-    level.run(Arrive { channels, g, arrival, out })
+    epilogue.check(g.len(), channels);
+    level.run(BackwardKernel { channels, g, epilogue, out })
 }
 
-struct Arrive<'a, E> {
+struct BackwardKernel<'a, E> {
     channels: usize,
     g: &'a [f32],
-    arrival: Arrival<'a, E>,
+    epilogue: BackwardEpilogue<'a, E>,
     out: &'a mut [E],
 }
 
-impl<E: Element> Kernel for Arrive<'_, E> {
+impl<E: Element> Kernel for BackwardKernel<'_, E> {
     type Output = GradientSums;
 
     #[inline(always)]
@@ -374,7 +375,7 @@ impl<E: Element> Kernel for Arrive<'_, E> {
         for start in (0..len).step_by(block) {
             let end = len.min(start + block);
             for (at, totals) in totals.iter_mut().enumerate() {
-                // SAFETY: `arrive` has checked that all slices are as long as `g`; the block is of
+                // SAFETY: `backward_epilogue` has checked that all slices are as long as `g`; the block is of
                 // whole pixels within it.
                 unsafe { self.block::<V>(start..end, at * V::LANES, totals) };
             }
@@ -387,7 +388,7 @@ impl<E: Element> Kernel for Arrive<'_, E> {
     }
 }
 
-impl<E: Element> Arrive<'_, E> {
+impl<E: Element> BackwardKernel<'_, E> {
     /// One vector of channels of the pixels in `span`.
     ///
     /// # Safety
@@ -400,8 +401,8 @@ impl<E: Element> Arrive<'_, E> {
         channel: usize,
         lanes: &mut [[f32; 16]; 3],
     ) {
-        let arrival = self.arrival;
-        let [first, second] = arrival.norms;
+        let epilogue = self.epilogue;
+        let [first, second] = epilogue.norms;
         // SAFETY: the caller's promise; 16 lanes are the widest vector.
         unsafe {
             let zero = V::splat(0.0);
@@ -409,12 +410,12 @@ impl<E: Element> Arrive<'_, E> {
             for (total, lanes) in totals.iter_mut().zip(&*lanes) {
                 *total = V::load(lanes.as_ptr());
             }
-            let gate_norm: [V; 3] = match arrival.gate {
+            let gate_norm: [V; 3] = match epilogue.gate {
                 Gate::Open | Gate::Output(_) => [zero; 3],
                 Gate::Input(_, norm) => norm.load(channel),
             };
             let mut means = [zero; 2];
-            for (mean, norm) in means.iter_mut().zip(arrival.norms) {
+            for (mean, norm) in means.iter_mut().zip(epilogue.norms) {
                 if let Some((_, norm)) = norm {
                     *mean = V::load(norm.mean.as_ptr().add(channel));
                 }
@@ -422,10 +423,10 @@ impl<E: Element> Arrive<'_, E> {
             let mut at = span.start + channel;
             while at < span.end {
                 let mut value: V = V::load(self.g.as_ptr().add(at));
-                if let Some(residual) = arrival.residual {
+                if let Some(residual) = epilogue.residual {
                     value = value.add(E::load(residual.as_ptr().add(at)));
                 }
-                let gate = match arrival.gate {
+                let gate = match epilogue.gate {
                     Gate::Open => V::splat(1.0),
                     Gate::Output(x) => E::load::<V>(x.as_ptr().add(at)),
                     Gate::Input(y, _) => {
@@ -563,19 +564,19 @@ impl<E: Element> Join<'_, E> {
 }
 
 /// The sums of gradients `g` `[batch, height, width, channels]` for the normalisations before them,
-/// once they have passed what `arrival` says.
+/// once they have passed what `epilogue` says.
 pub fn gradient_sums<E: Element>(
     level: Level,
     g: &[E],
-    arrival: &Arrival<'_, E>,
+    epilogue: &BackwardEpilogue<'_, E>,
     channels: usize,
 ) -> GradientSums {
     let widened: Vec<f32> = g.iter().map(|g| g.to_f32()).collect();
-    arrive(level, channels, &widened, *arrival, &mut vec![E::default(); g.len()])
+    backward_epilogue(level, channels, &widened, *epilogue, &mut vec![E::default(); g.len()])
 }
 
 /// The moments of activations `[batch, height, width, channels]`.
 pub fn moments<E: Element>(level: Level, y: &[E], channels: usize) -> Moments {
     let widened: Vec<f32> = y.iter().map(|y| y.to_f32()).collect();
-    finish(level, channels, &widened, &mut vec![E::default(); y.len()])
+    epilogue(level, channels, &widened, &mut vec![E::default(); y.len()])
 }

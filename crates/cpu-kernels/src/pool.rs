@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::level::{Kernel, Level};
-use crate::norm::{Arrival, GradientSums, arrive};
+use crate::norm::{BackwardEpilogue, GradientSums, backward_epilogue};
 use crate::shape::stored_channels;
 use crate::simd::Vector;
 use crate::workspace::Workspace;
@@ -60,7 +60,7 @@ impl<E: Element> Kernel for Average<'_, E> {
 }
 
 /// The way back from features' gradients `[batch, channels]` to those of the activations, past what
-/// `arrival` says.
+/// `epilogue` says.
 ///
 /// # Panics
 /// If the sizes do not fit.
@@ -68,7 +68,7 @@ pub fn average_backward<E: Element>(
     level: Level,
     gradient: &[f32],
     channels: usize,
-    arrival: Arrival<'_, E>,
+    epilogue: BackwardEpilogue<'_, E>,
     to: &mut [E],
     workspace: &Workspace,
 ) -> GradientSums {
@@ -90,7 +90,7 @@ pub fn average_backward<E: Element>(
                 }
             }
             let span = first * image..first * image + to.len();
-            arrive(level, stored, &spread, arrival.part(span), to)
+            backward_epilogue(level, stored, &spread, epilogue.part(span), to)
         })
         .collect();
     GradientSums::combine(parts)
@@ -159,7 +159,7 @@ impl MaxPool {
         });
     }
 
-    /// The way back: gradients `g` of the outputs to those of the inputs, past what `arrival` says.
+    /// The way back: gradients `g` of the outputs to those of the inputs, past what `epilogue` says.
     ///
     /// # Panics
     /// If the sizes do not fit.
@@ -168,7 +168,7 @@ impl MaxPool {
         level: Level,
         g: &[E],
         winners: &[u32],
-        arrival: Arrival<'_, E>,
+        epilogue: BackwardEpilogue<'_, E>,
         to: &mut [E],
         workspace: &Workspace,
     ) -> GradientSums {
@@ -186,7 +186,7 @@ impl MaxPool {
                     spread[*winner as usize * stored + at % stored] += g.to_f32();
                 }
                 let span = image * input..(image + 1) * input;
-                arrive(level, stored, &spread, arrival.part(span), to)
+                backward_epilogue(level, stored, &spread, epilogue.part(span), to)
             })
             .collect();
         GradientSums::combine(parts)

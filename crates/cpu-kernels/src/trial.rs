@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::conv::Conv;
 use crate::element::Element;
 use crate::level::Level;
-use crate::norm::{Arrival, Gate, GradientOf, GradientSums, Normalisation};
+use crate::norm::{BackwardEpilogue, Gate, GradientOf, GradientSums, Normalisation};
 use crate::shape::{ConvShape, stored_channels};
 use crate::slab::{Input, InputGradient, OutputGradient};
 use crate::workspace::{Buffer, Workspace};
@@ -139,12 +139,12 @@ impl<E: Element> Layer<E> {
         let input = Input::Normalised(&self.x, &self.before);
         convolution.forward(input, &self.weight, &mut self.y, workspace);
         let gradient = OutputGradient { g: &self.y, y: &self.y, through: &self.through };
-        let arrival = Arrival {
+        let epilogue = BackwardEpilogue {
             residual: None,
             gate: Gate::Input(&self.x, &self.before),
             norms: [Some((&self.x[..], &self.before)), None],
         };
-        let wanted = InputGradient { arrival, to: &mut self.x_gradient };
+        let wanted = InputGradient { epilogue, to: &mut self.x_gradient };
         let to = &mut self.weight_gradient;
         convolution.backward(input, gradient, &self.weight, Some(wanted), to, workspace);
     }

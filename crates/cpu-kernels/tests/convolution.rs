@@ -5,8 +5,8 @@
 mod support;
 
 use cpu_kernels::{
-    Algorithm, Arrival, Conv, ConvShape, Element, Gate, Input, InputGradient, Level, Normalisation,
-    OutputGradient, bf16,
+    Algorithm, BackwardEpilogue, Conv, ConvShape, Element, Gate, Input, InputGradient, Level,
+    Normalisation, OutputGradient, bf16,
 };
 use proptest::prelude::*;
 use support::*;
@@ -82,7 +82,7 @@ impl Unit {
         let sums = cpu_kernels::gradient_sums(
             level,
             &g,
-            &Arrival {
+            &BackwardEpilogue {
                 residual: None,
                 gate: Gate::Output(&vec![E::from_f32(1.0); g.len()]),
                 norms: [Some((&y, &norm)), None],
@@ -108,7 +108,7 @@ impl Unit {
             OutputGradient { g: &g, y: &y, through: &through.through },
             &weight,
             Some(InputGradient {
-                arrival: Arrival {
+                epilogue: BackwardEpilogue {
                     residual: Some(&residual),
                     gate: Gate::Input(&u, &before),
                     norms: [Some((&u, &before)), None],
@@ -290,12 +290,12 @@ fn a_stem_over_images_agrees_with_plain_loops() {
             let out_pixels = y.len() / stored(20);
             let (g, g_plain) = activations::<f32>(&mut random, out_pixels, 20);
             let gate = vec![1.0; g.len()];
-            let arrival = Arrival {
+            let epilogue = BackwardEpilogue {
                 residual: None,
                 gate: Gate::Output(&gate),
                 norms: [Some((&y[..], &norm)), None],
             };
-            let sums = cpu_kernels::gradient_sums(level, &g, &arrival, stored(20));
+            let sums = cpu_kernels::gradient_sums(level, &g, &epilogue, stored(20));
             let through = norm.gradient(&sums, 0, 20);
             let gradient = OutputGradient { g: &g, y: &y, through: &through.through };
             let mut found = vec![0.0; weight.len()];

@@ -7,10 +7,10 @@ use half::bf16;
 use rayon::prelude::*;
 
 use super::Seen;
-use super::fill::{Transpose, Unfold};
 use super::layout::images_to_interleave;
 use super::operands::Step;
 use super::pass::{Planes, Tap};
+use super::prologue::{Transpose, Unfold};
 use super::tiles::{Block, OPERAND, Product, SUMS, TILE};
 use crate::level::Level;
 use crate::shape::ConvShape;

@@ -7,26 +7,26 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
-mod fill;
+mod epilogue;
 mod gradient;
 mod layout;
-mod leave;
 mod operands;
 mod pass;
+mod prologue;
 mod tiles;
 
 use half::bf16;
 use rayon::prelude::*;
 
-use self::fill::{Cell, Fill, Unfold};
+use self::epilogue::{PixelGrid, backward_epilogue, epilogue};
 use self::gradient::{Gradient, Share};
 use self::layout::{InterleavedLayout, images_to_interleave};
-use self::leave::{Places, arrive, finish};
 use self::pass::{Pass, Planes, Tap, Weights};
+use self::prologue::{Cell, Prologue, Unfold};
 use self::tiles::TILE;
 use crate::element::Element;
 use crate::level::{Kernel, Level};
-use crate::norm::{Arrival, GradientSums, Moments};
+use crate::norm::{BackwardEpilogue, GradientSums, Moments};
 use crate::shape::{ConvShape, stored_channels};
 use crate::simd::Vector;
 use crate::slab::{Input, InputGradient, Map, Normalised, OutputGradient, Plain, Through};
@@ -47,7 +47,7 @@ pub(crate) struct Bf16Dot {
     dy: Planes,
     forward: Pass,
     /// One for each position of an input pixel within the stride.
-    backward: Vec<(Places, Pass)>,
+    backward: Vec<(PixelGrid, Pass)>,
     gradient: Gradient,
 }
 
@@ -101,13 +101,13 @@ impl Bf16Dot {
                 let images = y.len() / len;
                 let mut x = workspace.take(self.x.len());
                 let planes = (self.x, Cell::Channels);
-                self.fill(input, (slab * self.images, images), planes, &mut x, workspace);
+                self.prologue(input, (slab * self.images, images), planes, &mut x, workspace);
                 let sums = self.forward.sums();
                 let mut c = workspace.take(sums.len());
                 let groups = images.div_ceil(sums.interleaved);
                 self.forward.run(self.level, groups, &x, &packed, &mut c);
-                let places = Places { map, stride: 1, row: 0, column: 0 };
-                finish(self.level, sums, places, &c, y)
+                let grid = PixelGrid { map, stride: 1, row: 0, column: 0 };
+                epilogue(self.level, sums, grid, &c, y)
             })
             .collect();
         Moments::combine(parts)
@@ -163,8 +163,8 @@ impl Bf16Dot {
         Weights { numbers, input: self.input.channels, taps: self.gradient.taps(), turned }
     }
 
-    /// The images (first, count) of the input, in the form of the planes and their cells.
-    fn fill<E: Element>(
+    /// Fills `slab` with the images (first, count) of the input, in the form of the planes and their cells.
+    fn prologue<E: Element>(
         &self,
         input: Input<'_, E>,
         (first, images): (usize, usize),
@@ -175,18 +175,19 @@ impl Bf16Dot {
         let multiple = self.multiple;
         match input {
             Input::Plain(x) => {
-                Fill { planes, cell, source: Plain { x }, first, images, multiple, slab }
+                Prologue { planes, cell, source: Plain { x }, first, images, multiple, slab }
                     .run_on(self.level);
             }
             Input::Normalised(y, norm) => {
                 norm.assert_channels(planes.layout.map.channels);
                 let source = Normalised { y, norm };
-                Fill { planes, cell, source, first, images, multiple, slab }.run_on(self.level);
+                Prologue { planes, cell, source, first, images, multiple, slab }.run_on(self.level);
             }
             Input::Images(x) => {
                 let patches = self.unfold(x, first, images, workspace);
                 let source = Plain { x: &patches[..] };
-                Fill { planes, cell, source, first: 0, images, multiple, slab }.run_on(self.level);
+                Prologue { planes, cell, source, first: 0, images, multiple, slab }
+                    .run_on(self.level);
             }
         }
     }
@@ -322,18 +323,18 @@ impl Seen {
     }
 
     /// From the outputs' gradients to the inputs', for each position within the stride.
-    fn backward(&self, dy: Planes) -> Vec<(Places, Pass)> {
+    fn backward(&self, dy: Planes) -> Vec<(PixelGrid, Pass)> {
         let (map, stride) = (self.input, self.stride);
         let places = (0..stride).flat_map(|row| (0..stride).map(move |column| (row, column)));
-        let places = places.map(|(row, column)| Places { map, stride, row, column });
-        let there = places.filter(|places| !places.size().contains(&0));
-        there.map(|places| (places, self.backward_pass(dy, places))).collect()
+        let grids = places.map(|(row, column)| PixelGrid { map, stride, row, column });
+        let there = grids.filter(|grid| !grid.size().contains(&0));
+        there.map(|grid| (grid, self.backward_pass(dy, grid))).collect()
     }
 
-    fn backward_pass(&self, dy: Planes, places: Places) -> Pass {
+    fn backward_pass(&self, dy: Planes, grid: PixelGrid) -> Pass {
         let before = dy.layout.before as isize;
         let frame = |distance: isize| (before + distance) as usize;
-        let (down, across) = (self.meetings(places.row), self.meetings(places.column));
+        let (down, across) = (self.meetings(grid.row), self.meetings(grid.column));
         let taps = down.iter().flat_map(|&(d, r)| across.iter().map(move |&(e, s)| (d, e, r, s)));
         let taps: Vec<Tap> = taps
             .map(|(d, e, r, s)| Tap {
@@ -342,7 +343,7 @@ impl Seen {
             })
             .collect();
         let start = |line: usize| line * dy.layout.line();
-        Pass::new(dy, places.size(), self.input.channels / TILE, &taps, start)
+        Pass::new(dy, grid.size(), self.input.channels / TILE, &taps, start)
     }
 }
 
@@ -363,7 +364,7 @@ struct Backward<'a, E> {
 }
 
 /// A slab's part of what is wanted of the input's gradient.
-type Part<'a, E> = Option<(Arrival<'a, E>, &'a mut [E])>;
+type Part<'a, E> = Option<(BackwardEpilogue<'a, E>, &'a mut [E])>;
 
 impl<E: Element> Backward<'_, E> {
     /// For few weights: tasks take a share of the slabs each, with weights' gradients of their own.
@@ -445,7 +446,7 @@ impl<E: Element> Backward<'_, E> {
     ) -> Vec<((usize, usize), Part<'b, E>)> {
         let step = self.conv.images;
         let spans = images.clone().step_by(step).map(|first| (first, step.min(images.end - first)));
-        let Some(InputGradient { arrival, to }) = wanted else {
+        let Some(InputGradient { epilogue, to }) = wanted else {
             return spans.map(|span| (span, None)).collect();
         };
         let len = self.conv.input.len();
@@ -453,8 +454,8 @@ impl<E: Element> Backward<'_, E> {
         spans
             .zip(parts)
             .map(|((first, count), to)| {
-                let arrival = arrival.part(first * len..(first + count) * len);
-                ((first, count), Some((arrival, to)))
+                let epilogue = epilogue.part(first * len..(first + count) * len);
+                ((first, count), Some((epilogue, to)))
             })
             .collect()
     }
@@ -473,7 +474,7 @@ impl<E: Element> Backward<'_, E> {
         let OutputGradient { g, y, through } = self.gradient;
         through.assert_channels(conv.dy.layout.map.channels);
         let (first, images) = span;
-        Fill {
+        Prologue {
             planes: conv.dy,
             cell: Cell::Channels,
             source: Through { g, y, through },
@@ -483,10 +484,10 @@ impl<E: Element> Backward<'_, E> {
             slab: &mut slab,
         }
         .run_on(conv.level);
-        let sums = part.map(|(arrival, to)| self.input_gradient(&slab, images, arrival, to));
+        let sums = part.map(|(epilogue, to)| self.input_gradient(&slab, images, epilogue, to));
         conv.gradient.transpose(conv.level, images, &slab, dy);
         let pairs = (conv.gradient.x(), Cell::Pairs);
-        conv.fill(self.input, span, pairs, x, workspace);
+        conv.prologue(self.input, span, pairs, x, workspace);
         sums
     }
 
@@ -494,11 +495,11 @@ impl<E: Element> Backward<'_, E> {
         &self,
         slab: &[bf16],
         images: usize,
-        arrival: Arrival<'_, E>,
+        epilogue: BackwardEpilogue<'_, E>,
         to: &mut [E],
     ) -> GradientSums {
         let Self { conv, workspace, packed, .. } = self;
-        let parts = conv.backward.iter().zip(packed).map(|((places, pass), packed)| {
+        let parts = conv.backward.iter().zip(packed).map(|((grid, pass), packed)| {
             let sums = pass.sums();
             let mut c = workspace.take(sums.len());
             match pass.is_empty() {
@@ -508,7 +509,7 @@ impl<E: Element> Backward<'_, E> {
                     pass.run(conv.level, groups, slab, packed, &mut c);
                 }
             }
-            arrive(conv.level, sums, *places, &c, arrival, to)
+            backward_epilogue(conv.level, sums, *grid, &c, epilogue, to)
         });
         GradientSums::combine(parts)
     }

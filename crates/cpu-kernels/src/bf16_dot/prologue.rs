@@ -1,5 +1,6 @@
-//! Filling slabs in bfloat16, in the two forms that products read: pixels of 32 channels, and pairs of
-//! images. What lies between two convolutions is applied on the way, as in [`crate::slab`].
+//! The prologue of a product in bfloat16: it fills slabs in the two forms that products read, pixels of 32
+//! channels and pairs of images, and applies what lies between two convolutions on the way, as in
+//! [`crate::slab`].
 
 use half::bf16;
 
@@ -22,7 +23,7 @@ pub(crate) enum Cell {
 
 /// Fills planes with the images from `first` on of which `images` are there; what is missing to multiples of
 /// `multiple` is zero, and so are the pixels behind the last of those.
-pub(crate) struct Fill<'a, S> {
+pub(crate) struct Prologue<'a, S> {
     pub planes: Planes,
     pub cell: Cell,
     pub source: S,
@@ -32,7 +33,7 @@ pub(crate) struct Fill<'a, S> {
     pub slab: &'a mut [bf16],
 }
 
-impl<S: Source> Fill<'_, S> {
+impl<S: Source> Prologue<'_, S> {
     /// # Panics
     /// If the source ends before the images, or the slab is not as long as the planes.
     pub fn run_on(self, level: Level) {
@@ -74,7 +75,7 @@ impl<S: Source> Fill<'_, S> {
     }
 }
 
-impl<S: Source> Kernel for Fill<'_, S> {
+impl<S: Source> Kernel for Prologue<'_, S> {
     type Output = ();
 
     #[inline(always)]
@@ -109,7 +110,7 @@ impl<S: Source> Kernel for Fill<'_, S> {
     }
 }
 
-impl<S: Source> Fill<'_, S> {
+impl<S: Source> Prologue<'_, S> {
     /// One row of one image of the layout, whose line in the slab starts at `to`.
     #[inline(always)]
     fn row<V: Vector>(&mut self, halves: [Option<(usize, usize)>; 2], row: usize, to: usize) {

@@ -1,25 +1,26 @@
-//! From a slab's sums back to activations as stored: outputs with their moments, gradients past what lies
-//! between two convolutions, as in [`crate::norm`]. Line by line, so that a line is read from the
+//! The epilogues of a product in bfloat16: from a slab's sums back to activations as stored. That of the
+//! forward pass stores outputs and takes their moments, that of the backward pass takes gradients past what
+//! lies between two convolutions, as in [`crate::norm`]. Both go line by line, so that a line is read from the
 //! first-level cache for each vector of its channels.
 
 use super::pass::Sums;
 use super::tiles::TILE;
 use crate::element::Element;
 use crate::level::{Kernel, Level};
-use crate::norm::{Arrival, Gate, GradientSums, Moments};
+use crate::norm::{BackwardEpilogue, Gate, GradientSums, Moments};
 use crate::simd::Vector;
 use crate::slab::Map;
 
 /// Which pixels of a map the sums are of: every `stride`-th from (`row`, `column`) on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Places {
+pub(crate) struct PixelGrid {
     pub map: Map,
     pub stride: usize,
     pub row: usize,
     pub column: usize,
 }
 
-impl Places {
+impl PixelGrid {
     /// Lines and columns of pixels.
     pub fn size(&self) -> [usize; 2] {
         let of = |whole: usize, first: usize| whole.saturating_sub(first).div_ceil(self.stride);
@@ -38,43 +39,43 @@ impl Places {
 }
 
 /// Asserts that sums and activations are of the same pixels, and there.
-fn check(sums: &Sums, places: &Places, c: &[f32], activations: usize) -> usize {
+fn check(sums: &Sums, grid: &PixelGrid, c: &[f32], activations: usize) -> usize {
     assert!(c.len() >= sums.len(), "the sums are too short");
-    assert_eq!(places.size(), [sums.lines, sums.columns], "other pixels");
-    assert_eq!(places.map.channels, sums.panels * TILE, "other channels");
-    assert_eq!(activations % places.map.len(), 0, "whole images");
-    let images = activations / places.map.len();
+    assert_eq!(grid.size(), [sums.lines, sums.columns], "other pixels");
+    assert_eq!(grid.map.channels, sums.panels * TILE, "other channels");
+    assert_eq!(activations % grid.map.len(), 0, "whole images");
+    let images = activations / grid.map.len();
     assert!(images <= sums.images, "more images than sums");
     images
 }
 
 /// Stores outputs and takes their moments on the way, of the numbers as stored.
-pub(crate) fn finish<E: Element>(
+pub(crate) fn epilogue<E: Element>(
     level: Level,
     sums: Sums,
-    places: Places,
+    grid: PixelGrid,
     c: &[f32],
     y: &mut [E],
 ) -> Moments {
-    let images = check(&sums, &places, c, y.len());
-    level.run(Finish { sums, places, images, c, y })
+    let images = check(&sums, &grid, c, y.len());
+    level.run(Epilogue { sums, grid, images, c, y })
 }
 
-struct Finish<'a, E> {
+struct Epilogue<'a, E> {
     sums: Sums,
-    places: Places,
+    grid: PixelGrid,
     images: usize,
     c: &'a [f32],
     y: &'a mut [E],
 }
 
-impl<E: Element> Kernel for Finish<'_, E> {
+impl<E: Element> Kernel for Epilogue<'_, E> {
     type Output = Moments;
 
     #[inline(always)]
     fn run<V: Vector>(self) -> Moments {
-        let Self { sums, places, images, c, y } = self;
-        let channels = places.map.channels;
+        let Self { sums, grid, images, c, y } = self;
+        let channels = grid.map.channels;
         // Deviations from the first pixel, so that a large mean costs no digits.
         let first: Vec<f32> = c.chunks(sums.panel()).flat_map(|c| &c[..TILE]).copied().collect();
         let mut totals = vec![[0.0f32; 2 * TILE]; sums.panels];
@@ -90,14 +91,14 @@ impl<E: Element> Kernel for Finish<'_, E> {
                         let (mut sum, mut square) = (V::load(total), V::load(total.add(TILE)));
                         let start = panel * sums.panel() + sums.at(image, line) + lane;
                         let mut from = c.as_ptr().add(start);
-                        let mut to = y.as_mut_ptr().add(places.line(image, line) + channel);
+                        let mut to = y.as_mut_ptr().add(grid.line(image, line) + channel);
                         for _ in 0..sums.columns {
                             E::store(to, V::load(from));
                             let difference = E::load::<V>(to).sub(pivot);
                             sum = sum.add(difference);
                             square = difference.mul_add(difference, square);
                             from = from.wrapping_add(sums.step());
-                            to = to.wrapping_add(places.step());
+                            to = to.wrapping_add(grid.step());
                         }
                         sum.store(total);
                         square.store(total.add(TILE));
@@ -127,42 +128,42 @@ fn moments(count: usize, first: &[f32], totals: &[[f32; 2 * TILE]]) -> Moments {
 }
 
 /// Adds the residual to gradients, lets pass what the ReLU let pass, stores that, and sums it for the
-/// normalisations before the ReLU. `arrival` is of the images in `to`.
-pub(crate) fn arrive<E: Element>(
+/// normalisations before the ReLU. `epilogue` describes the images in `to`.
+pub(crate) fn backward_epilogue<E: Element>(
     level: Level,
     sums: Sums,
-    places: Places,
+    grid: PixelGrid,
     c: &[f32],
-    arrival: Arrival<'_, E>,
+    epilogue: BackwardEpilogue<'_, E>,
     to: &mut [E],
 ) -> GradientSums {
-    let images = check(&sums, &places, c, to.len());
-    arrival.check(to.len(), places.map.channels);
-    level.run(Arrive { sums, places, images, c, arrival, to })
+    let images = check(&sums, &grid, c, to.len());
+    epilogue.check(to.len(), grid.map.channels);
+    level.run(BackwardKernel { sums, grid, images, c, epilogue, to })
 }
 
-struct Arrive<'a, E> {
+struct BackwardKernel<'a, E> {
     sums: Sums,
-    places: Places,
+    grid: PixelGrid,
     images: usize,
     c: &'a [f32],
-    arrival: Arrival<'a, E>,
+    epilogue: BackwardEpilogue<'a, E>,
     to: &'a mut [E],
 }
 
-impl<E: Element> Kernel for Arrive<'_, E> {
+impl<E: Element> Kernel for BackwardKernel<'_, E> {
     type Output = GradientSums;
 
     #[inline(always)]
     fn run<V: Vector>(mut self) -> GradientSums {
-        let channels = self.places.map.channels;
+        let channels = self.grid.map.channels;
         let mut totals = [vec![0.0f32; channels], vec![0.0; channels], vec![0.0; channels]];
         for image in 0..self.images {
             for line in 0..self.sums.lines {
                 let mut channel = 0;
                 while channel < channels {
                     // SAFETY: `check` has shown that sums and activations have these pixels, and
-                    // `Arrival::check` that what the gradient passes is as long.
+                    // `BackwardEpilogue::check` that what the gradient passes is as long.
                     unsafe { self.line::<V>(image, line, channel, &mut totals) };
                     channel += V::LANES;
                 }
@@ -173,7 +174,7 @@ impl<E: Element> Kernel for Arrive<'_, E> {
     }
 }
 
-impl<E: Element> Arrive<'_, E> {
+impl<E: Element> BackwardKernel<'_, E> {
     /// One line's gradients in `V::LANES` channels: with as many normalisations as there are.
     ///
     /// # Safety
@@ -191,9 +192,9 @@ impl<E: Element> Arrive<'_, E> {
             let totals = totals.each_mut().map(|t| t.as_mut_ptr().add(channel));
             let sums = &self.sums;
             let from = channel / TILE * sums.panel() + sums.at(image, line) + channel % TILE;
-            let at = self.places.line(image, line) + channel;
+            let at = self.grid.line(image, line) + channel;
             let line = Line { from, at, channel, totals };
-            match self.arrival.norms.iter().flatten().count() {
+            match self.epilogue.norms.iter().flatten().count() {
                 0 => self.gated::<V, 0>(line),
                 1 => self.gated::<V, 1>(line),
                 _ => self.gated::<V, 2>(line),
@@ -202,17 +203,17 @@ impl<E: Element> Arrive<'_, E> {
     }
 
     /// # Safety
-    /// As [`Arrive::line`]; `NORMS` normalisations must be there, the first ones.
+    /// As [`BackwardKernel::line`]; `NORMS` normalisations must be there, the first ones.
     #[inline(always)]
     unsafe fn gated<V: Vector, const NORMS: usize>(&mut self, line: Line) {
         // SAFETY: the caller's promise.
         unsafe {
-            match self.arrival.gate {
-                Gate::Open => self.pixels::<V, NORMS, _>(line, Always),
-                Gate::Output(x) => self.pixels::<V, NORMS, _>(line, Passed(x.as_ptr())),
+            match self.epilogue.gate {
+                Gate::Open => self.pixels::<V, NORMS, _>(line, AlwaysOpen),
+                Gate::Output(x) => self.pixels::<V, NORMS, _>(line, OutputGate(x.as_ptr())),
                 Gate::Input(y, norm) => {
                     let [mean, scale, shift] = norm.load::<V>(line.channel);
-                    let gate = Entered { y: y.as_ptr(), mean, scale, shift };
+                    let gate = InputGate { y: y.as_ptr(), mean, scale, shift };
                     self.pixels::<V, NORMS, _>(line, gate);
                 }
             }
@@ -220,20 +221,20 @@ impl<E: Element> Arrive<'_, E> {
     }
 
     /// # Safety
-    /// As [`Arrive::gated`].
+    /// As [`BackwardKernel::gated`].
     #[inline(always)]
-    unsafe fn pixels<V: Vector, const NORMS: usize, O: Opening<V>>(
+    unsafe fn pixels<V: Vector, const NORMS: usize, O: GateInput<V>>(
         &mut self,
         Line { from, at, channel, totals }: Line,
         gate: O,
     ) {
-        let (from_step, step) = (self.sums.step(), self.places.step());
+        let (from_step, step) = (self.sums.step(), self.grid.step());
         // SAFETY: the caller's promise.
         unsafe {
             let mut sums = [V::load(totals[0]), V::load(totals[1]), V::load(totals[2])];
             let mut means = [V::splat(0.0); NORMS];
             let mut ys = [self.to.as_ptr(); NORMS];
-            for (i, (y, norm)) in self.arrival.norms.iter().flatten().enumerate().take(NORMS) {
+            for (i, (y, norm)) in self.epilogue.norms.iter().flatten().enumerate().take(NORMS) {
                 means[i] = V::load(norm.mean().as_ptr().add(channel));
                 ys[i] = y.as_ptr();
             }
@@ -241,7 +242,7 @@ impl<E: Element> Arrive<'_, E> {
             for pixel in 0..self.sums.columns {
                 let at = at + pixel * step;
                 let mut value = V::load(c.add(pixel * from_step));
-                if let Some(residual) = self.arrival.residual {
+                if let Some(residual) = self.epilogue.residual {
                     value = value.add(E::load(residual.as_ptr().add(at)));
                 }
                 let to = self.to.as_mut_ptr().add(at);
@@ -261,24 +262,24 @@ impl<E: Element> Arrive<'_, E> {
 }
 
 /// What a gradient's gate looks at: positive where it is open.
-trait Opening<V> {
+trait GateInput<V> {
     /// # Safety
     /// There must be `V::LANES` numbers from `at` on.
     unsafe fn at(&self, at: usize) -> V;
 }
 
-struct Always;
+struct AlwaysOpen;
 
-impl<V: Vector> Opening<V> for Always {
+impl<V: Vector> GateInput<V> for AlwaysOpen {
     #[inline(always)]
     unsafe fn at(&self, _at: usize) -> V {
         V::splat(1.0)
     }
 }
 
-struct Passed<E>(*const E);
+struct OutputGate<E>(*const E);
 
-impl<V: Vector, E: Element> Opening<V> for Passed<E> {
+impl<V: Vector, E: Element> GateInput<V> for OutputGate<E> {
     #[inline(always)]
     unsafe fn at(&self, at: usize) -> V {
         // SAFETY: the caller's promise.
@@ -286,14 +287,14 @@ impl<V: Vector, E: Element> Opening<V> for Passed<E> {
     }
 }
 
-struct Entered<V, E> {
+struct InputGate<V, E> {
     y: *const E,
     mean: V,
     scale: V,
     shift: V,
 }
 
-impl<V: Vector, E: Element> Opening<V> for Entered<V, E> {
+impl<V: Vector, E: Element> GateInput<V> for InputGate<V, E> {
     #[inline(always)]
     unsafe fn at(&self, at: usize) -> V {
         // SAFETY: the caller's promise.
