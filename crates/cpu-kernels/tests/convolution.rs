@@ -74,21 +74,12 @@ impl Unit {
         // Back through a batch norm, of other numbers than y: through y's own, the gradient of a
         // filter is what remains of large terms that cancel, for batch norm ignores its scale.
         let (y, y_plain) = activations::<E>(&mut random, out_pixels, cout);
-        let found = cpu_kernels::moments(level, &y, stored(cout));
+        let found = batch_moments(&y_plain, cout);
         let out_gamma: Vec<f64> = random.normals(cout).iter().map(|g| 1.0 + 0.1 * g).collect();
         let norm = Normalisation::of_batch(&found, &narrow(&out_gamma), &vec![0.0; cout]);
         let (g, g_plain) = activations::<E>(&mut random, out_pixels, cout);
         let (dy, d_gamma, d_beta) = norm_gradient(&g_plain, &y_plain, &out_gamma);
-        let sums = cpu_kernels::gradient_sums(
-            level,
-            &g,
-            &BackwardEpilogue {
-                residual: None,
-                gate: Gate::Output(&vec![E::from_f32(1.0); g.len()]),
-                norms: [Some((&y, &norm)), None],
-            },
-            stored(cout),
-        );
+        let sums = gradient_sums(&g_plain, &y_plain, &norm, cout);
         let through = norm.gradient(&sums, 0, cout);
         // Sums of terms of either sign, which may cancel: relative to their usual size.
         let usual = (out_pixels as f64).sqrt();
@@ -289,13 +280,7 @@ fn a_stem_over_images_agrees_with_plain_loops() {
             let norm = Normalisation::of_batch(&found, &[1.0; 20], &[0.0; 20]);
             let out_pixels = y.len() / stored(20);
             let (g, g_plain) = activations::<f32>(&mut random, out_pixels, 20);
-            let gate = vec![1.0; g.len()];
-            let epilogue = BackwardEpilogue {
-                residual: None,
-                gate: Gate::Output(&gate),
-                norms: [Some((&y[..], &norm)), None],
-            };
-            let sums = cpu_kernels::gradient_sums(level, &g, &epilogue, stored(20));
+            let sums = gradient_sums(&g_plain, &plain(&y, 20), &norm, 20);
             let through = norm.gradient(&sums, 0, 20);
             let gradient = OutputGradient { g: &g, y: &y, through: &through.through };
             let mut found = vec![0.0; weight.len()];
