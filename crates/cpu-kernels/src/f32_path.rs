@@ -5,8 +5,9 @@ use rayon::prelude::*;
 
 use crate::direct::Direct;
 use crate::element::Element;
+use crate::epilogue::{BackwardEpilogue, backward_epilogue, epilogue};
 use crate::level::Level;
-use crate::norm::{BackwardEpilogue, GradientSums, Moments, backward_epilogue, epilogue};
+use crate::norm::{GradientSums, Moments};
 use crate::shape::ConvShape;
 use crate::slab::{Frame, Input, InputGradient, OutputGradient, backward_prologue, prologue};
 use crate::winograd::{Tile, Transformed, Winograd};

@@ -14,6 +14,7 @@ mod choice;
 mod conv;
 mod direct;
 mod element;
+mod epilogue;
 mod f32_path;
 mod gemm;
 mod level;
@@ -39,14 +40,14 @@ mod workspace;
 pub use choice::{Choice, Chosen, KERNELS_VERSION, choose};
 pub use conv::{Algorithm, Conv};
 pub use element::Element;
+pub use epilogue::{BackwardEpilogue, Gate};
 pub use half::bf16;
 pub use level::{LEVEL_VARIABLE, Level, LevelError, Work};
 pub use matmul::{Matrix, matmul};
 pub use memory::keep_freed_memory;
 pub use nearest::{Bank, Neighbour};
 pub use norm::{
-    BackwardEpilogue, EPSILON, Gate, GradientOf, GradientSums, Moments, NormGradient,
-    Normalisation, Shortcut, gradient_sums, join, moments,
+    EPSILON, GradientOf, GradientSums, Moments, NormGradient, Normalisation, Shortcut, join,
 };
 pub use peak::{peak_gflops, peak_gflops_bf16};
 pub use pool::{MaxPool, average, average_backward};

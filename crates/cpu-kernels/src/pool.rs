@@ -3,8 +3,9 @@
 use rayon::prelude::*;
 
 use crate::element::Element;
+use crate::epilogue::{BackwardEpilogue, backward_epilogue};
 use crate::level::{Kernel, Level};
-use crate::norm::{BackwardEpilogue, GradientSums, backward_epilogue};
+use crate::norm::GradientSums;
 use crate::shape::stored_channels;
 use crate::simd::Vector;
 use crate::workspace::Workspace;

@@ -3,8 +3,9 @@
 //! and ReLU going forward, batch norm's gradient going back. So neither is ever stored for the whole batch.
 
 use crate::element::Element;
+use crate::epilogue::BackwardEpilogue;
 use crate::level::{Kernel, Level};
-use crate::norm::{BackwardEpilogue, GradientOf, Normalisation, block};
+use crate::norm::{GradientOf, Normalisation, block};
 use crate::simd::Vector;
 
 /// One image's feature map, `[height, width, channels]`, with the channels as stored.

@@ -6,8 +6,9 @@ use rayon::prelude::*;
 
 use crate::conv::Conv;
 use crate::element::Element;
+use crate::epilogue::{BackwardEpilogue, Gate};
 use crate::level::Level;
-use crate::norm::{BackwardEpilogue, Gate, GradientOf, GradientSums, Normalisation};
+use crate::norm::{GradientOf, GradientSums, Normalisation};
 use crate::shape::{ConvShape, stored_channels};
 use crate::slab::{Input, InputGradient, OutputGradient};
 use crate::workspace::{Buffer, Workspace};

@@ -6,8 +6,9 @@
 use super::pass::Sums;
 use super::tiles::TILE;
 use crate::element::Element;
+use crate::epilogue::{BackwardEpilogue, GradientTotals, PixelRun};
 use crate::level::{Kernel, Level};
-use crate::norm::{BackwardEpilogue, Gate, GradientSums, Moments};
+use crate::norm::{GradientSums, Moments};
 use crate::simd::Vector;
 use crate::slab::Map;
 
@@ -127,8 +128,8 @@ fn moments(count: usize, first: &[f32], totals: &[[f32; 2 * TILE]]) -> Moments {
     }
 }
 
-/// Adds the residual to gradients, lets pass what the ReLU let pass, stores that, and sums it for the
-/// normalisations before the ReLU. `epilogue` describes the images in `to`.
+/// Takes gradients past what `epilogue` says of the images in `to`, stores them, and sums them for the
+/// normalisations before.
 pub(crate) fn backward_epilogue<E: Element>(
     level: Level,
     sums: Sums,
@@ -155,161 +156,30 @@ impl<E: Element> Kernel for BackwardKernel<'_, E> {
     type Output = GradientSums;
 
     #[inline(always)]
-    fn run<V: Vector>(mut self) -> GradientSums {
-        let channels = self.grid.map.channels;
-        let mut totals = [vec![0.0f32; channels], vec![0.0; channels], vec![0.0; channels]];
-        for image in 0..self.images {
-            for line in 0..self.sums.lines {
-                let mut channel = 0;
-                while channel < channels {
+    fn run<V: Vector>(self) -> GradientSums {
+        let Self { sums, grid, images, c, epilogue, to } = self;
+        let mut totals = GradientTotals::new(grid.map.channels);
+        for image in 0..images {
+            for line in 0..sums.lines {
+                for channel in (0..grid.map.channels).step_by(V::LANES) {
+                    let from =
+                        channel / TILE * sums.panel() + sums.at(image, line) + channel % TILE;
                     // SAFETY: `check` has shown that sums and activations have these pixels, and
                     // `BackwardEpilogue::check` that what the gradient passes is as long.
-                    unsafe { self.line::<V>(image, line, channel, &mut totals) };
-                    channel += V::LANES;
+                    unsafe {
+                        let run = PixelRun {
+                            pixels: sums.columns,
+                            channel,
+                            from: c.as_ptr().add(from),
+                            from_step: sums.step(),
+                            at: grid.line(image, line) + channel,
+                            step: grid.step(),
+                        };
+                        epilogue.apply::<V>(run, to.as_mut_ptr(), &mut totals);
+                    }
                 }
             }
         }
-        let [sum, first, second] = totals.map(|t| t.into_iter().map(f64::from).collect());
-        GradientSums { sum, dots: [first, second] }
+        totals.sums()
     }
-}
-
-impl<E: Element> BackwardKernel<'_, E> {
-    /// One line's gradients in `V::LANES` channels: with as many normalisations as there are.
-    ///
-    /// # Safety
-    /// The line and the channels must exist in all that takes part.
-    #[inline(always)]
-    unsafe fn line<V: Vector>(
-        &mut self,
-        image: usize,
-        line: usize,
-        channel: usize,
-        totals: &mut [Vec<f32>; 3],
-    ) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let totals = totals.each_mut().map(|t| t.as_mut_ptr().add(channel));
-            let sums = &self.sums;
-            let from = channel / TILE * sums.panel() + sums.at(image, line) + channel % TILE;
-            let at = self.grid.line(image, line) + channel;
-            let line = Line { from, at, channel, totals };
-            match self.epilogue.norms.iter().flatten().count() {
-                0 => self.gated::<V, 0>(line),
-                1 => self.gated::<V, 1>(line),
-                _ => self.gated::<V, 2>(line),
-            }
-        }
-    }
-
-    /// # Safety
-    /// As [`BackwardKernel::line`]; `NORMS` normalisations must be there, the first ones.
-    #[inline(always)]
-    unsafe fn gated<V: Vector, const NORMS: usize>(&mut self, line: Line) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            match self.epilogue.gate {
-                Gate::Open => self.pixels::<V, NORMS, _>(line, AlwaysOpen),
-                Gate::Output(x) => self.pixels::<V, NORMS, _>(line, OutputGate(x.as_ptr())),
-                Gate::Input(y, norm) => {
-                    let [mean, scale, shift] = norm.load::<V>(line.channel);
-                    let gate = InputGate { y: y.as_ptr(), mean, scale, shift };
-                    self.pixels::<V, NORMS, _>(line, gate);
-                }
-            }
-        }
-    }
-
-    /// # Safety
-    /// As [`BackwardKernel::gated`].
-    #[inline(always)]
-    unsafe fn pixels<V: Vector, const NORMS: usize, O: GateInput<V>>(
-        &mut self,
-        Line { from, at, channel, totals }: Line,
-        gate: O,
-    ) {
-        let (from_step, step) = (self.sums.step(), self.grid.step());
-        // SAFETY: the caller's promise.
-        unsafe {
-            let mut sums = [V::load(totals[0]), V::load(totals[1]), V::load(totals[2])];
-            let mut means = [V::splat(0.0); NORMS];
-            let mut ys = [self.to.as_ptr(); NORMS];
-            for (i, (y, norm)) in self.epilogue.norms.iter().flatten().enumerate().take(NORMS) {
-                means[i] = V::load(norm.mean().as_ptr().add(channel));
-                ys[i] = y.as_ptr();
-            }
-            let c = self.c.as_ptr().add(from);
-            for pixel in 0..self.sums.columns {
-                let at = at + pixel * step;
-                let mut value = V::load(c.add(pixel * from_step));
-                if let Some(residual) = self.epilogue.residual {
-                    value = value.add(E::load(residual.as_ptr().add(at)));
-                }
-                let to = self.to.as_mut_ptr().add(at);
-                E::store(to, value.where_positive(gate.at(at)));
-                let value: V = E::load(to);
-                sums[0] = sums[0].add(value);
-                for i in 0..NORMS {
-                    let y: V = E::load(ys[i].add(at));
-                    sums[i + 1] = y.sub(means[i]).mul_add(value, sums[i + 1]);
-                }
-            }
-            for (total, sum) in totals.into_iter().zip(sums) {
-                sum.store(total);
-            }
-        }
-    }
-}
-
-/// What a gradient's gate looks at: positive where it is open.
-trait GateInput<V> {
-    /// # Safety
-    /// There must be `V::LANES` numbers from `at` on.
-    unsafe fn at(&self, at: usize) -> V;
-}
-
-struct AlwaysOpen;
-
-impl<V: Vector> GateInput<V> for AlwaysOpen {
-    #[inline(always)]
-    unsafe fn at(&self, _at: usize) -> V {
-        V::splat(1.0)
-    }
-}
-
-struct OutputGate<E>(*const E);
-
-impl<V: Vector, E: Element> GateInput<V> for OutputGate<E> {
-    #[inline(always)]
-    unsafe fn at(&self, at: usize) -> V {
-        // SAFETY: the caller's promise.
-        unsafe { E::load(self.0.add(at)) }
-    }
-}
-
-struct InputGate<V, E> {
-    y: *const E,
-    mean: V,
-    scale: V,
-    shift: V,
-}
-
-impl<V: Vector, E: Element> GateInput<V> for InputGate<V, E> {
-    #[inline(always)]
-    unsafe fn at(&self, at: usize) -> V {
-        // SAFETY: the caller's promise.
-        let y: V = unsafe { E::load(self.y.add(at)) };
-        y.sub(self.mean).mul_add(self.scale, self.shift)
-    }
-}
-
-/// A line of pixels in one vector of channels.
-#[derive(Clone, Copy)]
-struct Line {
-    /// Of its first pixel among the sums.
-    from: usize,
-    /// Of its first pixel among the activations.
-    at: usize,
-    channel: usize,
-    totals: [*mut f32; 3],
 }
