@@ -6,14 +6,9 @@
 /// fresh pages cost about as much as the arithmetic on them. Elsewhere this does nothing.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    {
-        use std::ffi::c_int;
-        unsafe extern "C" {
-            safe fn mallopt(parameter: c_int, value: c_int) -> c_int;
-        }
-        const TRIM_THRESHOLD: c_int = -1;
-        const MMAP_MAX: c_int = -4;
-        mallopt(MMAP_MAX, 0);
-        mallopt(TRIM_THRESHOLD, c_int::MAX);
+    // SAFETY: both parameters exist, and the allocator may be set at any time.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
     }
 }
