@@ -10,16 +10,16 @@ use crate::slab::{Input, InputGradient, OutputGradient};
 use crate::winograd::Tile;
 use crate::workspace::Workspace;
 
-/// How to compute a convolution.
+/// An algorithm for convolutions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// Implicit GEMM.
+    /// Implicit GEMM in f32.
     Direct,
-    /// F(2×2, 3×3)
+    /// Winograd's F(2×2, 3×3), for kernels of 3×3 and stride 1.
     Winograd2,
-    /// F(4×4, 3×3)
+    /// Winograd's F(4×4, 3×3), for kernels of 3×3 and stride 1.
     Winograd4,
-    /// 4×4 outputs of stride 2.
+    /// Winograd's method for 4×4 outputs of kernels of 3×3 and stride 2.
     Winograd4Strided,
     /// Implicit GEMM whose operands are pairs of bfloat16: each instruction adds the dot products of such
     /// pairs to sums in f32.
@@ -27,8 +27,8 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// What is fastest for a shape and for activations stored as `E`, by measurement
-    /// (docs/results/cpu.md).
+    /// The algorithm that measurements (docs/results/cpu.md) found the fastest for a shape and for activations stored
+    /// as `E`.
     pub fn of<E: Element>(shape: &ConvShape, level: Level) -> Self {
         let in_f32 = Self::in_f32(shape);
         match level {
@@ -53,7 +53,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether it can compute a shape.
+    /// Whether this algorithm can compute convolutions of that shape.
     pub fn suits(self, shape: &ConvShape) -> bool {
         match self {
             Algorithm::Direct | Algorithm::Bf16Dot => true,
@@ -89,12 +89,12 @@ enum Path {
 }
 
 impl Conv {
-    /// By the algorithm that suits the shape and activations stored as `E`.
+    /// A convolution by the algorithm that is fastest for its shape and for activations stored as `E`.
     pub fn new<E: Element>(shape: ConvShape, level: Level) -> Self {
         Self::with(Algorithm::of::<E>(&shape, level), shape, level)
     }
 
-    /// By the algorithm given.
+    /// A convolution by the algorithm given.
     ///
     /// # Panics
     /// If the algorithm does not suit the shape, or the kernel is even.
@@ -129,8 +129,8 @@ impl Conv {
         assert_eq!(len, batch * one, "the input is of another size");
     }
 
-    /// Outputs `[batch, height, width, channels]` into `y`, and their moments. `weight` is
-    /// `[out, in, kernel, kernel]`.
+    /// The forward pass: stores outputs `[batch, height, width, stored channels]` to `y`, and returns their moments.
+    /// `weight` is `[out, in, kernel, kernel]`.
     ///
     /// # Panics
     /// If a slice's length does not fit the shape.
@@ -151,8 +151,8 @@ impl Conv {
         }
     }
 
-    /// The gradient of the weights, `[out, in, kernel, kernel]`, and of the input where it is wanted; of
-    /// that one, the sums for the normalisations before it.
+    /// The backward pass: stores the gradient of the weights, `[out, in, kernel, kernel]`, and that of the input
+    /// where it is `wanted`. Returns the sums of the latter for the normalisations before it.
     ///
     /// # Panics
     /// If a slice's length does not fit the shape, or the gradient of [`Input::Images`] is wanted.

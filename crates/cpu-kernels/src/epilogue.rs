@@ -80,19 +80,19 @@ impl<E: Element> Kernel for Epilogue<'_, E> {
 /// gradient, a ReLU's gate, and the sums that the normalisations before that ReLU need.
 #[derive(Clone, Copy, Debug)]
 pub struct BackwardEpilogue<'a, E> {
-    /// Another gradient of the same activations, to be added.
+    /// Another gradient of the same activations, which is added first.
     pub residual: Option<&'a [E]>,
-    /// The ReLU that made the activations.
+    /// The gate of the ReLU that made the activations.
     pub gate: Gate<'a, E>,
     /// The normalisations before that ReLU, each with the convolution's output that it normalised. Where there
     /// is one, it comes first.
     pub norms: [Option<(&'a [E], &'a Normalisation)>; 2],
 }
 
-/// Where a ReLU let its input pass.
+/// Where a ReLU let its input pass, and therefore lets the gradient.
 #[derive(Clone, Copy, Debug)]
 pub enum Gate<'a, E> {
-    /// There was none.
+    /// Everywhere, for there was no ReLU.
     Open,
     /// Where its output is positive.
     Output(&'a [E]),
@@ -123,7 +123,7 @@ impl<E: Element> BackwardEpilogue<'_, E> {
         }
     }
 
-    /// The part that belongs to a slab.
+    /// The part of this that belongs to the activations in `span`.
     pub(crate) fn part(&self, span: std::ops::Range<usize>) -> Self {
         BackwardEpilogue {
             residual: self.residual.map(|r| &r[span.clone()]),

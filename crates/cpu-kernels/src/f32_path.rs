@@ -30,7 +30,7 @@ pub(crate) struct F32Path {
 }
 
 impl F32Path {
-    /// By Winograd's method where there is a `tile`.
+    /// The tables of a convolution by Winograd's method where there is a `tile`, else by implicit GEMM.
     pub fn new(shape: ConvShape, tile: Option<Tile>, level: Level) -> Self {
         let images = images_a_slab(&shape, tile);
         let method = match tile {
@@ -131,7 +131,7 @@ impl F32Path {
     }
 }
 
-/// Numbers of a weights' gradient so small that every task sums one of its own, from operands that
+/// The length of a weights' gradient that is so small that every task sums one of its own, from operands that
 /// are still in its second-level cache.
 const OWN_ACCUMULATOR: usize = 80 * 1024;
 /// Slabs that pay for a task's own accumulator.

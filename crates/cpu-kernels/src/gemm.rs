@@ -8,7 +8,7 @@ use crate::level::{Kernel, Level};
 use crate::part::Part;
 use crate::simd::Vector;
 
-/// Columns of a packed panel of B, and what channels are padded to.
+/// How many columns a packed panel of B has; channels are padded to a multiple of it.
 pub(crate) const PANEL: usize = 16;
 
 /// Steps of the innermost loop that are written out. With one, Zen 3 reached 72 % of its peak on
@@ -31,7 +31,7 @@ pub(crate) struct RowTable {
 }
 
 impl RowTable {
-    /// From offsets in elements.
+    /// A table of rows that start at these offsets of A and C, in elements.
     ///
     /// # Panics
     /// If an offset exceeds 2³² elements.
@@ -41,7 +41,7 @@ impl RowTable {
         Self { rows }
     }
 
-    /// Rows that lie one behind the other.
+    /// A table of `count` rows at constant distances in A and C, in elements.
     pub fn strided(count: usize, a: usize, c: usize) -> Self {
         Self::new((0..count).map(|row| (row * a, row * c)))
     }
@@ -54,9 +54,9 @@ impl RowTable {
 /// A contiguous part of every row of A.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
-    /// From the row's start, in elements.
+    /// Where it begins, counted from the row's start, in elements.
     pub offset: usize,
-    /// In elements.
+    /// How long it is, in elements.
     pub len: usize,
 }
 
@@ -65,13 +65,13 @@ trait Tiled {
     /// What the tiles under one group of columns hand on from one to the next.
     type Carried;
 
-    /// Rows of C.
+    /// How many rows C has.
     fn rows(&self) -> usize;
-    /// Columns of C, a multiple of [`PANEL`].
+    /// How many columns C has, a multiple of [`PANEL`].
     fn columns(&self) -> usize;
     /// What the first tile under `width` columns from `column` on begins with.
     fn column(&self, column: usize, width: usize) -> Self::Carried;
-    /// One tile.
+    /// Computes one tile.
     ///
     /// # Safety
     /// The product's operands must have been checked; rows `row..row + ROWS` and `VECTORS` vectors of columns
@@ -84,7 +84,7 @@ trait Tiled {
     );
 }
 
-/// All tiles of a product, in shapes whose sums, with a row of B and a number of A, fill the registers.
+/// Computes all tiles of a product, in shapes whose sums, with a row of B and a number of A, fill the registers.
 ///
 /// # Safety
 /// The product's operands must have been checked.
@@ -106,7 +106,8 @@ unsafe fn all_tiles<V: Vector, P: Tiled>(product: &mut P) {
     }
 }
 
-/// All tiles of `ROWS` × `VECTORS` from column `first` on, and where the columns begin that do not fill one.
+/// Computes all tiles of `ROWS` × `VECTORS` from column `first` on, and returns where the columns begin that do not
+/// fill one.
 ///
 /// # Safety
 /// The product's operands must have been checked.
@@ -125,7 +126,7 @@ unsafe fn columns_of_tiles<V: Vector, P: Tiled, const ROWS: usize, const VECTORS
     column
 }
 
-/// The tiles under one group of columns, from the first row to the last; where fewer than `ROWS` are left, tiles
+/// Computes the tiles under one group of columns, from the first row to the last; where fewer than `ROWS` are left, tiles
 /// of 4, 2 and 1.
 ///
 /// # Safety
@@ -247,7 +248,7 @@ impl Tiled for Rows<'_> {
 struct Prefetch {
     next: *const f32,
     last: *const f32,
-    /// In numbers.
+    /// How much a tile fetches, in numbers.
     share: usize,
 }
 
@@ -263,7 +264,7 @@ impl Prefetch {
     }
 }
 
-/// One tile, accumulated in registers over the whole depth. On the way, a line from `ahead` on is
+/// Computes one tile, accumulated in registers over the whole depth. On the way, a line from `ahead` on is
 /// fetched for each [`UNROLL`] steps; `ahead` is never read.
 ///
 /// # Safety
@@ -353,7 +354,7 @@ pub(crate) struct Stretch {
     /// How far the next pixel is in A and in D.
     pub a_step: usize,
     pub d_step: usize,
-    /// Pixels.
+    /// How many pixels there are.
     pub count: usize,
 }
 

@@ -14,14 +14,14 @@ pub const EPSILON: f64 = 1e-5;
 pub struct Moments {
     /// How many numbers each channel has.
     pub count: usize,
-    /// `[channels]`
+    /// The mean of each channel, `[stored channels]`.
     pub mean: Vec<f64>,
-    /// The sum of squared deviations from the mean, `[channels]`.
+    /// The sum of squared deviations from the mean of each channel, `[stored channels]`.
     pub deviation: Vec<f64>,
 }
 
 impl Moments {
-    /// Of one batch from those of its parts, in their order (Chan et al., 1979).
+    /// The moments of a batch from those of its parts, combined in their order (Chan et al., 1979).
     pub fn combine(parts: impl IntoIterator<Item = Moments>) -> Moments {
         parts.into_iter().reduce(Moments::join).unwrap_or_default()
     }
@@ -38,18 +38,18 @@ impl Moments {
         self
     }
 
-    /// The biased variance of channel `c`, which normalises the batch.
+    /// The biased variance of channel `c`, by which the batch is normalised.
     pub fn variance(&self, c: usize) -> f64 {
         self.deviation[c] / self.count as f64
     }
 
-    /// The unbiased variance of channel `c`, which goes into the running one.
+    /// The unbiased variance of channel `c`, which the running variance is updated with.
     pub fn unbiased_variance(&self, c: usize) -> f64 {
         self.deviation[c] / (self.count.max(2) - 1) as f64
     }
 }
 
-/// y ↦ (y - mean) scale + shift, for each stored channel.
+/// A normalisation ready to be applied: y ↦ (y - mean) · scale + shift for each stored channel.
 #[derive(Clone, Debug)]
 pub struct Normalisation {
     mean: Vec<f32>,
@@ -61,13 +61,18 @@ pub struct Normalisation {
 }
 
 impl Normalisation {
-    /// By the batch's own moments. `gamma` and `beta` are `[channels]`, before padding.
+    /// The normalisation by the batch's own moments, as in training. `gamma` and `beta` are `[channels]`, without
+    /// the channels that storage adds.
     pub fn of_batch(moments: &Moments, gamma: &[f32], beta: &[f32]) -> Self {
         let variance = |c: usize| moments.variance(c);
         Self::build(moments.count, gamma, beta, |c| moments.mean[c], variance)
     }
 
-    /// By running statistics, `[channels]` each.
+    /// The normalisation by running statistics, as in evaluation. All four are `[channels]`, without the channels
+    /// that storage adds.
+    ///
+    /// # Panics
+    /// If they are not equally many.
     pub fn of_running(mean: &[f32], variance: &[f32], gamma: &[f32], beta: &[f32]) -> Self {
         assert!(mean.len() == gamma.len() && variance.len() == gamma.len(), "channels differ");
         Self::build(1, gamma, beta, |c| f64::from(mean[c]), |c| f64::from(variance[c]))
@@ -97,7 +102,7 @@ impl Normalisation {
         }
     }
 
-    /// `[stored channels]`
+    /// The mean that is taken off each channel, `[stored channels]`.
     pub fn mean(&self) -> &[f32] {
         &self.mean
     }
@@ -120,8 +125,9 @@ impl Normalisation {
         }
     }
 
-    /// The way back through this normalisation, when it was by the batch's own moments, and the
-    /// gradients of γ and β. `sums` are of the gradient behind it.
+    /// The gradient through this normalisation, where it was by the batch's own moments, and the gradients of γ and
+    /// β, `[channels]` each. `sums` are those of the gradient behind the normalisation, and `which` says whether it
+    /// was the first or the second of their [`BackwardEpilogue`](crate::BackwardEpilogue).
     pub fn gradient(&self, sums: &GradientSums, which: usize, channels: usize) -> NormGradient {
         let count = self.count as f64;
         let dots = &sums.dots[which];
@@ -147,15 +153,16 @@ impl Normalisation {
 /// What [`Normalisation::gradient`] gives.
 #[derive(Clone, Debug)]
 pub struct NormGradient {
-    /// To the gradient of the convolution's output.
+    /// The way from the gradient behind batch norm to that of the convolution's output.
     pub through: GradientOf,
-    /// Of γ, `[channels]`.
+    /// The gradient of γ, `[channels]`.
     pub gamma: Vec<f32>,
-    /// Of β, `[channels]`.
+    /// The gradient of β, `[channels]`.
     pub beta: Vec<f32>,
 }
 
-/// (g, y) ↦ g scale + (y - mean) slope + shift: batch norm's gradient for each stored channel.
+/// Batch norm's gradient ready to be applied: (g, y) ↦ g · scale + (y - mean) · slope + shift for each stored
+/// channel, where g is the gradient behind batch norm and y its input.
 #[derive(Clone, Debug)]
 pub struct GradientOf {
     mean: Vec<f32>,
@@ -185,24 +192,25 @@ impl GradientOf {
     }
 }
 
-/// Numbers of whole pixels, a few kilobytes: passes over activations go through them vector by
+/// How many numbers make a block of whole pixels of a few kilobytes. Passes over activations go through them vector by
 /// vector of channels, with what belongs to those channels in registers, while the block stays in the
 /// first-level cache.
 pub(crate) fn block(channels: usize) -> usize {
     (2048 / channels).max(8) * channels
 }
 
-/// Sums over a batch for each stored channel.
+/// What a normalisation's gradient needs of the gradient behind it: sums over a batch for each stored channel.
 #[derive(Clone, Debug, Default)]
 pub struct GradientSums {
-    /// Σ g
+    /// The sum of the gradient, Σ g, `[stored channels]`.
     pub sum: Vec<f64>,
-    /// Σ g (y - mean) for each normalisation.
+    /// The sum of its products with the deviations from the mean, Σ g (y - mean), for either normalisation,
+    /// `[stored channels]` each.
     pub dots: [Vec<f64>; 2],
 }
 
 impl GradientSums {
-    /// Of one batch from those of its parts, in their order.
+    /// The sums over a batch from those over its parts, added up in their order.
     pub fn combine(parts: impl IntoIterator<Item = GradientSums>) -> GradientSums {
         let add = |mut a: Vec<f64>, b: Vec<f64>| {
             a.iter_mut().zip(b).for_each(|(a, b)| *a += b);

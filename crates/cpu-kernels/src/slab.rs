@@ -30,15 +30,16 @@ impl Map {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub map: Map,
-    /// Zero rows above and columns to the left.
+    /// How many rows of zeros are above the map, and columns of zeros to its left.
     pub before: usize,
-    /// Of the whole frame; what exceeds the map is zero, and rows of the map beyond it are left out.
+    /// The height of the whole frame; what exceeds the map is zero, and rows of the map beyond it are left out.
     pub height: usize,
+    /// The width of the whole frame, likewise.
     pub width: usize,
 }
 
 impl Frame {
-    /// Numbers in one framed image.
+    /// How many numbers one framed image has.
     pub fn len(&self) -> usize {
         self.height * self.width * self.map.channels
     }
@@ -57,22 +58,22 @@ impl Frame {
 /// What a convolution reads.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a, E> {
-    /// Activations as they are, `[batch, height, width, channels]`.
+    /// Activations as they are, `[batch, height, width, stored channels]`.
     Plain(&'a [E]),
-    /// ReLU of a normalised convolution output.
+    /// The ReLU of a normalised convolution output, `[batch, height, width, stored channels]`.
     Normalised(&'a [E], &'a Normalisation),
-    /// Images of few channels, `[batch, channels, height, width]`.
+    /// Images of three channels, `[batch, 3, height, width]`.
     Images(&'a [f32]),
 }
 
 /// The gradient that arrives at a convolution's output through its batch norm.
 #[derive(Clone, Copy, Debug)]
 pub struct OutputGradient<'a, E> {
-    /// The loss's gradient behind batch norm (and before ReLU), `[batch, height, width, channels]`.
+    /// The loss's gradient behind batch norm and before ReLU, `[batch, height, width, stored channels]`.
     pub g: &'a [E],
-    /// The convolution's output.
+    /// The convolution's output, `[batch, height, width, stored channels]`.
     pub y: &'a [E],
-    /// From `g` and `y` to the gradient of `y`.
+    /// Batch norm's gradient, which makes the gradient of `y` of `g` and `y`.
     pub through: &'a GradientOf,
 }
 
@@ -80,7 +81,7 @@ pub struct OutputGradient<'a, E> {
 pub struct InputGradient<'a, E> {
     /// What the gradient passes before it is stored.
     pub epilogue: BackwardEpilogue<'a, E>,
-    /// Where the gradient is stored, `[batch, height, width, channels]`.
+    /// Where the gradient is stored, `[batch, height, width, stored channels]`.
     pub to: &'a mut [E],
 }
 
@@ -160,7 +161,7 @@ pub(crate) trait Source {
     /// What depends on the channel alone.
     type PerChannel<V: Vector>: Copy;
 
-    /// Numbers it has.
+    /// How many numbers it has.
     fn len(&self) -> usize;
     /// # Safety
     /// `V::LANES` channels from `channel` on must exist.

@@ -12,7 +12,7 @@ use crate::norm::{GradientSums, Moments};
 use crate::simd::Vector;
 use crate::slab::Map;
 
-/// Which pixels of a map the sums are of: every `stride`-th from (`row`, `column`) on.
+/// The pixels of a map that the sums are of: every `stride`-th from (`row`, `column`) on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PixelGrid {
     pub map: Map,
@@ -22,7 +22,7 @@ pub(crate) struct PixelGrid {
 }
 
 impl PixelGrid {
-    /// Lines and columns of pixels.
+    /// How many lines and columns of pixels there are.
     pub fn size(&self) -> [usize; 2] {
         let of = |whole: usize, first: usize| whole.saturating_sub(first).div_ceil(self.stride);
         [of(self.map.height, self.row), of(self.map.width, self.column)]
@@ -50,7 +50,7 @@ fn check(sums: &Sums, grid: &PixelGrid, c: &[f32], activations: usize) -> usize 
     images
 }
 
-/// Stores outputs and takes their moments on the way, of the numbers as stored.
+/// The forward epilogue: stores outputs and takes the moments of the numbers as stored on the way.
 pub(crate) fn epilogue<E: Element>(
     level: Level,
     sums: Sums,
@@ -112,7 +112,7 @@ impl<E: Element> Kernel for Epilogue<'_, E> {
     }
 }
 
-/// From sums of deviations from `first` and of their squares.
+/// The moments that follow from sums of deviations from `first` and of their squares.
 fn moments(count: usize, first: &[f32], totals: &[[f32; 2 * TILE]]) -> Moments {
     let of = |c: usize| {
         let (total, lane) = (&totals[c / TILE], c % TILE);
@@ -128,7 +128,7 @@ fn moments(count: usize, first: &[f32], totals: &[[f32; 2 * TILE]]) -> Moments {
     }
 }
 
-/// Takes gradients past what `epilogue` says of the images in `to`, stores them, and sums them for the
+/// The backward epilogue: takes gradients past what `epilogue` says of the images in `to`, stores them, and sums them for the
 /// normalisations before.
 pub(crate) fn backward_epilogue<E: Element>(
     level: Level,

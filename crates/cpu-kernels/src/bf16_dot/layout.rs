@@ -12,10 +12,11 @@ use crate::slab::Map;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InterleavedLayout {
     pub map: Map,
-    /// Zero rows above and columns to the left.
+    /// How many rows of zeros are above the map, and columns of zeros to its left.
     pub before: usize,
-    /// Rows and columns of the frame; what exceeds the map is zero.
+    /// How many rows the frame has; what exceeds the map is zero.
     pub rows: usize,
+    /// How many columns the frame has, likewise.
     pub columns: usize,
     /// Columns this far apart follow each other.
     pub stride: usize,
@@ -29,12 +30,12 @@ impl InterleavedLayout {
         self.columns.div_ceil(self.stride)
     }
 
-    /// Pixels of one frame row of a group of interleaved images.
+    /// How many pixels one frame row of a group of interleaved images has.
     pub fn line(&self) -> usize {
         self.stride * self.phase() * self.interleaved
     }
 
-    /// Pixels of a group of interleaved images.
+    /// How many pixels a group of interleaved images has.
     pub fn group(&self) -> usize {
         self.rows * self.line()
     }

@@ -38,16 +38,16 @@ use crate::workspace::{Buffer, Workspace, sum_of};
 pub(crate) struct Bf16Dot {
     shape: ConvShape,
     level: Level,
-    /// Images of a slab, for all directions.
+    /// How many images a slab has, in all directions.
     images: usize,
     /// How many images the slabs interleave at most: slabs are filled with zeros up to a multiple of it.
     multiple: usize,
-    /// As the products see it: images are patches, whose kernel is 1×1.
+    /// The input's map as the products see it: images are patches, whose kernel is 1×1.
     input: Map,
     x: Planes,
     dy: Planes,
     forward: Pass,
-    /// One for each position of an input pixel within the stride.
+    /// The backward passes, one for each position of an input pixel within the stride.
     backward: Vec<(PixelGrid, Pass)>,
     gradient: Gradient,
 }
@@ -145,7 +145,7 @@ impl Bf16Dot {
         sums
     }
 
-    /// Weights `[out, in, kernel, kernel]` as `[out, taps, in]` in bfloat16, channels as stored.
+    /// Rounds weights `[out, in, kernel, kernel]` to `[out, taps, in]` in bfloat16, channels as stored.
     fn narrow(&self, weight: &[f32], workspace: &Workspace) -> Buffer<bf16> {
         let (shape, input, taps) = (&self.shape, self.input.channels, self.gradient.taps());
         let mut narrow = workspace.take::<bf16>(taps * input * self.shape.output().channels);
@@ -215,10 +215,10 @@ impl Bf16Dot {
     }
 }
 
-/// Filters that are worth a task.
+/// How many filters are worth a task.
 const FILTERS_A_TASK: usize = 8;
 
-/// One filter `[in, taps]` as `[taps, in]` in bfloat16.
+/// Rounds one filter `[in, taps]` to `[taps, in]` in bfloat16.
 struct Narrow<'a> {
     filter: &'a [f32],
     taps: usize,
@@ -305,7 +305,7 @@ impl Seen {
         taps
     }
 
-    /// Along one side: the kernel positions that connect an input pixel at `place` within the stride to
+    /// What meets along one side: the kernel positions that connect an input pixel at `place` within the stride to
     /// outputs, each with the output's distance.
     fn meetings(&self, place: usize) -> Vec<(isize, usize)> {
         crate::direct::meetings(self.kernel, self.stride, place)
@@ -323,7 +323,7 @@ impl Seen {
         InterleavedLayout { map: output, before, rows, columns, stride: 1, interleaved }
     }
 
-    /// From the outputs' gradients to the inputs', for each position within the stride.
+    /// The passes from the outputs' gradients to the inputs', for each position within the stride.
     fn backward(&self, dy: Planes) -> Vec<(PixelGrid, Pass)> {
         let (map, stride) = (self.input, self.stride);
         let places = (0..stride).flat_map(|row| (0..stride).map(move |column| (row, column)));
@@ -348,7 +348,7 @@ impl Seen {
     }
 }
 
-/// Images whose sums fill about a quarter of a second-level cache, whole groups of those that any of the
+/// How many images a slab has: those whose sums fill about a quarter of a second-level cache, whole groups of those that any of the
 /// slabs interleaves. Depends on the shape alone: the statistics are taken slab by slab.
 fn images_a_slab(seen: &Seen, output: Map, multiple: usize) -> usize {
     let numbers = output.len().max(seen.input.len());
@@ -368,7 +368,8 @@ struct Backward<'a, E> {
 type Part<'a, E> = Option<(BackwardEpilogue<'a, E>, &'a mut [E])>;
 
 impl<E: Element> Backward<'_, E> {
-    /// For few weights: tasks take a share of the slabs each, with weights' gradients of their own.
+    /// The tiles of the weights' gradient where they are few: tasks take a share of the slabs each, with tiles of
+    /// their own.
     fn slab_by_slab(
         &self,
         batch: usize,
@@ -405,7 +406,8 @@ impl<E: Element> Backward<'_, E> {
         (sum_of(tiles), combine(sums.into_iter().flatten()))
     }
 
-    /// For many weights: some slabs' operands first, then tasks take a share of the weights each.
+    /// The tiles of the weights' gradient where they are many: some slabs' operands first, then tasks take a share of
+    /// the tiles each.
     fn in_rounds(
         &self,
         batch: usize,
@@ -461,8 +463,8 @@ impl<E: Element> Backward<'_, E> {
             .collect()
     }
 
-    /// One slab: its operands of the weights' gradient into `x` and `dy`, the input's gradient into its
-    /// place.
+    /// Takes one slab's operands of the weights' gradient to `x` and `dy`, and its gradient of the input to that
+    /// one's place.
     fn slab(
         &self,
         span: (usize, usize),
@@ -516,7 +518,7 @@ impl<E: Element> Backward<'_, E> {
     }
 }
 
-/// Shares of a batch with a weights' gradient each; fixed, so that sums do not depend on the threads.
+/// How many shares of a batch have a weights' gradient each; fixed, so that sums do not depend on the threads.
 const SHARES: usize = 16;
 
 fn combine(sums: impl IntoIterator<Item = Option<GradientSums>>) -> Option<GradientSums> {

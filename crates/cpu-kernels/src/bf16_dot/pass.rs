@@ -16,7 +16,7 @@ use half::bf16;
 pub(crate) struct Tap {
     /// Number within the kernel, row by row.
     pub number: usize,
-    /// From a sum's first pixel to the tap's, in pixels of the layout.
+    /// How far the tap's pixel is from the sum's first, in pixels of the layout.
     pub offset: usize,
 }
 
@@ -24,7 +24,7 @@ pub(crate) struct Tap {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planes {
     pub layout: InterleavedLayout,
-    /// Images it has room for, whole groups of interleaved ones.
+    /// How many images it has room for, whole groups of interleaved ones.
     pub images: usize,
     /// Channels of a plane: 32, or 16 where there are no more.
     pub channels: usize,
@@ -39,36 +39,36 @@ impl Planes {
         self.layout.map.channels.div_ceil(self.channels)
     }
 
-    /// Pixels of a plane. The last ones are zero: as many as a tile may touch behind the last line.
+    /// How many pixels a plane has. The last ones are zero: as many as a tile may touch behind the last line.
     pub fn pixels(&self) -> usize {
         self.images / self.layout.interleaved * self.layout.group() + MARGIN
     }
 
-    /// Numbers of all planes.
+    /// How many numbers all planes have.
     pub fn len(&self) -> usize {
         self.count() * self.pixels() * self.channels
     }
 }
 
-/// Sums of one slab: `[panels, images / interleaved, lines, line, TILE]`, lines in whole tiles.
+/// The layout of one slab's sums: `[panels, images / interleaved, lines, line, TILE]`, lines in whole tiles.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sums {
     pub lines: usize,
-    /// Pixels of a line.
+    /// How many pixels a line has.
     pub columns: usize,
-    /// Images that are interleaved with each other.
+    /// How many images are interleaved with each other.
     pub interleaved: usize,
     pub images: usize,
     pub panels: usize,
 }
 
 impl Sums {
-    /// Tiles of a line.
+    /// How many tiles a line has.
     fn tiles(&self) -> usize {
         (self.columns * self.interleaved).div_ceil(TILE)
     }
 
-    /// Numbers of one panel's column of channels.
+    /// How many sums one panel of 16 channels has.
     pub fn panel(&self) -> usize {
         self.images / self.interleaved * self.lines * self.tiles() * SUMS
     }
@@ -83,13 +83,13 @@ impl Sums {
         (group * self.lines + line) * self.tiles() * SUMS + image * TILE
     }
 
-    /// From a pixel's sums to the next column's.
+    /// How far a pixel's sums are from the next column's.
     pub fn step(&self) -> usize {
         self.interleaved * TILE
     }
 }
 
-/// Pixels behind the last line.
+/// How many pixels there are behind the last line.
 pub(crate) const MARGIN: usize = 2 * TILE;
 
 /// What meets along the depth of a step: for each half of it, a tap and the first of 16 channels.
@@ -161,7 +161,7 @@ impl Pass {
         self.steps.is_empty()
     }
 
-    /// `[panels, steps, 16 pairs of from-channels, 16 to-channels]` from weights in bfloat16.
+    /// Packs weights in bfloat16 as `[panels, steps, 16 pairs of from-channels, 16 to-channels]`.
     pub fn pack(&self, level: Level, weights: Weights<'_>, workspace: &Workspace) -> Buffer<bf16> {
         let panel = self.steps.len() * OPERAND;
         let mut packed = workspace.take(self.sums.panels * panel);
@@ -172,7 +172,7 @@ impl Pass {
         packed
     }
 
-    /// The sums over a slab whose first `groups` groups of interleaved images are there.
+    /// Computes the sums over a slab whose first `groups` groups of interleaved images are there.
     pub fn run(&self, level: Level, groups: usize, slab: &[bf16], packed: &[bf16], c: &mut [f32]) {
         let panels = self.sums.panels;
         let mut first = 0;
@@ -194,7 +194,8 @@ impl Pass {
         }
     }
 
-    /// All tiles under `NB` panels from `first` on, `NA` at a time; the last one again where they run out.
+    /// The blocks of all tiles under `NB` panels from `first` on, `NA` at a time; the last one again where they run
+    /// out.
     fn blocks<const NA: usize, const NB: usize>(
         &self,
         groups: usize,

@@ -47,7 +47,7 @@ impl<S: Source> Prologue<'_, S> {
         level.run(self);
     }
 
-    /// Numbers of one pixel.
+    /// How many numbers one pixel has.
     fn cell_len(&self) -> usize {
         match self.cell {
             Cell::Channels => self.planes.channels,
@@ -111,7 +111,7 @@ impl<S: Source> Kernel for Prologue<'_, S> {
 }
 
 impl<S: Source> Prologue<'_, S> {
-    /// One row of one image of the layout, whose line in the slab starts at `to`.
+    /// Fills one row of one image of the layout, whose line in the slab starts at `to`.
     #[inline(always)]
     fn row<V: Vector>(&mut self, halves: [Option<(usize, usize)>; 2], row: usize, to: usize) {
         let InterleavedLayout { map, before, columns, stride, .. } = self.planes.layout;
@@ -134,7 +134,7 @@ impl<S: Source> Prologue<'_, S> {
         }
     }
 
-    /// `count` cells from `to` on, each a stride behind the one before.
+    /// Fills `count` cells from `to` on, each a stride behind the one before.
     #[inline(always)]
     fn cells<V: Vector>(&mut self, from: [Option<(usize, usize)>; 2], count: usize, to: usize) {
         let InterleavedLayout { map, stride, interleaved, .. } = self.planes.layout;
@@ -197,7 +197,7 @@ impl<S: Source> Prologue<'_, S> {
 pub(crate) struct Transpose<'a> {
     pub planes: Planes,
     pub slab: &'a [bf16],
-    /// For each pair of the chunks: its two pixels in a plane.
+    /// The two pixels in a plane of each pair of the chunks.
     pub pairs: &'a [[u32; 2]],
     /// Pairs from one block of 16 channels to the next.
     pub stride: usize,
@@ -244,7 +244,7 @@ impl Kernel for Transpose<'_> {
     }
 }
 
-/// Images `[batch, 3, height, width]` as each output pixel's patch, `[images, pixels, stored]` in bfloat16: a
+/// Unfolds images `[batch, 3, height, width]` to each output pixel's patch, `[images, pixels, stored]` in bfloat16: a
 /// convolution over three channels becomes one of 1×1 over its taps.
 pub(crate) struct Unfold {
     pub height: usize,
@@ -253,11 +253,11 @@ pub(crate) struct Unfold {
     pub stride: usize,
     /// Height and width.
     pub output: [usize; 2],
-    /// Numbers of a patch with its padding.
+    /// How many numbers a patch has with its padding.
     pub stored: usize,
 }
 
-/// Colours of an image.
+/// How many colours an image has.
 const COLOURS: usize = 3;
 
 impl Unfold {
@@ -266,7 +266,7 @@ impl Unfold {
         (row * kernel + column) * COLOURS + colour
     }
 
-    /// One image into `patches`.
+    /// Unfolds one image into `patches`.
     pub fn image(&self, planes: &[f32], framed: &mut [bf16], patches: &mut [bf16]) {
         let [rows, columns] = self.frame();
         let before = self.kernel / 2;
@@ -287,12 +287,12 @@ impl Unfold {
         }
     }
 
-    /// Rows and columns of a framed image.
+    /// How many rows and columns a framed image has.
     pub fn frame(&self) -> [usize; 2] {
         self.output.map(|out| (out - 1) * self.stride + self.kernel)
     }
 
-    /// Numbers of a framed image.
+    /// How many numbers a framed image has.
     pub fn framed_len(&self) -> usize {
         self.frame().iter().product::<usize>() * COLOURS
     }

@@ -157,7 +157,7 @@ impl Transform for F4 {
 /// Every second output. With e the inputs 0, 2, 4, 6, 8, y = F(4, 2)(e) under the outer taps (points 0,
 /// ±1, 2 and ∞) plus the inputs between under the middle one.
 pub(super) struct S4;
-/// From the gradients of five such outputs to those of eight inputs: the even ones have met the
+/// The backward pass of [`S4`], from the gradients of five such outputs to those of eight inputs: the even ones have met the
 /// middle tap alone, the odd ones the outer two.
 pub(super) struct S4Back;
 

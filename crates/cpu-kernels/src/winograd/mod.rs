@@ -41,7 +41,7 @@ pub(crate) enum Tile {
 #[derive(Clone, Copy, Debug)]
 struct Sizes {
     inputs: usize,
-    /// From a tile's first input to the next one's.
+    /// How far a tile's first input is from the next tile's.
     step: usize,
     products: usize,
     /// Different weights among the products'; the last is shared by the products from there on.
@@ -60,7 +60,7 @@ impl Sizes {
         }
     }
 
-    /// Of a frame that holds `tiles`.
+    /// The side of a frame that holds `tiles`.
     fn reach(&self, tiles: usize) -> usize {
         (tiles - 1) * self.step + self.inputs
     }
@@ -77,7 +77,7 @@ impl Sizes {
 }
 
 impl Tile {
-    /// From inputs to outputs.
+    /// What the tile counts on the way from inputs to outputs.
     fn forward(self) -> Sizes {
         match self {
             Tile::Two => Sizes::of::<F2>(),
@@ -86,7 +86,7 @@ impl Tile {
         }
     }
 
-    /// From the outputs' gradients to the inputs'.
+    /// What the tile counts on the way from the outputs' gradients to the inputs'.
     fn backward(self) -> Sizes {
         match self {
             Tile::Strided => Sizes::of::<S4Back>(),
@@ -94,20 +94,20 @@ impl Tile {
         }
     }
 
-    /// Outputs along one side.
+    /// How many outputs a tile has along one side.
     pub fn outputs(self) -> usize {
         self.forward().outputs
     }
 
-    /// Multiplications a channel pair.
+    /// How many multiplications a tile takes for a pair of channels.
     pub fn multiplications(self) -> usize {
         self.forward().products * self.forward().products
     }
 }
 
-/// Panels whose transformed gradients one task turns back.
+/// How many panels of transformed gradients one task turns back.
 const PANELS_A_TASK: usize = 4;
-/// Input channels of a weights' gradient that are summed at a time, where they are many.
+/// How many input channels of a weights' gradient are summed at a time, where they are many.
 const ROWS_A_PART: usize = 64;
 
 /// The tables of one convolution, for slabs of up to a given number of images.
@@ -142,12 +142,13 @@ pub(crate) struct Transformed {
 }
 
 impl Transformed {
-    /// From one tile's channels to the next's; no power of two, like products' distances.
+    /// How far a tile's channels are from the next tile's. This and the distance of products are no powers of two,
+    /// so that a tile's numbers do not all fall into one set of the cache.
     fn tile_step(frame: Frame) -> usize {
         frame.map.channels + PANEL
     }
 
-    /// From one product's tiles to the next's.
+    /// How far a product's tiles are from the next product's.
     fn step(tiles: usize, frame: Frame) -> usize {
         tiles * Self::tile_step(frame) + PANEL
     }
@@ -184,14 +185,15 @@ impl Winograd {
         self.dy
     }
 
-    /// Weights `[out, in, 3, 3]`, transformed, as panels of B for each product.
+    /// Transforms weights `[out, in, 3, 3]` and packs them as panels of B for each product of the forward pass.
     pub fn pack_forward(&self, level: Level, weight: &[f32], workspace: &Workspace) -> Buffer<f32> {
         let (from, to) = (self.shape.input().channels, self.shape.output().channels);
         let kernels = Kernels { weight, at: |c, o| self.shape.weight_index(o, c, (0, 0)) };
         self.pack(level, [from, to], kernels, std::convert::identity, workspace)
     }
 
-    /// The same for the gradient of the input: turned by 180°, channels exchanged.
+    /// Transforms weights `[out, in, 3, 3]` and packs them for the gradient of the input: turned by 180°, channels
+    /// exchanged.
     pub fn pack_backward(
         &self,
         level: Level,
@@ -203,7 +205,7 @@ impl Winograd {
         self.pack(level, [from, to], kernels, |tap| TAPS - 1 - tap, workspace)
     }
 
-    /// `[panels, weights, from, PANEL]`
+    /// Transforms kernels and packs them as `[panels, weights, from, PANEL]`.
     fn pack(
         &self,
         level: Level,
@@ -235,12 +237,12 @@ impl Winograd {
         packed
     }
 
-    /// Matrices of weights.
+    /// How many matrices of transformed weights there are.
     fn weights(&self) -> usize {
         self.tile.forward().weights * self.tile.forward().weights
     }
 
-    /// From an x slab of `images` to outputs `[images, height, width, channels]`.
+    /// The forward pass from an x slab of `images` to outputs `[images, height, width, channels]`.
     pub fn forward(
         &self,
         level: Level,
@@ -258,7 +260,7 @@ impl Winograd {
         }
     }
 
-    /// From a dy slab to the gradients of the input.
+    /// The backward pass from a dy slab to the gradients of the input, `[images, height, width, channels]`.
     pub fn backward_data(
         &self,
         level: Level,
@@ -331,7 +333,7 @@ impl Winograd {
         }
     }
 
-    /// Both operands of the weights' gradient, transformed.
+    /// Transforms both operands of the weights' gradient.
     pub fn transform(
         &self,
         level: Level,
@@ -375,7 +377,7 @@ impl Winograd {
         self.run::<Gradients, _, _>(level, squares(dy, self.dy, corners, start, to, tile_step));
     }
 
-    /// Numbers of the accumulator of the weights' gradient: `[weights, in, out]`.
+    /// The length of the weights' gradient's accumulator, `[weights, in, out]`.
     pub fn accumulator_len(&self) -> usize {
         self.weights() * self.shape.input().channels * self.shape.output().channels
     }
@@ -398,7 +400,7 @@ impl Winograd {
         });
     }
 
-    /// The same for one slab of (images, x, dy), by the calling thread alone: its tiles are
+    /// Adds one slab's share, of (images, x, dy), by the calling thread alone: its tiles are
     /// transformed and multiplied group by group.
     pub fn accumulate_slab(
         &self,
@@ -417,7 +419,7 @@ impl Winograd {
         }
     }
 
-    /// Numbers of a part of the accumulator that is summed at a time: input channels of one matrix
+    /// The length of a part of the accumulator that is summed at a time: input channels of one matrix
     /// that stay in the second-level cache over all slabs.
     fn part_len(&self) -> usize {
         self.rows_a_part() * self.shape.output().channels
@@ -463,7 +465,7 @@ impl Winograd {
         .run(level);
     }
 
-    /// The accumulator as `[out, in, 3, 3]`.
+    /// Writes the accumulator to `weight` as `[out, in, 3, 3]`.
     pub fn finish_weights(&self, level: Level, accumulator: &[f32], weight: &mut [f32]) {
         let (shape, stored) = (&self.shape, self.shape.output().channels);
         let filter = shape.in_channels * TAPS;
@@ -501,7 +503,7 @@ fn group_size(tile: Tile, shape: &ConvShape) -> usize {
     (fitting / 12 * 12).clamp(32, 96)
 }
 
-/// Numbers of a kernel of 3×3.
+/// How many numbers a kernel of 3×3 has.
 const TAPS: usize = KERNEL * KERNEL;
 
 /// Kernels of 3×3, and where those start that connect two channels, from and to.
@@ -526,7 +528,7 @@ struct Direction<'a> {
     slab: &'a [f32],
     frame: Frame,
     packed: &'a [f32],
-    /// Of what comes out.
+    /// The map of the outputs.
     map: Map,
 }
 

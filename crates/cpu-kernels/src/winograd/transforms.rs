@@ -68,7 +68,7 @@ impl<T> Strided<T> {
         Self { numbers, row: side * step, column: step }
     }
 
-    /// From a square's first number to its last.
+    /// How far a square's last number is from its first.
     fn reach(&self, [rows, columns]: [usize; 2]) -> usize {
         rows.saturating_sub(1) * self.row + columns.saturating_sub(1) * self.column
     }
@@ -87,7 +87,7 @@ pub(super) trait Extent {
     fn size(self, whole: usize) -> [usize; 2];
 }
 
-/// All of them, which the compiler sees.
+/// All rows and columns, in a way that the compiler sees.
 pub(super) struct Whole;
 
 impl Extent for Whole {
@@ -159,7 +159,7 @@ impl<S: Side, X: Extent, I: Iterator<Item = Square<X>>> Kernel for By<'_, S, I> 
     }
 }
 
-/// One square in one vector of channels, its columns first.
+/// Transforms one square in one vector of channels, its columns first.
 ///
 /// # Safety
 /// All numbers of the square must be readable, and those of its transform that `size` says be writable.
