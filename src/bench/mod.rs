@@ -1,7 +1,7 @@
 //! How fast this machine is: what `logo-ssl bench` prints.
 //!
 //! Every figure is a median over several runs after a few that do not count. Shares are of
-//! [`ceiling`], so they mean something on any machine.
+//! [`peak_gflops`], so they mean something on any machine.
 
 mod knn;
 mod step;
@@ -24,10 +24,10 @@ use crate::config::Precision;
 use crate::engine;
 
 /// Multiply-adds in registers on all threads, in GFLOP/s.
-pub fn ceiling(precision: Precision) -> f64 {
+pub fn peak_gflops(precision: Precision) -> f64 {
     match precision {
-        Precision::F32 => cpu_kernels::ceiling(engine::level()),
-        Precision::Bf16 => cpu_kernels::ceiling_bf16(engine::level_for(precision)),
+        Precision::F32 => cpu_kernels::peak_gflops(engine::level()),
+        Precision::Bf16 => cpu_kernels::peak_gflops_bf16(engine::level_for(precision)),
     }
 }
 
@@ -35,20 +35,21 @@ pub fn ceiling(precision: Precision) -> f64 {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Rate {
     /// Operations of the direct method a second, a multiply-add being two. Winograd's needs fewer, so
-    /// this can exceed the ceiling.
+    /// this can exceed the peak.
     pub gflops: f64,
-    /// What the machine's registers could do.
-    pub ceiling_gflops: f64,
+    /// The peak of the machine's registers, as [`peak_gflops`] measures it.
+    #[serde(rename = "ceiling_gflops")]
+    pub peak_gflops: f64,
 }
 
 impl Rate {
     fn of(flop: f64, seconds: f64, precision: Precision) -> Self {
-        Self { gflops: flop / seconds / 1e9, ceiling_gflops: ceiling(precision) }
+        Self { gflops: flop / seconds / 1e9, peak_gflops: peak_gflops(precision) }
     }
 
-    /// Of the ceiling.
+    /// The part of the peak that was reached, 1 being all of it.
     pub fn share(&self) -> f64 {
-        self.gflops / self.ceiling_gflops
+        self.gflops / self.peak_gflops
     }
 }
 

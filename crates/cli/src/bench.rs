@@ -157,7 +157,7 @@ fn step(arguments: &Step, output: Output) -> Result<()> {
         let memory = found.peak_memory_mib.map_or(String::new(), |mib| format!(", {mib:.0} MiB"));
         let rate = match place.device {
             DeviceName::Cpu => shown(rate, " of the direct method"),
-            // The ceiling is the processor's.
+            // The peak is the processor's.
             _ => format!("{:.0} GFLOP/s of the direct method", rate.gflops),
         };
         format!("{crops_per_second:.1} crops/s, {rate}{memory}")
@@ -289,7 +289,7 @@ fn shown(rate: &Rate, method: &str) -> String {
         "{:.0} GFLOP/s{method} ({:.0} % of the ceiling of {:.0})",
         rate.gflops,
         100.0 * rate.share(),
-        rate.ceiling_gflops
+        rate.peak_gflops
     )
 }
 

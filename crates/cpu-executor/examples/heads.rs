@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cpu_executor::{Engine, Executable, Levels, Tensor};
-use cpu_kernels::{ceiling, keep_freed_memory};
+use cpu_kernels::{keep_freed_memory, peak_gflops};
 use graph::{Graph, Node, Program, Type, concatenate, gradients};
 use rayon::prelude::*;
 
@@ -166,7 +166,7 @@ fn heads(engine: &Arc<Engine>, batch: usize, rounds: usize) {
     let planned = planned.elapsed().as_secs_f64();
     let found = shortest(&executable, zeros(&program), rounds);
     let multiplied: usize = sizes.iter().map(|[input, output]| 6 * batch * input * output).sum();
-    let rate = ceiling(engine.levels().f32);
+    let rate = peak_gflops(engine.levels().f32);
     println!(
         "heads of {batch} rows, {} instructions: {:.2} ms, {:.0} GFLOP/s of {rate:.0}; {:.1} MB beside the inputs; planned in {:.2} ms",
         program.instructions().len(),

@@ -20,9 +20,9 @@ fn main() {
     };
     let level = Level::chosen().expect("a level");
     use Algorithm::*;
-    let all = [Direct, Winograd2, Winograd4, Winograd4Strided, Paired];
+    let all = [Direct, Winograd2, Winograd4, Winograd4Strided, Bf16Dot];
     for algorithm in all.into_iter().filter(|algorithm| algorithm.suits(&shape)) {
-        if algorithm != Paired {
+        if algorithm != Bf16Dot {
             time::<f32>(algorithm, shape, batch, level, "f32");
         }
         time::<bf16>(algorithm, shape, batch, level, "bf16");
@@ -62,7 +62,11 @@ fn time<E: Element>(
         let through = norm.gradient(&sums, 0, channels).through;
         let gradient = OutputGradient { g: &y, y: &y, through: &through };
         let wanted = (!shape.images).then_some(InputGradient {
-            arrival: Arrival { residual: None, gate: Gate::Output(&x), norms: [None, None] },
+            epilogue: BackwardEpilogue {
+                residual: None,
+                gate: Gate::Output(&x),
+                norms: [None, None],
+            },
             to: &mut dx,
         });
         let start = Instant::now();

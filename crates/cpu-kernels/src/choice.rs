@@ -7,7 +7,7 @@ use crate::level::{Level, LevelError};
 use crate::processor::processor;
 use crate::trial::trial;
 
-/// What a kept [`Choice`] must come from. Its last number is raised whenever the kernels change in a way
+/// The version of the kernels, which a kept [`Choice`] must come from. Its last number is raised whenever the kernels change in a way
 /// that may make another level the fastest.
 pub const KERNELS_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+1");
 
@@ -18,28 +18,28 @@ const MARGIN: f64 = 1.1;
 /// A level that a trial has found the fastest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice {
-    /// The level.
+    /// The level that was chosen.
     pub level: Level,
-    /// What activations are stored as: [`Element::NAME`].
+    /// The name of the type that activations are stored as, [`Element::NAME`].
     pub element: &'static str,
     /// All levels tried and their rates in GFLOP/s, those preferred at equal speed first.
     pub measured: Vec<(Level, f64)>,
-    /// Where: [`processor`]
+    /// The processor it was measured on, as [`processor`] describes it.
     pub processor: String,
-    /// Of which kernels: [`KERNELS_VERSION`]
+    /// The version of the kernels that were measured, [`KERNELS_VERSION`].
     pub kernels_version: String,
 }
 
 /// A level, and why it is used.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Chosen {
-    /// [`LEVEL_VARIABLE`](crate::LEVEL_VARIABLE) names it.
+    /// The level that [`LEVEL_VARIABLE`](crate::LEVEL_VARIABLE) names.
     Forced(Level),
-    /// There is nothing to choose from.
+    /// The only level that there is to choose from.
     Only(Level),
-    /// An earlier trial found it the fastest.
+    /// The level that an earlier trial found the fastest.
     Kept(Choice),
-    /// A trial has just found it the fastest. Whoever can should keep the choice's text.
+    /// The level that a trial has just found the fastest. Whoever can should keep the choice's text.
     Measured(Choice),
 }
 
@@ -98,8 +98,8 @@ impl Level {
     }
 }
 
-/// Of levels and their rates the first that none of the others exceeds by a tenth. A rate that is no
-/// number above zero counts for nothing.
+/// The level to prefer among levels with their rates: the first that none of the others exceeds by a tenth. A rate
+/// that is no number above zero counts for nothing.
 pub fn choose(measured: &[(Level, f64)]) -> Option<Level> {
     let valid = || measured.iter().filter(|(_, rate)| rate.is_finite() && *rate > 0.0);
     let best = valid().map(|(_, rate)| *rate).reduce(f64::max)?;

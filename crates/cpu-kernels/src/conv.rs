@@ -1,46 +1,47 @@
 //! Convolutions over a batch, forward and back, each by the algorithm that suits it.
 
+use crate::bf16_dot::Bf16Dot;
 use crate::element::Element;
+use crate::f32_path::F32Path;
 use crate::level::Level;
 use crate::norm::{GradientSums, Moments};
-use crate::paired::Paired;
 use crate::shape::ConvShape;
 use crate::slab::{Input, InputGradient, OutputGradient};
-use crate::widened::Widened;
 use crate::winograd::Tile;
 use crate::workspace::Workspace;
 
-/// How to compute a convolution.
+/// An algorithm for convolutions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// Implicit GEMM.
+    /// Implicit GEMM in f32.
     Direct,
-    /// F(2×2, 3×3)
+    /// Winograd's F(2×2, 3×3), for kernels of 3×3 and stride 1.
     Winograd2,
-    /// F(4×4, 3×3)
+    /// Winograd's F(4×4, 3×3), for kernels of 3×3 and stride 1.
     Winograd4,
-    /// 4×4 outputs of stride 2.
+    /// Winograd's method for 4×4 outputs of kernels of 3×3 and stride 2.
     Winograd4Strided,
-    /// Implicit GEMM of operands in bfloat16.
-    Paired,
+    /// Implicit GEMM whose operands are pairs of bfloat16: each instruction adds the dot products of such
+    /// pairs to sums in f32.
+    Bf16Dot,
 }
 
 impl Algorithm {
-    /// What is fastest for a shape and for activations stored as `E`, by measurement
-    /// (docs/results/cpu.md).
+    /// The algorithm that measurements (docs/results/cpu.md) found the fastest for a shape and for activations stored
+    /// as `E`.
     pub fn of<E: Element>(shape: &ConvShape, level: Level) -> Self {
-        let widened = Self::widened(shape);
+        let in_f32 = Self::in_f32(shape);
         match level {
-            _ if !E::IS_BF16 => widened,
-            Level::Amx => Algorithm::Paired,
+            _ if !E::IS_BF16 => in_f32,
+            Level::Amx => Algorithm::Bf16Dot,
             // A vector of pairs does at most twice what one of f32 does; F(4×4, 3×3) spares more.
-            Level::Avx512Bf16 if widened != Algorithm::Winograd4 => Algorithm::Paired,
-            _ => widened,
+            Level::Avx512Bf16 if in_f32 != Algorithm::Winograd4 => Algorithm::Bf16Dot,
+            _ => in_f32,
         }
     }
 
-    /// The same where all is multiplied in f32.
-    fn widened(shape: &ConvShape) -> Self {
+    /// What is fastest for a shape where all numbers are multiplied in f32.
+    fn in_f32(shape: &ConvShape) -> Self {
         let [height, width] = shape.output_size();
         match (shape.kernel, shape.stride, height.min(width)) {
             _ if shape.images => Algorithm::Direct,
@@ -52,10 +53,10 @@ impl Algorithm {
         }
     }
 
-    /// Whether it can compute a shape.
+    /// Whether this algorithm can compute convolutions of that shape.
     pub fn suits(self, shape: &ConvShape) -> bool {
         match self {
-            Algorithm::Direct | Algorithm::Paired => true,
+            Algorithm::Direct | Algorithm::Bf16Dot => true,
             _ => shape.kernel == 3 && shape.stride == self.stride() && !shape.images,
         }
     }
@@ -66,7 +67,7 @@ impl Algorithm {
 
     fn tile(self) -> Option<Tile> {
         match self {
-            Algorithm::Direct | Algorithm::Paired => None,
+            Algorithm::Direct | Algorithm::Bf16Dot => None,
             Algorithm::Winograd2 => Some(Tile::Two),
             Algorithm::Winograd4 => Some(Tile::Four),
             Algorithm::Winograd4Strided => Some(Tile::Strided),
@@ -83,17 +84,17 @@ pub struct Conv {
 
 #[derive(Debug)]
 enum Path {
-    Widened(Box<Widened>),
-    Paired(Box<Paired>),
+    F32(Box<F32Path>),
+    Bf16Dot(Box<Bf16Dot>),
 }
 
 impl Conv {
-    /// By the algorithm that suits the shape and activations stored as `E`.
+    /// A convolution by the algorithm that is fastest for its shape and for activations stored as `E`.
     pub fn new<E: Element>(shape: ConvShape, level: Level) -> Self {
         Self::with(Algorithm::of::<E>(&shape, level), shape, level)
     }
 
-    /// By the algorithm given.
+    /// A convolution by the algorithm given.
     ///
     /// # Panics
     /// If the algorithm does not suit the shape, or the kernel is even.
@@ -102,8 +103,8 @@ impl Conv {
         assert!(shape.height > 0 && shape.width > 0, "an empty image");
         assert!(algorithm.suits(&shape), "{algorithm:?} for {shape:?}");
         let path = match algorithm {
-            Algorithm::Paired => Path::Paired(Box::new(Paired::new(shape, level))),
-            _ => Path::Widened(Box::new(Widened::new(shape, algorithm.tile(), level))),
+            Algorithm::Bf16Dot => Path::Bf16Dot(Box::new(Bf16Dot::new(shape, level))),
+            _ => Path::F32(Box::new(F32Path::new(shape, algorithm.tile(), level))),
         };
         Self { shape, path }
     }
@@ -128,8 +129,8 @@ impl Conv {
         assert_eq!(len, batch * one, "the input is of another size");
     }
 
-    /// Outputs `[batch, height, width, channels]` into `y`, and their moments. `weight` is
-    /// `[out, in, kernel, kernel]`.
+    /// The forward pass: stores outputs `[batch, height, width, stored channels]` to `y`, and returns their moments.
+    /// `weight` is `[out, in, kernel, kernel]`.
     ///
     /// # Panics
     /// If a slice's length does not fit the shape.
@@ -145,13 +146,13 @@ impl Conv {
         assert!(y.len().is_multiple_of(len), "whole images");
         self.assert_input(&input, y.len() / len);
         match &self.path {
-            Path::Widened(m) => m.forward(input, weight, y, workspace),
-            Path::Paired(m) => m.forward(input, weight, y, workspace),
+            Path::F32(m) => m.forward(input, weight, y, workspace),
+            Path::Bf16Dot(m) => m.forward(input, weight, y, workspace),
         }
     }
 
-    /// The gradient of the weights, `[out, in, kernel, kernel]`, and of the input where it is wanted; of
-    /// that one, the sums for the normalisations before it.
+    /// The backward pass: stores the gradient of the weights, `[out, in, kernel, kernel]`, and that of the input
+    /// where it is `wanted`. Returns the sums of the latter for the normalisations before it.
     ///
     /// # Panics
     /// If a slice's length does not fit the shape, or the gradient of [`Input::Images`] is wanted.
@@ -175,10 +176,8 @@ impl Conv {
             assert_eq!(wanted.to.len(), batch * self.shape.input_len(), "the input's gradient");
         }
         match &self.path {
-            Path::Widened(m) => {
-                m.backward(input, gradient, weight, wanted, weight_gradient, workspace)
-            }
-            Path::Paired(m) => {
+            Path::F32(m) => m.backward(input, gradient, weight, wanted, weight_gradient, workspace),
+            Path::Bf16Dot(m) => {
                 m.backward(input, gradient, weight, wanted, weight_gradient, workspace)
             }
         }

@@ -10,10 +10,10 @@ use crate::workspace::{Buffer, Workspace};
 
 /// Depth that is multiplied before the next: a panel of it stays in the first-level cache.
 const DEPTH_BLOCK: usize = 384;
-/// Pixels over which a weight gradient's tile is summed before the next.
+/// How many pixels a weight gradient's tile is summed over before the next.
 const PIXEL_BLOCK: usize = 192;
 
-/// Images and their framed inputs and gradients of outputs.
+/// A number of images, their framed inputs, and their framed gradients of outputs.
 pub(crate) type Slab = (usize, Buffer<f32>, Buffer<f32>);
 
 /// The tables of one convolution, for slabs of up to a given number of images.
@@ -23,7 +23,7 @@ pub(crate) struct Direct {
     x: Frame,
     dy: Frame,
     forward: Pass,
-    /// One for each position of an input pixel within the stride: `stride²` convolutions of stride 1
+    /// The backward passes, one for each position of an input pixel within the stride: `stride²` convolutions of stride 1
     /// with a share of the kernel each.
     backward: Vec<Pass>,
 }
@@ -59,14 +59,15 @@ impl Direct {
         self.dy
     }
 
-    /// Weights `[out, in, kernel, kernel]` as panels of B for the forward pass.
+    /// Packs weights `[out, in, kernel, kernel]` as panels of B for the forward pass.
     pub fn pack_forward(&self, weight: &[f32], workspace: &Workspace) -> Buffer<f32> {
         let (input, output) = (self.shape.input(), self.shape.output());
         let at = |c: usize, o: usize, tap| self.shape.weight_index(o, c, tap);
         pack(&self.forward.taps, input.channels, output.channels, weight, at, workspace)
     }
 
-    /// The same for the gradient of the input: one packed B after the other.
+    /// Packs weights `[out, in, kernel, kernel]` as panels of B for the gradient of the input, one B for each
+    /// backward pass.
     pub fn pack_backward(&self, weight: &[f32], workspace: &Workspace) -> Vec<Buffer<f32>> {
         let (input, output) = (self.shape.input(), self.shape.output());
         let at = |o: usize, c: usize, tap| self.shape.weight_index(o, c, tap);
@@ -77,13 +78,13 @@ impl Direct {
         packed.collect()
     }
 
-    /// From an x slab of `images` to outputs `[images, height, width, channels]`.
+    /// The forward pass from an x slab of `images` to outputs `[images, height, width, channels]`.
     pub fn forward(&self, level: Level, images: usize, x: &[f32], packed: &[f32], y: &mut [f32]) {
         let panels = self.shape.output().channels / PANEL;
         self.forward.run(level, images, x, packed, panels, y);
     }
 
-    /// From a dy slab to the gradients of the input, `[images, height, width, channels]`.
+    /// The backward pass from a dy slab to the gradients of the input, `[images, height, width, channels]`.
     pub fn backward_data(
         &self,
         level: Level,
@@ -103,7 +104,7 @@ impl Direct {
         }
     }
 
-    /// Numbers of the accumulator of the weights' gradient: `[kernel, kernel · in, out]`.
+    /// The length of the weights' gradient's accumulator, `[kernel, kernel · in, out]`.
     pub fn accumulator_len(&self) -> usize {
         let rows = self.shape.kernel * self.shape.kernel * self.shape.input().channels;
         rows * self.shape.output().channels
@@ -121,13 +122,13 @@ impl Direct {
         });
     }
 
-    /// The same for one slab, by the calling thread alone.
+    /// Adds one slab's share to the gradient of the weights, by the calling thread alone.
     pub fn accumulate_slab(&self, level: Level, slab: &Slab, accumulator: &mut [f32], onto: bool) {
         let parts = accumulator.chunks_mut(self.part_len()).enumerate();
         parts.for_each(|(part, c)| self.add(level, slab, part, c, onto));
     }
 
-    /// Numbers of a part of the accumulator that is summed at a time.
+    /// The length of a part of the accumulator that is summed at a time.
     fn part_len(&self) -> usize {
         rows_a_part(self.shape.kernel * self.shape.input().channels) * self.shape.output().channels
     }
@@ -160,7 +161,7 @@ impl Direct {
             .collect()
     }
 
-    /// The accumulator as `[out, in, kernel, kernel]`.
+    /// Writes the accumulator to `weight` as `[out, in, kernel, kernel]`.
     pub fn finish_weights(&self, accumulator: &[f32], weight: &mut [f32]) {
         let (shape, stored) = (&self.shape, self.shape.output().channels);
         let taps = shape.kernel * shape.kernel;

@@ -15,12 +15,12 @@ mod sealed {
 pub trait Element: sealed::Sealed + Access + Copy + Default + Send + Sync + 'static {
     /// Whether this is bfloat16.
     const IS_BF16: bool;
-    /// What it is called.
+    /// The name of this type, as in Rust.
     const NAME: &'static str;
 
-    /// The number itself.
+    /// This number in f32, which holds it exactly.
     fn to_f32(self) -> f32;
-    /// The nearest number of this type.
+    /// The number of this type that is nearest to `x`, ties to even.
     fn from_f32(x: f32) -> Self;
 }
 

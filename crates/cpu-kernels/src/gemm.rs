@@ -8,10 +8,10 @@ use crate::level::{Kernel, Level};
 use crate::part::Part;
 use crate::simd::Vector;
 
-/// Columns of a packed panel of B, and what channels are padded to.
+/// How many columns a packed panel of B has; channels are padded to a multiple of it.
 pub(crate) const PANEL: usize = 16;
 
-/// Steps of the innermost loop that are written out. With one, Zen 3 reached 72 % of its ceiling on
+/// Steps of the innermost loop that are written out. With one, Zen 3 reached 72 % of its peak on
 /// operands in the first-level cache; with four, 96 %.
 const UNROLL: usize = 4;
 
@@ -31,7 +31,7 @@ pub(crate) struct RowTable {
 }
 
 impl RowTable {
-    /// From offsets in elements.
+    /// A table of rows that start at these offsets of A and C, in elements.
     ///
     /// # Panics
     /// If an offset exceeds 2³² elements.
@@ -41,7 +41,7 @@ impl RowTable {
         Self { rows }
     }
 
-    /// Rows that lie one behind the other.
+    /// A table of `count` rows at constant distances in A and C, in elements.
     pub fn strided(count: usize, a: usize, c: usize) -> Self {
         Self::new((0..count).map(|row| (row * a, row * c)))
     }
@@ -54,10 +54,110 @@ impl RowTable {
 /// A contiguous part of every row of A.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
-    /// From the row's start, in elements.
+    /// Where it begins, counted from the row's start, in elements.
     pub offset: usize,
-    /// In elements.
+    /// How long it is, in elements.
     pub len: usize,
+}
+
+/// A product whose result is computed by register tiles.
+trait Tiled {
+    /// What the tiles under one group of columns hand on from one to the next.
+    type Carried;
+
+    /// How many rows C has.
+    fn rows(&self) -> usize;
+    /// How many columns C has, a multiple of [`PANEL`].
+    fn columns(&self) -> usize;
+    /// What the first tile under `width` columns from `column` on begins with.
+    fn column(&self, column: usize, width: usize) -> Self::Carried;
+    /// Computes one tile.
+    ///
+    /// # Safety
+    /// The product's operands must have been checked; rows `row..row + ROWS` and `VECTORS` vectors of columns
+    /// from `column` on must exist.
+    unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize>(
+        &mut self,
+        row: usize,
+        column: usize,
+        carried: &mut Self::Carried,
+    );
+}
+
+/// Computes all tiles of a product, in shapes whose sums, with a row of B and a number of A, fill the registers.
+///
+/// # Safety
+/// The product's operands must have been checked.
+#[inline(always)]
+unsafe fn all_tiles<V: Vector, P: Tiled>(product: &mut P) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match V::LANES {
+            16 => {
+                // A pointer for each row: twelve are more than the general registers hold.
+                let rest = columns_of_tiles::<V, P, 6, 4>(product, 0);
+                let rest = columns_of_tiles::<V, P, 12, 2>(product, rest);
+                columns_of_tiles::<V, P, 12, 1>(product, rest)
+            }
+            8 if V::TILE_ROWS == 6 => columns_of_tiles::<V, P, 6, 2>(product, 0),
+            8 => columns_of_tiles::<V, P, 2, 2>(product, 0),
+            _ => columns_of_tiles::<V, P, 6, 4>(product, 0),
+        };
+    }
+}
+
+/// Computes all tiles of `ROWS` × `VECTORS` from column `first` on, and returns where the columns begin that do not
+/// fill one.
+///
+/// # Safety
+/// The product's operands must have been checked.
+#[inline(always)]
+unsafe fn columns_of_tiles<V: Vector, P: Tiled, const ROWS: usize, const VECTORS: usize>(
+    product: &mut P,
+    first: usize,
+) -> usize {
+    let width = VECTORS * V::LANES;
+    let mut column = first;
+    while column + width <= product.columns() {
+        // SAFETY: the columns named exist; the rest is the caller's promise.
+        unsafe { column_of_tiles::<V, P, ROWS, VECTORS>(product, column) };
+        column += width;
+    }
+    column
+}
+
+/// Computes the tiles under one group of columns, from the first row to the last; where fewer than `ROWS` are left, tiles
+/// of 4, 2 and 1.
+///
+/// # Safety
+/// The product's operands must have been checked, and `VECTORS` vectors of columns from `column` on exist.
+#[inline(always)]
+unsafe fn column_of_tiles<V: Vector, P: Tiled, const ROWS: usize, const VECTORS: usize>(
+    product: &mut P,
+    column: usize,
+) {
+    let rows = product.rows();
+    let mut carried = product.column(column, VECTORS * V::LANES);
+    let mut row = 0;
+    // SAFETY: each call takes rows that are there.
+    unsafe {
+        while row + ROWS <= rows {
+            product.tile::<V, ROWS, VECTORS>(row, column, &mut carried);
+            row += ROWS;
+        }
+        while ROWS > 4 && row + 4 <= rows {
+            product.tile::<V, 4, VECTORS>(row, column, &mut carried);
+            row += 4;
+        }
+        while ROWS > 2 && row + 2 <= rows {
+            product.tile::<V, 2, VECTORS>(row, column, &mut carried);
+            row += 2;
+        }
+        while row < rows {
+            product.tile::<V, 1, VECTORS>(row, column, &mut carried);
+            row += 1;
+        }
+    }
 }
 
 /// C[row][column] = Σ A[row][k] B[k][column], or += with `accumulate`.
@@ -105,84 +205,66 @@ impl Kernel for Rows<'_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
         // SAFETY: `Rows::run` has checked that all rows, segments and panels lie within A, B and C.
-        unsafe {
-            match V::LANES {
-                16 => {
-                    // A pointer for each row: twelve are more than the general registers hold.
-                    let rest = columns_of_tiles::<V, 6, 4>(&mut self, 0);
-                    let rest = columns_of_tiles::<V, 12, 2>(&mut self, rest);
-                    columns_of_tiles::<V, 12, 1>(&mut self, rest)
-                }
-                8 if V::TILE_ROWS == 6 => columns_of_tiles::<V, 6, 2>(&mut self, 0),
-                8 => columns_of_tiles::<V, 2, 2>(&mut self, 0),
-                _ => columns_of_tiles::<V, 6, 4>(&mut self, 0),
-            };
-        }
+        unsafe { all_tiles::<V, Self>(&mut self) }
     }
 }
 
-/// All tiles of `ROWS` × `VECTORS` from panel `first` on, and where the panels begin that do not fill
-/// one.
-///
-/// # Safety
-/// As [`Rows::run`] checks.
-#[inline(always)]
-unsafe fn columns_of_tiles<V: Vector, const ROWS: usize, const VECTORS: usize>(
-    product: &mut Rows<'_>,
-    first: usize,
-) -> usize {
-    let mut panel = first;
-    let wide = VECTORS * V::LANES / PANEL;
-    while panel + wide <= product.panels {
-        // SAFETY: the panels named exist; the rest is the caller's promise.
-        unsafe { column_of_tiles::<V, ROWS, VECTORS>(product, panel) };
-        panel += wide;
-    }
-    panel
-}
+impl Tiled for Rows<'_> {
+    type Carried = Prefetch;
 
-/// The tiles under one group of panels, from the first row to the last.
-///
-/// # Safety
-/// As [`Rows::run`] checks, and the panels from `panel` on must fill `VECTORS` vectors.
-#[inline(always)]
-unsafe fn column_of_tiles<V: Vector, const ROWS: usize, const VECTORS: usize>(
-    product: &mut Rows<'_>,
-    panel: usize,
-) {
-    let mut rest = product.rows;
-    // The first tiles fetch a share each of the panel behind this group; B is often read from
-    // beyond the second-level cache, and the first tile under a panel would wait for all of it.
-    let depth: usize = product.segments.iter().map(|s| s.len).sum();
-    let width = (VECTORS * V::LANES).div_ceil(PANEL);
-    let share = depth.div_ceil(UNROLL) * PANEL;
-    let mut ahead = product.b.as_ptr().wrapping_add((panel + width) * product.panel_stride);
-    let last_share = ahead.wrapping_add((UNROLL - 1) * share);
-    // SAFETY: each call takes rows that are there.
-    unsafe {
-        while rest.len() >= ROWS {
-            tile::<V, ROWS, VECTORS>(product, &rest[..ROWS], panel, ahead);
-            rest = &rest[ROWS..];
-            if ahead != last_share {
-                ahead = ahead.wrapping_add(share);
-            }
-        }
-        while rest.len() >= 4 && ROWS > 4 {
-            tile::<V, 4, VECTORS>(product, &rest[..4], panel, ahead);
-            rest = &rest[4..];
-        }
-        while rest.len() >= 2 && ROWS > 2 {
-            tile::<V, 2, VECTORS>(product, &rest[..2], panel, ahead);
-            rest = &rest[2..];
-        }
-        while let Some((row, behind)) = rest.split_first() {
-            tile::<V, 1, VECTORS>(product, std::slice::from_ref(row), panel, ahead);
-            rest = behind;
-        }
+    fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn columns(&self) -> usize {
+        self.panels * PANEL
+    }
+
+    /// The first tiles fetch a share each of the panel behind this column; B is often read from beyond the
+    /// second-level cache, and the first tile under a panel would wait for all of it.
+    #[inline(always)]
+    fn column(&self, column: usize, width: usize) -> Prefetch {
+        let depth: usize = self.segments.iter().map(|s| s.len).sum();
+        let share = depth.div_ceil(UNROLL) * PANEL;
+        let behind = (column + width).div_ceil(PANEL);
+        let next = self.b.as_ptr().wrapping_add(behind * self.panel_stride);
+        Prefetch { next, last: next.wrapping_add((UNROLL - 1) * share), share }
+    }
+
+    #[inline(always)]
+    unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize>(
+        &mut self,
+        row: usize,
+        column: usize,
+        prefetch: &mut Prefetch,
+    ) {
+        let rows = &self.rows[row..row + ROWS];
+        // SAFETY: the caller's promise.
+        unsafe { tile::<V, ROWS, VECTORS>(self, rows, column / PANEL, prefetch.share()) }
     }
 }
 
-/// One tile, accumulated in registers over the whole depth. On the way, a line from `ahead` on is
+/// What the tiles under one panel fetch of the next.
+struct Prefetch {
+    next: *const f32,
+    last: *const f32,
+    /// How much a tile fetches, in numbers.
+    share: usize,
+}
+
+impl Prefetch {
+    /// Where the next tile's share begins; the last share again where they run out.
+    #[inline(always)]
+    fn share(&mut self) -> *const f32 {
+        let next = self.next;
+        if next != self.last {
+            self.next = next.wrapping_add(self.share);
+        }
+        next
+    }
+}
+
+/// Computes one tile, accumulated in registers over the whole depth. On the way, a line from `ahead` on is
 /// fetched for each [`UNROLL`] steps; `ahead` is never read.
 ///
 /// # Safety
@@ -272,7 +354,7 @@ pub(crate) struct Stretch {
     /// How far the next pixel is in A and in D.
     pub a_step: usize,
     pub d_step: usize,
-    /// Pixels.
+    /// How many pixels there are.
     pub count: usize,
 }
 
@@ -313,66 +395,33 @@ impl Kernel for Outer<'_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
         // SAFETY: `Outer::run` has checked that all stretches lie within A and D, and C's size.
-        unsafe {
-            match V::LANES {
-                16 => {
-                    let rest = outer_columns::<V, 6, 4>(&mut self, 0);
-                    let rest = outer_columns::<V, 12, 2>(&mut self, rest);
-                    outer_columns::<V, 12, 1>(&mut self, rest)
-                }
-                8 if V::TILE_ROWS == 6 => outer_columns::<V, 6, 2>(&mut self, 0),
-                8 => outer_columns::<V, 2, 2>(&mut self, 0),
-                _ => outer_columns::<V, 6, 4>(&mut self, 0),
-            };
-        }
+        unsafe { all_tiles::<V, Self>(&mut self) }
     }
 }
 
-/// All tiles of `ROWS` × `VECTORS` from column `first` on, and where the columns begin that do not fill
-/// one.
-///
-/// # Safety
-/// As [`Outer::run`] checks.
-#[inline(always)]
-unsafe fn outer_columns<V: Vector, const ROWS: usize, const VECTORS: usize>(
-    product: &mut Outer<'_>,
-    first: usize,
-) -> usize {
-    let mut column = first;
-    while column + VECTORS * V::LANES <= product.columns {
-        // SAFETY: the columns named exist; the rest is the caller's promise.
-        unsafe { outer_column::<V, ROWS, VECTORS>(product, column) };
-        column += VECTORS * V::LANES;
-    }
-    column
-}
+impl Tiled for Outer<'_> {
+    type Carried = ();
 
-/// # Safety
-/// As [`Outer::run`] checks, and `VECTORS` vectors of columns from `column` on must exist.
-#[inline(always)]
-unsafe fn outer_column<V: Vector, const ROWS: usize, const VECTORS: usize>(
-    product: &mut Outer<'_>,
-    column: usize,
-) {
-    let mut row = 0;
-    // SAFETY: each call takes rows that are there.
-    unsafe {
-        while row + ROWS <= product.rows {
-            outer_tile::<V, ROWS, VECTORS>(product, row, column);
-            row += ROWS;
-        }
-        while ROWS > 4 && row + 4 <= product.rows {
-            outer_tile::<V, 4, VECTORS>(product, row, column);
-            row += 4;
-        }
-        while ROWS > 2 && row + 2 <= product.rows {
-            outer_tile::<V, 2, VECTORS>(product, row, column);
-            row += 2;
-        }
-        while row < product.rows {
-            outer_tile::<V, 1, VECTORS>(product, row, column);
-            row += 1;
-        }
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
+    #[inline(always)]
+    fn column(&self, _column: usize, _width: usize) {}
+
+    #[inline(always)]
+    unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize>(
+        &mut self,
+        row: usize,
+        column: usize,
+        (): &mut (),
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { outer_tile::<V, ROWS, VECTORS>(self, row, column) }
     }
 }
 

@@ -14,29 +14,30 @@ pub const LEVEL_VARIABLE: &str = "LOGO_SSL_CPU_LEVEL";
 /// A set of vector instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Whatever the compiler's baseline has.
+    /// Whatever instructions the compiler's baseline has.
     Portable,
-    /// 128-bit vectors of aarch64.
+    /// The 128-bit vectors of aarch64.
     Neon,
-    /// 256-bit vectors with fused multiply-add of x86-64.
+    /// The 256-bit vectors with fused multiply-add of x86-64.
     Avx2,
-    /// 512-bit vectors of x86-64.
+    /// The 512-bit vectors of x86-64.
     Avx512,
-    /// The same with products of bfloat16 pairs.
+    /// The 512-bit vectors of x86-64 with dot products of bfloat16 pairs.
     Avx512Bf16,
-    /// The same with tiles of 16 × 32 bfloat16 that are multiplied whole.
+    /// The 512-bit vectors of x86-64 with dot products of bfloat16 pairs, and tiles of 16 × 32 bfloat16 that are
+    /// multiplied whole.
     Amx,
 }
 
 /// Why a level cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LevelError {
-    /// No level is called so.
+    /// No level has this name.
     #[error(
         "{0:?} is no instruction level; choose amx, avx512bf16, avx512, avx2, neon or portable"
     )]
     Unknown(String),
-    /// The processor lacks it.
+    /// The processor lacks this level's instructions.
     #[error("this processor has no {0}; it has {have}", have = list(&Level::available()))]
     Unavailable(Level),
 }
@@ -48,17 +49,18 @@ fn list(levels: &[Level]) -> String {
 /// Work that is compiled once for every level.
 pub(crate) trait Kernel {
     type Output;
-    /// Must be `#[inline(always)]`: it becomes part of the function that has the instructions.
+    /// Does the work. It must be `#[inline(always)]`, so that it becomes part of the function that has the
+    /// instructions.
     fn run<V: Vector>(self) -> Self::Output;
 }
 
 /// Plain Rust that the compiler vectorises, to be compiled for every level. Its numbers do not depend on
 /// the level: nothing is fused or reordered that is not so written.
 pub trait Work {
-    /// What comes of it.
+    /// What the work returns.
     type Output;
-    /// Must be `#[inline(always)]`, as all that its loops call: only so they become part of the function
-    /// that has the instructions.
+    /// Does the work. This and all that its loops call must be `#[inline(always)]`: only so they become part of the
+    /// function that has the instructions.
     fn run(self) -> Self::Output;
 }
 
@@ -86,7 +88,7 @@ impl Level {
         }
     }
 
-    /// Of every architecture, the best first.
+    /// The levels of every architecture, the best first.
     pub const ALL: [Level; 6] =
         [Level::Amx, Level::Avx512Bf16, Level::Avx512, Level::Avx2, Level::Neon, Level::Portable];
 
@@ -104,7 +106,7 @@ impl Level {
         Ok(Self::forced()?.unwrap_or_else(|| Self::available()[0]))
     }
 
-    /// The level that [`LEVEL_VARIABLE`] names, for every precision. Read once, at the first use.
+    /// The level that [`LEVEL_VARIABLE`] names, for every precision. The variable is read once, at the first use.
     ///
     /// # Errors
     /// If the variable names no level or one that this processor lacks.
@@ -137,7 +139,7 @@ impl Level {
         }
     }
 
-    /// Whether it multiplies bfloat16 as it is, so that widening it first is a waste.
+    /// Whether this level has dot products of bfloat16, so that widening it to f32 first is a waste.
     pub fn multiplies_bf16(self) -> bool {
         matches!(self, Level::Avx512Bf16 | Level::Amx)
     }

@@ -27,19 +27,19 @@ const LEAST: [usize; 2] = [48, 4 * PANEL];
 /// A matrix in memory, row by row without gaps.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
-    /// Its numbers.
+    /// The numbers of the matrix, row by row.
     pub numbers: &'a [f32],
     /// Whether the transpose of what lies there takes part in the product.
     pub transposed: bool,
 }
 
 impl<'a> Matrix<'a> {
-    /// As it lies.
+    /// The matrix as it lies in memory.
     pub fn plain(numbers: &'a [f32]) -> Self {
         Self { numbers, transposed: false }
     }
 
-    /// The transpose of what lies there.
+    /// The transpose of the matrix that lies in memory.
     pub fn transposed(numbers: &'a [f32]) -> Self {
         Self { numbers, transposed: true }
     }
@@ -84,7 +84,7 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// In halves, along its rows or its columns.
+    /// Cuts the place in halves, along its rows or its columns.
     fn halves(self, along_rows: bool) -> [Self; 2] {
         let Place { row, column, c } = self;
         match along_rows {
@@ -112,7 +112,7 @@ struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// In `count` parts, as far as they are large enough.
+    /// Cuts the place in `count` parts, as far as they are large enough.
     fn cut<'c>(&self, place: Place<'c>, count: usize, parts: &mut Vec<Place<'c>>) {
         let [rows, columns] = [place.c.rows(), place.c.columns()];
         let can = [rows >= 2 * LEAST[0], columns >= 2 * LEAST[1]];
@@ -155,7 +155,7 @@ impl Product<'_> {
         }
     }
 
-    /// Rows of A from its transpose, [`DEPTH`] apart.
+    /// Packs rows of A from its transpose, [`DEPTH`] apart.
     fn pack_rows(&self, row: usize, [first, depth]: [usize; 2], to: &mut [f32]) {
         let [m, _, _] = self.size;
         let from = &self.a.numbers[first * m + row..];
@@ -163,7 +163,7 @@ impl Product<'_> {
         self.level.run(Turn { from, from_stride: m, size, to, to_stride: DEPTH });
     }
 
-    /// Columns of B as `[panels, depth, PANEL]`. What is missing to the last panel is left as it was.
+    /// Packs columns of B as `[panels, depth, PANEL]`. What is missing to the last panel is left as it was.
     fn pack_panels(&self, column: usize, columns: usize, block: [usize; 2], to: &mut [f32]) {
         let ([_, n, k], [first, depth]) = (self.size, block);
         if !self.b.transposed {
@@ -244,7 +244,7 @@ fn copy_panels<'a>(rows: impl Iterator<Item = &'a [f32]>, depth: usize, panels: 
     }
 }
 
-/// Rows to columns: `to[j][i] = from[i][j]`.
+/// Turns rows to columns: `to[j][i] = from[i][j]`.
 struct Turn<'a> {
     from: &'a [f32],
     from_stride: usize,
@@ -289,7 +289,7 @@ fn turn_block<V: Vector>(from: &[f32], from_stride: usize, to: &mut [f32], to_st
     }
 }
 
-/// Of a block only what `size` says is there, in rows and columns.
+/// Turns the part of a block that `size` says is there, in rows and columns.
 #[inline(always)]
 fn turn_part(from: &[f32], from_stride: usize, size: [usize; 2], to: &mut [f32], to_stride: usize) {
     let [rows, columns] = size.map(|size| size.min(PANEL));

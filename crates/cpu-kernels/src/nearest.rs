@@ -8,14 +8,14 @@ use crate::level::{Kernel, Level};
 use crate::simd::Vector;
 use crate::workspace::{Buffer, Workspace};
 
-/// A bank row and its inner product with a query.
+/// An inner product with a query, and the number of the bank's row that it is with.
 pub type Neighbour = (f32, u32);
 
-/// Queries a task: with their inner products they fill about half of a second-level cache.
+/// How many queries a task has: with their inner products they fill about half of a second-level cache.
 const QUERIES: usize = 192;
-/// Bank rows a block.
+/// How many bank rows a block has.
 const BLOCK: usize = 128;
-/// Numbers of a row that are multiplied before the next block of them.
+/// How many numbers of a row are multiplied before the next block of them.
 const DEPTH: usize = 256;
 
 /// Vectors to search among, packed for the matrix product.
@@ -30,7 +30,7 @@ pub struct Bank {
 }
 
 impl Bank {
-    /// Packs `rows`, `[len, dim]`.
+    /// A bank of the vectors that are the rows of `rows`, `[len, dim]`.
     ///
     /// # Panics
     /// If `rows` are no whole rows, or 2³² of them.
@@ -61,14 +61,14 @@ impl Bank {
         self.len
     }
 
-    /// Whether there are none.
+    /// Whether there are no vectors.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// For every query of `queries`, `[_, dim]`, what `visit` makes of its number and its `count`
-    /// greatest inner products, greatest first; of equals the lower row first. The numbers do not
-    /// depend on the threads.
+    /// Calls `visit` for every query, the rows of `queries` `[_, dim]`, with the query's number and its `count`
+    /// greatest inner products, greatest first and of equals the lower row first, and returns what it made of them
+    /// in the order of queries. The numbers do not depend on the threads.
     ///
     /// # Panics
     /// If `queries` are no whole rows.

@@ -14,14 +14,14 @@ pub const EPSILON: f64 = 1e-5;
 pub struct Moments {
     /// How many numbers each channel has.
     pub count: usize,
-    /// `[channels]`
+    /// The mean of each channel, `[stored channels]`.
     pub mean: Vec<f64>,
-    /// The sum of squared deviations from the mean, `[channels]`.
+    /// The sum of squared deviations from the mean of each channel, `[stored channels]`.
     pub deviation: Vec<f64>,
 }
 
 impl Moments {
-    /// Of one batch from those of its parts, in their order (Chan et al., 1979).
+    /// The moments of a batch from those of its parts, combined in their order (Chan et al., 1979).
     pub fn combine(parts: impl IntoIterator<Item = Moments>) -> Moments {
         parts.into_iter().reduce(Moments::join).unwrap_or_default()
     }
@@ -38,18 +38,18 @@ impl Moments {
         self
     }
 
-    /// The biased variance of channel `c`, which normalises the batch.
+    /// The biased variance of channel `c`, by which the batch is normalised.
     pub fn variance(&self, c: usize) -> f64 {
         self.deviation[c] / self.count as f64
     }
 
-    /// The unbiased variance of channel `c`, which goes into the running one.
+    /// The unbiased variance of channel `c`, which the running variance is updated with.
     pub fn unbiased_variance(&self, c: usize) -> f64 {
         self.deviation[c] / (self.count.max(2) - 1) as f64
     }
 }
 
-/// y ↦ (y - mean) scale + shift, for each stored channel.
+/// A normalisation ready to be applied: y ↦ (y - mean) · scale + shift for each stored channel.
 #[derive(Clone, Debug)]
 pub struct Normalisation {
     mean: Vec<f32>,
@@ -61,13 +61,18 @@ pub struct Normalisation {
 }
 
 impl Normalisation {
-    /// By the batch's own moments. `gamma` and `beta` are `[channels]`, before padding.
+    /// The normalisation by the batch's own moments, as in training. `gamma` and `beta` are `[channels]`, without
+    /// the channels that storage adds.
     pub fn of_batch(moments: &Moments, gamma: &[f32], beta: &[f32]) -> Self {
         let variance = |c: usize| moments.variance(c);
         Self::build(moments.count, gamma, beta, |c| moments.mean[c], variance)
     }
 
-    /// By running statistics, `[channels]` each.
+    /// The normalisation by running statistics, as in evaluation. All four are `[channels]`, without the channels
+    /// that storage adds.
+    ///
+    /// # Panics
+    /// If they are not equally many.
     pub fn of_running(mean: &[f32], variance: &[f32], gamma: &[f32], beta: &[f32]) -> Self {
         assert!(mean.len() == gamma.len() && variance.len() == gamma.len(), "channels differ");
         Self::build(1, gamma, beta, |c| f64::from(mean[c]), |c| f64::from(variance[c]))
@@ -97,7 +102,7 @@ impl Normalisation {
         }
     }
 
-    /// `[stored channels]`
+    /// The mean that is taken off each channel, `[stored channels]`.
     pub fn mean(&self) -> &[f32] {
         &self.mean
     }
@@ -120,8 +125,9 @@ impl Normalisation {
         }
     }
 
-    /// The way back through this normalisation, when it was by the batch's own moments, and the
-    /// gradients of γ and β. `sums` are of the gradient behind it.
+    /// The gradient through this normalisation, where it was by the batch's own moments, and the gradients of γ and
+    /// β, `[channels]` each. `sums` are those of the gradient behind the normalisation, and `which` says whether it
+    /// was the first or the second of their [`BackwardEpilogue`](crate::BackwardEpilogue).
     pub fn gradient(&self, sums: &GradientSums, which: usize, channels: usize) -> NormGradient {
         let count = self.count as f64;
         let dots = &sums.dots[which];
@@ -147,15 +153,16 @@ impl Normalisation {
 /// What [`Normalisation::gradient`] gives.
 #[derive(Clone, Debug)]
 pub struct NormGradient {
-    /// To the gradient of the convolution's output.
+    /// The way from the gradient behind batch norm to that of the convolution's output.
     pub through: GradientOf,
-    /// Of γ, `[channels]`.
+    /// The gradient of γ, `[channels]`.
     pub gamma: Vec<f32>,
-    /// Of β, `[channels]`.
+    /// The gradient of β, `[channels]`.
     pub beta: Vec<f32>,
 }
 
-/// (g, y) ↦ g scale + (y - mean) slope + shift: batch norm's gradient for each stored channel.
+/// Batch norm's gradient ready to be applied: (g, y) ↦ g · scale + (y - mean) · slope + shift for each stored
+/// channel, where g is the gradient behind batch norm and y its input.
 #[derive(Clone, Debug)]
 pub struct GradientOf {
     mean: Vec<f32>,
@@ -185,114 +192,25 @@ impl GradientOf {
     }
 }
 
-/// Stores a slab of convolution outputs `[pixels, channels]` and takes their moments on the way, of
-/// the numbers as stored.
-pub(crate) fn finish<E: Element>(
-    level: Level,
-    channels: usize,
-    y: &[f32],
-    out: &mut [E],
-) -> Moments {
-    assert_eq!(y.len(), out.len(), "the slab and its place differ");
-    assert_eq!(y.len() % channels, 0, "whole pixels");
-    level.run(Finish { channels, y, out })
-}
-
-struct Finish<'a, E> {
-    channels: usize,
-    y: &'a [f32],
-    out: &'a mut [E],
-}
-
-impl<E: Element> Kernel for Finish<'_, E> {
-    type Output = Moments;
-
-    #[inline(always)]
-    fn run<V: Vector>(self) -> Moments {
-        let Finish { channels, y, out } = self;
-        let count = y.len() / channels;
-        let mut totals = vec![[[0.0; 16]; 4]; channels / V::LANES];
-        let block = block(channels);
-        for start in (0..y.len()).step_by(block) {
-            let end = y.len().min(start + block);
-            for (at, totals) in totals.iter_mut().enumerate() {
-                let channel = at * V::LANES;
-                // SAFETY: the block is of whole pixels within both slices, which are equally long;
-                // 16 lanes are the widest vector.
-                unsafe {
-                    // Deviations from the first pixel, so that a large mean costs no digits; two
-                    // chains of sums, so that additions overlap and errors stay small.
-                    let first: V = V::load(y.as_ptr().add(channel));
-                    let [s0, s1, q0, q1] = totals;
-                    let mut sums = [V::load(s0.as_ptr()), V::load(s1.as_ptr())];
-                    let mut squares = [V::load(q0.as_ptr()), V::load(q1.as_ptr())];
-                    for (pixel, at) in (start + channel..end).step_by(channels).enumerate() {
-                        let to = out.as_mut_ptr().add(at);
-                        let difference = E::put(to, V::load(y.as_ptr().add(at))).sub(first);
-                        sums[pixel % 2] = sums[pixel % 2].add(difference);
-                        squares[pixel % 2] = difference.mul_add(difference, squares[pixel % 2]);
-                    }
-                    for (total, sum) in totals.iter_mut().zip(sums.into_iter().chain(squares)) {
-                        sum.store(total.as_mut_ptr());
-                    }
-                }
-            }
-        }
-        V::fence();
-        let mut moments =
-            Moments { count, mean: vec![0.0; channels], deviation: vec![0.0; channels] };
-        for channel in 0..channels {
-            let lane = channel % V::LANES;
-            let [s0, s1, q0, q1] = totals[channel / V::LANES].map(|lanes| lanes[lane]);
-            let (first, sum) = (f64::from(y[channel]), f64::from(s0 + s1));
-            moments.mean[channel] = first + sum / count as f64;
-            let deviation = f64::from(q0 + q1) - sum * sum / count as f64;
-            moments.deviation[channel] = deviation.max(0.0);
-        }
-        moments
-    }
-}
-
-/// Numbers of whole pixels, a few kilobytes: passes over activations go through them vector by
+/// How many numbers make a block of whole pixels of a few kilobytes. Passes over activations go through them vector by
 /// vector of channels, with what belongs to those channels in registers, while the block stays in the
 /// first-level cache.
 pub(crate) fn block(channels: usize) -> usize {
     (2048 / channels).max(8) * channels
 }
 
-/// What a gradient passes on its way to the normalisations before it.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrival<'a, E> {
-    /// Another gradient of the same activations, to be added.
-    pub residual: Option<&'a [E]>,
-    /// The ReLU that made the activations.
-    pub gate: Gate<'a, E>,
-    /// The normalisations before that ReLU: the convolution's output, and the mean taken from it.
-    pub norms: [Option<(&'a [E], &'a Normalisation)>; 2],
-}
-
-/// Where a ReLU let its input pass.
-#[derive(Clone, Copy, Debug)]
-pub enum Gate<'a, E> {
-    /// There was none.
-    Open,
-    /// Where its output is positive.
-    Output(&'a [E]),
-    /// Where its input, the normalised output of a convolution, is positive.
-    Input(&'a [E], &'a Normalisation),
-}
-
-/// Sums over a batch for each stored channel.
+/// What a normalisation's gradient needs of the gradient behind it: sums over a batch for each stored channel.
 #[derive(Clone, Debug, Default)]
 pub struct GradientSums {
-    /// Σ g
+    /// The sum of the gradient, Σ g, `[stored channels]`.
     pub sum: Vec<f64>,
-    /// Σ g (y - mean) for each normalisation.
+    /// The sum of its products with the deviations from the mean, Σ g (y - mean), for either normalisation,
+    /// `[stored channels]` each.
     pub dots: [Vec<f64>; 2],
 }
 
 impl GradientSums {
-    /// Of one batch from those of its parts, in their order.
+    /// The sums over a batch from those over its parts, added up in their order.
     pub fn combine(parts: impl IntoIterator<Item = GradientSums>) -> GradientSums {
         let add = |mut a: Vec<f64>, b: Vec<f64>| {
             a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
@@ -303,154 +221,6 @@ impl GradientSums {
             GradientSums { sum: add(a.sum, b.sum), dots: [add(a0, b0), add(a1, b1)] }
         };
         parts.into_iter().reduce(join).unwrap_or_default()
-    }
-}
-
-impl<E: Element> Arrival<'_, E> {
-    /// # Panics
-    /// If not all that takes part has `len` numbers of `channels` channels.
-    pub(crate) fn check(&self, len: usize, channels: usize) {
-        let whole =
-            |other: usize| assert_eq!(other, len, "gradients and activations differ in size");
-        self.residual.iter().for_each(|r| whole(r.len()));
-        match self.gate {
-            Gate::Open => {}
-            Gate::Output(x) => whole(x.len()),
-            Gate::Input(y, norm) => {
-                whole(y.len());
-                norm.assert_channels(channels);
-            }
-        }
-        for (y, norm) in self.norms.iter().flatten() {
-            whole(y.len());
-            norm.assert_channels(channels);
-        }
-    }
-
-    /// The part that belongs to a slab.
-    pub(crate) fn part(&self, span: std::ops::Range<usize>) -> Self {
-        Arrival {
-            residual: self.residual.map(|r| &r[span.clone()]),
-            gate: match self.gate {
-                Gate::Open => Gate::Open,
-                Gate::Output(x) => Gate::Output(&x[span.clone()]),
-                Gate::Input(y, norm) => Gate::Input(&y[span.clone()], norm),
-            },
-            norms: self.norms.map(|n| n.map(|(y, norm)| (&y[span.clone()], norm))),
-        }
-    }
-}
-
-/// Adds the residual to gradients `g` `[pixels, channels]`, lets pass what the ReLU let pass, stores
-/// that, and sums it for the normalisations before the ReLU.
-pub(crate) fn arrive<E: Element>(
-    level: Level,
-    channels: usize,
-    g: &[f32],
-    arrival: Arrival<'_, E>,
-    out: &mut [E],
-) -> GradientSums {
-    assert_eq!(g.len() % channels, 0, "whole pixels");
-    assert_eq!(out.len(), g.len(), "gradients and activations differ in size");
-    arrival.check(g.len(), channels);
-    level.run(Arrive { channels, g, arrival, out })
-}
-
-struct Arrive<'a, E> {
-    channels: usize,
-    g: &'a [f32],
-    arrival: Arrival<'a, E>,
-    out: &'a mut [E],
-}
-
-impl<E: Element> Kernel for Arrive<'_, E> {
-    type Output = GradientSums;
-
-    #[inline(always)]
-    fn run<V: Vector>(mut self) -> GradientSums {
-        let (channels, len) = (self.channels, self.g.len());
-        let mut totals = vec![[[0.0; 16]; 3]; channels / V::LANES];
-        let block = block(channels);
-        for start in (0..len).step_by(block) {
-            let end = len.min(start + block);
-            for (at, totals) in totals.iter_mut().enumerate() {
-                // SAFETY: `arrive` has checked that all slices are as long as `g`; the block is of
-                // whole pixels within it.
-                unsafe { self.block::<V>(start..end, at * V::LANES, totals) };
-            }
-        }
-        let total = |which: usize| {
-            let of_channel = |c: usize| f64::from(totals[c / V::LANES][which][c % V::LANES]);
-            (0..channels).map(of_channel).collect()
-        };
-        GradientSums { sum: total(0), dots: [total(1), total(2)] }
-    }
-}
-
-impl<E: Element> Arrive<'_, E> {
-    /// One vector of channels of the pixels in `span`.
-    ///
-    /// # Safety
-    /// All slices must be as long as `g`, `span` of whole pixels within them, and `V::LANES` channels
-    /// from `channel` on exist.
-    #[inline(always)]
-    unsafe fn block<V: Vector>(
-        &mut self,
-        span: std::ops::Range<usize>,
-        channel: usize,
-        lanes: &mut [[f32; 16]; 3],
-    ) {
-        let arrival = self.arrival;
-        let [first, second] = arrival.norms;
-        // SAFETY: the caller's promise; 16 lanes are the widest vector.
-        unsafe {
-            let zero = V::splat(0.0);
-            let mut totals = [zero; 3];
-            for (total, lanes) in totals.iter_mut().zip(&*lanes) {
-                *total = V::load(lanes.as_ptr());
-            }
-            let gate_norm: [V; 3] = match arrival.gate {
-                Gate::Open | Gate::Output(_) => [zero; 3],
-                Gate::Input(_, norm) => norm.load(channel),
-            };
-            let mut means = [zero; 2];
-            for (mean, norm) in means.iter_mut().zip(arrival.norms) {
-                if let Some((_, norm)) = norm {
-                    *mean = V::load(norm.mean.as_ptr().add(channel));
-                }
-            }
-            let mut at = span.start + channel;
-            while at < span.end {
-                let mut value: V = V::load(self.g.as_ptr().add(at));
-                if let Some(residual) = arrival.residual {
-                    value = value.add(E::load(residual.as_ptr().add(at)));
-                }
-                let gate = match arrival.gate {
-                    Gate::Open => V::splat(1.0),
-                    Gate::Output(x) => E::load::<V>(x.as_ptr().add(at)),
-                    Gate::Input(y, _) => {
-                        let [mean, scale, shift] = gate_norm;
-                        E::load::<V>(y.as_ptr().add(at)).sub(mean).mul_add(scale, shift)
-                    }
-                };
-                let to = self.out.as_mut_ptr().add(at);
-                E::store(to, value.where_positive(gate));
-                let value: V = E::load(to);
-                totals[0] = totals[0].add(value);
-                if let Some((y, _)) = first {
-                    let y: V = E::load(y.as_ptr().add(at));
-                    totals[1] = y.sub(means[0]).mul_add(value, totals[1]);
-                }
-                if let Some((y, _)) = second {
-                    let y: V = E::load(y.as_ptr().add(at));
-                    totals[2] = y.sub(means[1]).mul_add(value, totals[2]);
-                }
-                at += self.channels;
-            }
-            for (lanes, total) in lanes.iter_mut().zip(totals) {
-                total.store(lanes.as_mut_ptr());
-            }
-        }
     }
 }
 
@@ -560,22 +330,4 @@ impl<E: Element> Join<'_, E> {
             }
         }
     }
-}
-
-/// The sums of gradients `g` `[batch, height, width, channels]` for the normalisations before them,
-/// once they have passed what `arrival` says.
-pub fn gradient_sums<E: Element>(
-    level: Level,
-    g: &[E],
-    arrival: &Arrival<'_, E>,
-    channels: usize,
-) -> GradientSums {
-    let widened: Vec<f32> = g.iter().map(|g| g.to_f32()).collect();
-    arrive(level, channels, &widened, *arrival, &mut vec![E::default(); g.len()])
-}
-
-/// The moments of activations `[batch, height, width, channels]`.
-pub fn moments<E: Element>(level: Level, y: &[E], channels: usize) -> Moments {
-    let widened: Vec<f32> = y.iter().map(|y| y.to_f32()).collect();
-    finish(level, channels, &widened, &mut vec![E::default(); y.len()])
 }

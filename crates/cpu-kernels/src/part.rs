@@ -8,7 +8,7 @@ use std::ops::Range;
 #[derive(Debug)]
 pub(crate) struct Part<'a> {
     start: *mut f32,
-    /// From a row to the next.
+    /// How far a row is from the next, in numbers.
     stride: usize,
     rows: usize,
     columns: usize,
@@ -19,7 +19,7 @@ pub(crate) struct Part<'a> {
 unsafe impl Send for Part<'_> {}
 
 impl<'a> Part<'a> {
-    /// All of a matrix of that many columns.
+    /// The whole of a matrix of that many columns.
     ///
     /// # Panics
     /// If `numbers` are no whole rows.
@@ -52,7 +52,7 @@ impl<'a> Part<'a> {
         len == 0 || row < self.rows && column + len <= self.columns
     }
 
-    /// One row.
+    /// The numbers of one row.
     ///
     /// # Panics
     /// If there is none.
@@ -62,7 +62,7 @@ impl<'a> Part<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.stride), self.columns) }
     }
 
-    /// Its columns of that range.
+    /// The part that has the columns of that range.
     ///
     /// # Panics
     /// If they do not exist.
@@ -72,7 +72,7 @@ impl<'a> Part<'a> {
         Part { start, columns: range.len(), lifetime: PhantomData, ..*self }
     }
 
-    /// Its rows before and from `row` on.
+    /// Two parts: the rows before `row`, and those from it on.
     ///
     /// # Panics
     /// If it has fewer.
@@ -82,7 +82,7 @@ impl<'a> Part<'a> {
         [Self { rows: row, ..self }, Self { start, rows: self.rows - row, ..self }]
     }
 
-    /// Its columns before and from `column` on.
+    /// Two parts: the columns before `column`, and those from it on.
     ///
     /// # Panics
     /// If it has fewer.

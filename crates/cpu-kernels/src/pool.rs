@@ -3,17 +3,18 @@
 use rayon::prelude::*;
 
 use crate::element::Element;
+use crate::epilogue::{BackwardEpilogue, backward_epilogue};
 use crate::level::{Kernel, Level};
-use crate::norm::{Arrival, GradientSums, arrive};
+use crate::norm::GradientSums;
 use crate::shape::stored_channels;
 use crate::simd::Vector;
 use crate::workspace::Workspace;
 
-/// Images a task; fixed, so that sums over a batch do not depend on the threads.
+/// How many images a task has; fixed, so that sums over a batch do not depend on the threads.
 const IMAGES_A_TASK: usize = 8;
 
-/// The mean over all pixels: activations `[batch, height, width, channels]` to features
-/// `[batch, channels]`, without padding channels.
+/// The mean of each channel over all pixels: from activations `[batch, height, width, channels]` as stored to
+/// features `[batch, channels]` without the channels that storage adds.
 ///
 /// # Panics
 /// If `x` is no whole number of images of `pixels` pixels.
@@ -59,8 +60,9 @@ impl<E: Element> Kernel for Average<'_, E> {
     }
 }
 
-/// The way back from features' gradients `[batch, channels]` to those of the activations, past what
-/// `arrival` says.
+/// The backward pass of [`average`]: from the gradients of features `[batch, channels]` to those of the
+/// activations `to`, `[batch, height, width, channels]`, past what `epilogue` says. Returns the sums that it asks
+/// for.
 ///
 /// # Panics
 /// If the sizes do not fit.
@@ -68,7 +70,7 @@ pub fn average_backward<E: Element>(
     level: Level,
     gradient: &[f32],
     channels: usize,
-    arrival: Arrival<'_, E>,
+    epilogue: BackwardEpilogue<'_, E>,
     to: &mut [E],
     workspace: &Workspace,
 ) -> GradientSums {
@@ -90,7 +92,7 @@ pub fn average_backward<E: Element>(
                 }
             }
             let span = first * image..first * image + to.len();
-            arrive(level, stored, &spread, arrival.part(span), to)
+            backward_epilogue(level, stored, &spread, epilogue.part(span), to)
         })
         .collect();
     GradientSums::combine(parts)
@@ -99,21 +101,21 @@ pub fn average_backward<E: Element>(
 /// A max-pool of 3×3 with stride 2 and padding 1, as in ResNet's stem for large images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool {
-    /// Of the input.
+    /// The height of the input in pixels.
     pub height: usize,
-    /// Of the input.
+    /// The width of the input in pixels.
     pub width: usize,
-    /// Before padding.
+    /// The number of channels, without those that storage adds.
     pub channels: usize,
 }
 
 impl MaxPool {
-    /// Height and width of the output.
+    /// The height and width of the output in pixels.
     pub fn output_size(&self) -> [usize; 2] {
         [self.height, self.width].map(|size| (size - 1) / 2 + 1)
     }
 
-    /// Stored numbers of one image's output.
+    /// How many numbers one image's output has as activations store it.
     pub fn output_len(&self) -> usize {
         let [height, width] = self.output_size();
         height * width * stored_channels(self.channels)
@@ -123,7 +125,7 @@ impl MaxPool {
         [self.height * self.width * stored_channels(self.channels), self.output_len()]
     }
 
-    /// Inputs under the window of output (row, column).
+    /// The input pixels under the window of output (row, column).
     fn window(&self, row: usize, column: usize) -> impl Iterator<Item = usize> {
         let rows = (2 * row).saturating_sub(1)..(2 * row + 2).min(self.height);
         let columns = (2 * column).saturating_sub(1)..(2 * column + 2).min(self.width);
@@ -131,8 +133,8 @@ impl MaxPool {
         rows.flat_map(move |r| columns.clone().map(move |c| r * width + c))
     }
 
-    /// `[batch, height, width, channels]` to half the height and width, and where in the input
-    /// image each maximum was: the pixel, the first of equals.
+    /// Takes activations `[batch, height, width, channels]` to half the height and width, and says in `winners`
+    /// at which pixel of the input image each maximum was, the first of equals.
     ///
     /// # Panics
     /// If the sizes do not fit.
@@ -159,7 +161,8 @@ impl MaxPool {
         });
     }
 
-    /// The way back: gradients `g` of the outputs to those of the inputs, past what `arrival` says.
+    /// The backward pass: from gradients `g` of the outputs to those of the inputs, past what `epilogue` says.
+    /// Returns the sums that it asks for.
     ///
     /// # Panics
     /// If the sizes do not fit.
@@ -168,7 +171,7 @@ impl MaxPool {
         level: Level,
         g: &[E],
         winners: &[u32],
-        arrival: Arrival<'_, E>,
+        epilogue: BackwardEpilogue<'_, E>,
         to: &mut [E],
         workspace: &Workspace,
     ) -> GradientSums {
@@ -186,7 +189,7 @@ impl MaxPool {
                     spread[*winner as usize * stored + at % stored] += g.to_f32();
                 }
                 let span = image * input..(image + 1) * input;
-                arrive(level, stored, &spread, arrival.part(span), to)
+                backward_epilogue(level, stored, &spread, epilogue.part(span), to)
             })
             .collect();
         GradientSums::combine(parts)

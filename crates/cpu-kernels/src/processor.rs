@@ -2,7 +2,7 @@
 
 use crate::level::Level;
 
-/// The processor's name and model, and the levels that it and the system have.
+/// This processor in one line: its name and model, and the levels that it and the system have.
 pub fn processor() -> String {
     let levels: Vec<String> = Level::available().iter().map(Level::to_string).collect();
     format!("{}, {}", name(), levels.join(" "))

@@ -3,8 +3,8 @@
 use crate::gemm::PANEL;
 use crate::slab::{IMAGE_CHANNELS, Map};
 
-/// Channels as activations store them: a whole cache line of f32, so that no kernel meets a part of
-/// a vector. The channels added are zero.
+/// How many channels activations store for `channels` of them: whole cache lines of f32, so that no kernel meets
+/// a part of a vector. The channels added are zero.
 pub const fn stored_channels(channels: usize) -> usize {
     channels.next_multiple_of(PANEL)
 }
@@ -12,19 +12,19 @@ pub const fn stored_channels(channels: usize) -> usize {
 /// A square convolution with the padding that keeps the size at stride 1, and no bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConvShape {
-    /// Of the input.
+    /// The height of the input in pixels.
     pub height: usize,
-    /// Of the input.
+    /// The width of the input in pixels.
     pub width: usize,
-    /// Before padding.
+    /// The number of input channels, without those that storage adds.
     pub in_channels: usize,
-    /// Before padding.
+    /// The number of output channels, without those that storage adds.
     pub out_channels: usize,
-    /// Side of the kernel, odd.
+    /// The side of the kernel in pixels, an odd number.
     pub kernel: usize,
-    /// In both directions.
+    /// The stride in pixels, down and across.
     pub stride: usize,
-    /// Whether the input is [`Input::Images`].
+    /// Whether the input is [`Input::Images`](crate::Input::Images), which have three channels.
     pub images: bool,
 }
 
@@ -46,22 +46,22 @@ impl ConvShape {
         Map { height, width, channels: stored_channels(self.out_channels) }
     }
 
-    /// Height and width of the output.
+    /// The height and width of the output in pixels.
     pub fn output_size(&self) -> [usize; 2] {
         [self.height, self.width].map(|size| (size - 1) / self.stride + 1)
     }
 
-    /// Stored numbers of one image's input, unless it is [`Input::Images`].
+    /// How many numbers one image's input has as activations store it, unless it is [`Input::Images`](crate::Input::Images).
     pub fn input_len(&self) -> usize {
         self.input().len()
     }
 
-    /// Stored numbers of one image's output.
+    /// How many numbers one image's output has as activations store it.
     pub fn output_len(&self) -> usize {
         self.output().len()
     }
 
-    /// Numbers of `[out, in, kernel, kernel]`.
+    /// How many weights there are: the size of `[out, in, kernel, kernel]`.
     pub fn weight_len(&self) -> usize {
         self.out_channels * self.in_channels * self.kernel * self.kernel
     }

@@ -1,10 +1,11 @@
 //! Slabs: a few images of a feature map, widened to f32 and framed with zeros, that a convolution
-//! reads. Filling one applies what lies between two convolutions: normalisation and ReLU going
-//! forward, batch norm's gradient going back. So neither is ever stored for the whole batch.
+//! reads. The prologue fills one and applies what lies between two convolutions on the way: normalisation
+//! and ReLU going forward, batch norm's gradient going back. So neither is ever stored for the whole batch.
 
 use crate::element::Element;
+use crate::epilogue::BackwardEpilogue;
 use crate::level::{Kernel, Level};
-use crate::norm::{Arrival, GradientOf, Normalisation, block};
+use crate::norm::{GradientOf, Normalisation, block};
 use crate::simd::Vector;
 
 /// One image's feature map, `[height, width, channels]`, with the channels as stored.
@@ -29,15 +30,16 @@ impl Map {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub map: Map,
-    /// Zero rows above and columns to the left.
+    /// How many rows of zeros are above the map, and columns of zeros to its left.
     pub before: usize,
-    /// Of the whole frame; what exceeds the map is zero, and rows of the map beyond it are left out.
+    /// The height of the whole frame; what exceeds the map is zero, and rows of the map beyond it are left out.
     pub height: usize,
+    /// The width of the whole frame, likewise.
     pub width: usize,
 }
 
 impl Frame {
-    /// Numbers in one framed image.
+    /// How many numbers one framed image has.
     pub fn len(&self) -> usize {
         self.height * self.width * self.map.channels
     }
@@ -56,30 +58,30 @@ impl Frame {
 /// What a convolution reads.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a, E> {
-    /// Activations as they are, `[batch, height, width, channels]`.
+    /// Activations as they are, `[batch, height, width, stored channels]`.
     Plain(&'a [E]),
-    /// ReLU of a normalised convolution output.
+    /// The ReLU of a normalised convolution output, `[batch, height, width, stored channels]`.
     Normalised(&'a [E], &'a Normalisation),
-    /// Images of few channels, `[batch, channels, height, width]`.
+    /// Images of three channels, `[batch, 3, height, width]`.
     Images(&'a [f32]),
 }
 
 /// The gradient that arrives at a convolution's output through its batch norm.
 #[derive(Clone, Copy, Debug)]
 pub struct OutputGradient<'a, E> {
-    /// The loss's gradient behind batch norm (and before ReLU), `[batch, height, width, channels]`.
+    /// The loss's gradient behind batch norm and before ReLU, `[batch, height, width, stored channels]`.
     pub g: &'a [E],
-    /// The convolution's output.
+    /// The convolution's output, `[batch, height, width, stored channels]`.
     pub y: &'a [E],
-    /// From `g` and `y` to the gradient of `y`.
+    /// Batch norm's gradient, which makes the gradient of `y` of `g` and `y`.
     pub through: &'a GradientOf,
 }
 
 /// What [`Conv::backward`](crate::Conv::backward) is to do with the gradient of its input.
 pub struct InputGradient<'a, E> {
-    /// What it passes on its way.
-    pub arrival: Arrival<'a, E>,
-    /// Where it goes, `[batch, height, width, channels]`.
+    /// What the gradient passes before it is stored.
+    pub epilogue: BackwardEpilogue<'a, E>,
+    /// Where the gradient is stored, `[batch, height, width, stored channels]`.
     pub to: &'a mut [E],
 }
 
@@ -88,12 +90,12 @@ impl<E> InputGradient<'_, E> {
     where
         E: Copy,
     {
-        InputGradient { arrival: self.arrival, to: self.to }
+        InputGradient { epilogue: self.epilogue, to: self.to }
     }
 }
 
-/// Fills `slab` with the framed images that start at `first` in `input`.
-pub(crate) fn fill<E: Element>(
+/// The forward prologue: fills `slab` with the framed images that start at `first` in `input`.
+pub(crate) fn prologue<E: Element>(
     level: Level,
     frame: Frame,
     first: usize,
@@ -103,18 +105,18 @@ pub(crate) fn fill<E: Element>(
     let images = slab.len() / frame.len();
     let span = first * frame.map.len()..(first + images) * frame.map.len();
     match input {
-        Input::Plain(x) => level.run(Fill { frame, slab, source: Plain { x: &x[span] } }),
+        Input::Plain(x) => level.run(Prologue { frame, slab, source: Plain { x: &x[span] } }),
         Input::Normalised(y, norm) => {
             let source = Normalised { y: &y[span], norm };
             source.norm.assert_channels(frame.map.channels);
-            level.run(Fill { frame, slab, source });
+            level.run(Prologue { frame, slab, source });
         }
-        Input::Images(images) => fill_images(frame, first, images, slab),
+        Input::Images(images) => images_prologue(frame, first, images, slab),
     }
 }
 
-/// Fills `slab` with the framed gradients of the images that start at `first`.
-pub(crate) fn fill_gradient<E: Element>(
+/// The backward prologue: fills `slab` with the framed gradients of the images that start at `first`.
+pub(crate) fn backward_prologue<E: Element>(
     level: Level,
     frame: Frame,
     first: usize,
@@ -126,15 +128,15 @@ pub(crate) fn fill_gradient<E: Element>(
     gradient.through.assert_channels(frame.map.channels);
     let source =
         Through { g: &gradient.g[span.clone()], y: &gradient.y[span], through: gradient.through };
-    level.run(Fill { frame, slab, source });
+    level.run(Prologue { frame, slab, source });
 }
 
 /// How many channels an image is given in a slab: enough for the three colours, and whole vectors
 /// of four pixels' worth.
 pub(crate) const IMAGE_CHANNELS: usize = 4;
 
-/// From `[batch, 3 or fewer, height, width]` to pixels of [`IMAGE_CHANNELS`].
-fn fill_images(frame: Frame, first: usize, images: &[f32], slab: &mut [f32]) {
+/// The forward prologue for images: from `[batch, 3 or fewer, height, width]` to pixels of [`IMAGE_CHANNELS`].
+fn images_prologue(frame: Frame, first: usize, images: &[f32], slab: &mut [f32]) {
     let Map { height, width, channels } = frame.map;
     debug_assert_eq!(channels, IMAGE_CHANNELS);
     let count = slab.len() / frame.len();
@@ -154,12 +156,12 @@ fn fill_images(frame: Frame, first: usize, images: &[f32], slab: &mut [f32]) {
     }
 }
 
-/// Where a fill takes its numbers from.
+/// Where a prologue takes its numbers from.
 pub(crate) trait Source {
     /// What depends on the channel alone.
     type PerChannel<V: Vector>: Copy;
 
-    /// Numbers it has.
+    /// How many numbers it has.
     fn len(&self) -> usize;
     /// # Safety
     /// `V::LANES` channels from `channel` on must exist.
@@ -240,13 +242,13 @@ impl<E: Element> Source for Through<'_, E> {
     }
 }
 
-struct Fill<'a, S> {
+struct Prologue<'a, S> {
     frame: Frame,
     slab: &'a mut [f32],
     source: S,
 }
 
-impl<S: Source> Kernel for Fill<'_, S> {
+impl<S: Source> Kernel for Prologue<'_, S> {
     type Output = ();
 
     #[inline(always)]
@@ -273,7 +275,7 @@ impl<S: Source> Kernel for Fill<'_, S> {
                 let from = (image * map.height + row - before) * map.width * map.channels;
                 // SAFETY: `middle` has `columns` pixels, and the source as many from `from` on, as
                 // the assertion above and `columns <= map.width` say.
-                unsafe { fill_row::<V, S>(&self.source, from, map.channels, middle) };
+                unsafe { prologue_row::<V, S>(&self.source, from, map.channels, middle) };
             }
         }
     }
@@ -282,7 +284,12 @@ impl<S: Source> Kernel for Fill<'_, S> {
 /// # Safety
 /// The source must have `to.len()` numbers from `from` on, and `to` whole pixels.
 #[inline(always)]
-unsafe fn fill_row<V: Vector, S: Source>(source: &S, from: usize, channels: usize, to: &mut [f32]) {
+unsafe fn prologue_row<V: Vector, S: Source>(
+    source: &S,
+    from: usize,
+    channels: usize,
+    to: &mut [f32],
+) {
     let block = block(channels);
     for start in (0..to.len()).step_by(block) {
         let end = to.len().min(start + block);

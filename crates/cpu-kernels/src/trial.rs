@@ -6,17 +6,18 @@ use rayon::prelude::*;
 
 use crate::conv::Conv;
 use crate::element::Element;
+use crate::epilogue::{BackwardEpilogue, Gate};
 use crate::level::Level;
-use crate::norm::{Arrival, Gate, GradientOf, GradientSums, Normalisation};
+use crate::norm::{GradientOf, GradientSums, Normalisation};
 use crate::shape::{ConvShape, stored_channels};
 use crate::slab::{Input, InputGradient, OutputGradient};
 use crate::workspace::{Buffer, Workspace};
 
-/// Rounds that count, at most. The one before them fills caches and buffers.
+/// How many rounds count at most. The one before them fills caches and buffers.
 const ROUNDS: usize = 5;
-/// Rounds that count, at least, however slow the machine.
+/// How many rounds count at least, however slow the machine.
 const LEAST_ROUNDS: usize = 2;
-/// After this no further round begins.
+/// The time after which no further round begins.
 const ENOUGH: Duration = Duration::from_millis(100);
 /// Threads that have images of their own; with more, fresh memory would take longer than the trial.
 const THREADS: usize = 32;
@@ -32,8 +33,8 @@ const SHAPES: [Sizes; 4] = [
 
 type Sizes = (usize, [usize; 2], [usize; 2], usize);
 
-/// What each level reaches on this machine with activations stored as `E`, on all of rayon's threads: GFLOP/s
-/// of the plain method over a few convolutions, forward and backward.
+/// Measures how fast each level is on this machine with activations stored as `E`, on all of rayon's threads: in
+/// GFLOP/s of the direct method over a few convolutions, forward and backward.
 ///
 /// Levels take turns, and of each convolution's times the shortest counts: whatever else the machine does
 /// strikes all alike. On most machines this takes one or two tenths of a second.
@@ -129,7 +130,7 @@ impl<E: Element> Layer<E> {
         }
     }
 
-    /// Operations of the plain method in [`Layer::run`].
+    /// How many operations of the direct method [`Layer::run`] does.
     fn flop(&self) -> f64 {
         let [height, width] = self.shape.output_size();
         6.0 * (self.batch * height * width * self.shape.weight_len()) as f64
@@ -139,12 +140,12 @@ impl<E: Element> Layer<E> {
         let input = Input::Normalised(&self.x, &self.before);
         convolution.forward(input, &self.weight, &mut self.y, workspace);
         let gradient = OutputGradient { g: &self.y, y: &self.y, through: &self.through };
-        let arrival = Arrival {
+        let epilogue = BackwardEpilogue {
             residual: None,
             gate: Gate::Input(&self.x, &self.before),
             norms: [Some((&self.x[..], &self.before)), None],
         };
-        let wanted = InputGradient { arrival, to: &mut self.x_gradient };
+        let wanted = InputGradient { epilogue, to: &mut self.x_gradient };
         let to = &mut self.weight_gradient;
         convolution.backward(input, gradient, &self.weight, Some(wanted), to, workspace);
     }

@@ -47,21 +47,21 @@ impl Workspace {
         Buffer { lines, len, pool: self.clone(), element: PhantomData }
     }
 
-    /// The same, all zero.
+    /// A buffer of `len` numbers that are all zero, by the rules of [`Workspace::take`].
     pub fn zeroed<T: Element>(&self, len: usize) -> Buffer<T> {
         let mut buffer = self.take(len);
         buffer.fill(T::default());
         buffer
     }
 
-    /// What lies free, in bytes.
+    /// How much of the memory is not in use, in bytes.
     pub fn free_bytes(&self) -> usize {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         free.iter().map(|lines| lines.len() * size_of::<CacheLine>()).sum()
     }
 }
 
-/// Numbers from a [`Workspace`], to which they return when dropped.
+/// A slice of numbers from a [`Workspace`], to which its memory returns when it is dropped.
 pub struct Buffer<T> {
     lines: Vec<CacheLine>,
     len: usize,

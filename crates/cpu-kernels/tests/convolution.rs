@@ -5,8 +5,8 @@
 mod support;
 
 use cpu_kernels::{
-    Algorithm, Arrival, Conv, ConvShape, Element, Gate, Input, InputGradient, Level, Normalisation,
-    OutputGradient, bf16,
+    Algorithm, BackwardEpilogue, Conv, ConvShape, Element, Gate, Input, InputGradient, Level,
+    Normalisation, OutputGradient, bf16,
 };
 use proptest::prelude::*;
 use support::*;
@@ -74,21 +74,12 @@ impl Unit {
         // Back through a batch norm, of other numbers than y: through y's own, the gradient of a
         // filter is what remains of large terms that cancel, for batch norm ignores its scale.
         let (y, y_plain) = activations::<E>(&mut random, out_pixels, cout);
-        let found = cpu_kernels::moments(level, &y, stored(cout));
+        let found = batch_moments(&y_plain, cout);
         let out_gamma: Vec<f64> = random.normals(cout).iter().map(|g| 1.0 + 0.1 * g).collect();
         let norm = Normalisation::of_batch(&found, &narrow(&out_gamma), &vec![0.0; cout]);
         let (g, g_plain) = activations::<E>(&mut random, out_pixels, cout);
         let (dy, d_gamma, d_beta) = norm_gradient(&g_plain, &y_plain, &out_gamma);
-        let sums = cpu_kernels::gradient_sums(
-            level,
-            &g,
-            &Arrival {
-                residual: None,
-                gate: Gate::Output(&vec![E::from_f32(1.0); g.len()]),
-                norms: [Some((&y, &norm)), None],
-            },
-            stored(cout),
-        );
+        let sums = gradient_sums(&g_plain, &y_plain, &norm, cout);
         let through = norm.gradient(&sums, 0, cout);
         // Sums of terms of either sign, which may cancel: relative to their usual size.
         let usual = (out_pixels as f64).sqrt();
@@ -108,7 +99,7 @@ impl Unit {
             OutputGradient { g: &g, y: &y, through: &through.through },
             &weight,
             Some(InputGradient {
-                arrival: Arrival {
+                epilogue: BackwardEpilogue {
                     residual: Some(&residual),
                     gate: Gate::Input(&u, &before),
                     norms: [Some((&u, &before)), None],
@@ -160,7 +151,7 @@ impl Unit {
     fn check_both(&self, algorithm: Algorithm, level: Level) {
         let Self { shape, batch, .. } = self;
         let context = format!("{shape:?}, batch {batch}, {level}, {algorithm:?}");
-        if algorithm != Algorithm::Paired {
+        if algorithm != Algorithm::Bf16Dot {
             self.check::<f32>(algorithm, level).assert_below(1e-5, &context);
         }
         self.check::<bf16>(algorithm, level).assert_below(1e-2, &context);
@@ -181,7 +172,7 @@ impl Errors {
 
 fn algorithms(shape: &ConvShape) -> Vec<Algorithm> {
     use Algorithm::*;
-    let all = [Direct, Winograd2, Winograd4, Winograd4Strided, Paired];
+    let all = [Direct, Winograd2, Winograd4, Winograd4Strided, Bf16Dot];
     all.into_iter().filter(|algorithm| algorithm.suits(shape)).collect()
 }
 
@@ -289,13 +280,7 @@ fn a_stem_over_images_agrees_with_plain_loops() {
             let norm = Normalisation::of_batch(&found, &[1.0; 20], &[0.0; 20]);
             let out_pixels = y.len() / stored(20);
             let (g, g_plain) = activations::<f32>(&mut random, out_pixels, 20);
-            let gate = vec![1.0; g.len()];
-            let arrival = Arrival {
-                residual: None,
-                gate: Gate::Output(&gate),
-                norms: [Some((&y[..], &norm)), None],
-            };
-            let sums = cpu_kernels::gradient_sums(level, &g, &arrival, stored(20));
+            let sums = gradient_sums(&g_plain, &plain(&y, 20), &norm, 20);
             let through = norm.gradient(&sums, 0, 20);
             let gradient = OutputGradient { g: &g, y: &y, through: &through.through };
             let mut found = vec![0.0; weight.len()];

@@ -2,12 +2,14 @@
 
 mod support;
 
-use cpu_kernels::{Arrival, Gate, MaxPool, Workspace, average, average_backward, stored_channels};
+use cpu_kernels::{
+    BackwardEpilogue, Gate, MaxPool, Workspace, average, average_backward, stored_channels,
+};
 use proptest::prelude::*;
 use support::{Random, activations, distance, narrow, plain, widen};
 
-const OPEN: Arrival<'static, f32> =
-    Arrival { residual: None, gate: Gate::Open, norms: [None, None] };
+const OPEN: BackwardEpilogue<'static, f32> =
+    BackwardEpilogue { residual: None, gate: Gate::Open, norms: [None, None] };
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]

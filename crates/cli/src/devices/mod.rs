@@ -111,7 +111,7 @@ struct Cpu {
     available: Vec<String>,
     level: Level,
     bf16: &'static Chosen,
-    ceilings: [f64; 2],
+    peaks: [f64; 2],
 }
 
 impl Cpu {
@@ -121,12 +121,12 @@ impl Cpu {
             available: Level::available().iter().map(Level::to_string).collect(),
             level: engine::level(),
             bf16: engine::bf16_level(),
-            ceilings: [Precision::F32, Precision::Bf16].map(bench::ceiling),
+            peaks: [Precision::F32, Precision::Bf16].map(bench::peak_gflops),
         })
     }
 
     fn print(&self) {
-        let Self { level, threads, ceilings: [f32, bf16], .. } = self;
+        let Self { level, threads, peaks: [f32, bf16], .. } = self;
         say!(
             "cpu   {level} instructions, {threads} threads, {f32:.0} GFLOP/s at most (f32), {bf16:.0} (bf16)"
         );
@@ -139,7 +139,7 @@ impl Cpu {
     }
 
     fn as_json(&self) -> Value {
-        let [f32, bf16] = self.ceilings;
+        let [f32, bf16] = self.peaks;
         let rates = self.bf16.choice().map(|choice| {
             let rate = |(level, rate): &(Level, f64)| (level.to_string(), json!(rate));
             choice.measured.iter().map(rate).collect::<serde_json::Map<_, _>>()

@@ -1,8 +1,8 @@
 //! From the features' gradient to the parameters'.
 
 use cpu_kernels::{
-    Arrival, Buffer, Element, Gate, GradientOf, GradientSums, Input, InputGradient, OutputGradient,
-    average_backward,
+    BackwardEpilogue, Buffer, Element, Gate, GradientOf, GradientSums, Input, InputGradient,
+    OutputGradient, average_backward,
 };
 
 use super::forward::{BlockTape, Images, PoolTape, StemTape, Tape, UnitTape};
@@ -35,7 +35,7 @@ impl<E: Element> Backward<'_, E> {
             self.engine.level::<E>(),
             features,
             self.plan.features(),
-            last.arrival(None),
+            last.backward_epilogue(None),
             &mut g,
             self.engine.workspace(),
         );
@@ -76,9 +76,9 @@ impl<E: Element> Backward<'_, E> {
         let (level, workspace) = (self.engine.level::<E>(), self.engine.workspace());
         let gate = Gate::Input(&unit.y, &unit.norm);
         let norms = [Some((&unit.y[..], &unit.norm)), None];
-        let arrival = Arrival { residual: None, gate, norms };
+        let epilogue = BackwardEpilogue { residual: None, gate, norms };
         let mut g = workspace.take(unit.y.len());
-        let sums = shape.backward(level, &arrived.g, winners, arrival, &mut g, workspace);
+        let sums = shape.backward(level, &arrived.g, winners, epilogue, &mut g, workspace);
         Arrived { g, sums }
     }
 
@@ -104,15 +104,15 @@ impl<E: Element> Backward<'_, E> {
             let behind = inner.as_ref().unwrap_or(arrived);
             let through = self.through(unit, &taped, &behind.sums, 0, gradients);
             let gradient = OutputGradient { g: &behind.g, y: &taped.y, through: &through };
-            let (input, arrival) = match main.last() {
+            let (input, epilogue) = match main.last() {
                 Some(UnitTape { y, norm, .. }) => {
                     let gate = Gate::Input(y, norm);
                     let norms = [Some((&y[..], norm)), None];
-                    (Input::Normalised(y, norm), Arrival { residual: None, gate, norms })
+                    (Input::Normalised(y, norm), BackwardEpilogue { residual: None, gate, norms })
                 }
-                None => (Input::Plain(&before.out[..]), before.arrival(Some(residual))),
+                None => (Input::Plain(&before.out[..]), before.backward_epilogue(Some(residual))),
             };
-            inner = self.convolution(unit, &taped, input, gradient, Some(arrival), gradients);
+            inner = self.convolution(unit, &taped, input, gradient, Some(epilogue), gradients);
         }
         inner.expect("a block has at least one convolution")
     }
@@ -129,9 +129,9 @@ impl<E: Element> Backward<'_, E> {
         let (unit, taped) = (plan.shortcut.as_ref()?, tape?);
         let through = self.through(unit, &taped, &arrived.sums, 1, gradients);
         let gradient = OutputGradient { g: &arrived.g, y: &taped.y, through: &through };
-        let arrival = Arrival { residual: None, gate: Gate::Open, norms: [None, None] };
+        let epilogue = BackwardEpilogue { residual: None, gate: Gate::Open, norms: [None, None] };
         let input = Input::Plain(&before.out[..]);
-        let past = self.convolution(unit, &taped, input, gradient, Some(arrival), gradients);
+        let past = self.convolution(unit, &taped, input, gradient, Some(epilogue), gradients);
         past.map(|past| past.g)
     }
 
@@ -150,22 +150,22 @@ impl<E: Element> Backward<'_, E> {
         found.through
     }
 
-    /// A convolution's way back, its weights' gradient taken down; with `arrival`, that of its input.
+    /// A convolution's way back, its weights' gradient taken down; with `epilogue`, that of its input.
     fn convolution(
         &self,
         plan: &UnitPlan,
         tape: &UnitTape<E>,
         input: Input<'_, E>,
         gradient: OutputGradient<'_, E>,
-        arrival: Option<Arrival<'_, E>>,
+        epilogue: Option<BackwardEpilogue<'_, E>>,
         gradients: &mut [f32],
     ) -> Option<Arrived<E>> {
         let workspace = self.engine.workspace();
         let weight = &self.parameters[plan.weight()];
         let len = self.images.batch * tape.conv.shape().input_len();
-        let mut to = arrival.as_ref().map(|_| workspace.take(len));
-        let wanted = arrival.zip(to.as_deref_mut());
-        let wanted = wanted.map(|(arrival, to)| InputGradient { arrival, to });
+        let mut to = epilogue.as_ref().map(|_| workspace.take(len));
+        let wanted = epilogue.zip(to.as_deref_mut());
+        let wanted = wanted.map(|(epilogue, to)| InputGradient { epilogue, to });
         let weight_gradient = &mut gradients[plan.weight()];
         let sums = tape.conv.backward(input, gradient, weight, wanted, weight_gradient, workspace);
         to.zip(sums).map(|(g, sums)| Arrived { g, sums })
@@ -180,11 +180,11 @@ struct Source<'a, E: Element> {
 }
 
 impl<'a, E: Element> Source<'a, E> {
-    fn arrival<'b>(&'b self, residual: Option<&'b [E]>) -> Arrival<'b, E>
+    fn backward_epilogue<'b>(&'b self, residual: Option<&'b [E]>) -> BackwardEpilogue<'b, E>
     where
         'a: 'b,
     {
         let norms = self.units.map(|unit| unit.map(|unit| (&unit.y[..], &unit.norm)));
-        Arrival { residual, gate: Gate::Output(self.out), norms }
+        BackwardEpilogue { residual, gate: Gate::Output(self.out), norms }
     }
 }

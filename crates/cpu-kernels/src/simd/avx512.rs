@@ -36,7 +36,7 @@ unsafe fn narrow<const BF16: bool>(x: __m512) -> __m256i {
     }
 }
 
-/// Rows to columns.
+/// Turns rows to columns.
 ///
 /// # Safety
 /// `to` must be writable for 256 numbers.

@@ -24,11 +24,11 @@ pub(crate) use portable::Portable;
 pub(crate) trait Vector: Copy {
     /// How many f32 one register holds; divides 16.
     const LANES: usize;
-    /// Rows of a matrix product's register tile: with as many columns as suit them,
+    /// How many rows a matrix product's register tile has: with as many columns as suit them,
     /// the accumulators, one row of B and one element of A fill the register file.
     const TILE_ROWS: usize;
 
-    /// All lanes `x`.
+    /// The vector whose lanes are all `x`.
     fn splat(x: f32) -> Self;
     /// Reads `LANES` numbers.
     ///
@@ -40,7 +40,7 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// `to` must be writable for `LANES` numbers; any alignment will do.
     unsafe fn store(self, to: *mut f32);
-    /// The same for numbers that nobody reads soon: past the caches, where there is such an
+    /// Writes `LANES` numbers that nobody reads soon: past the caches, where there is such an
     /// instruction, which spares reading the lines first.
     ///
     /// # Safety

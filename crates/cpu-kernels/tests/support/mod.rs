@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use cpu_kernels::{ConvShape, Element, Level, Workspace, stored_channels};
+use cpu_kernels::{
+    ConvShape, Element, GradientSums, Level, Moments, Normalisation, Workspace, stored_channels,
+};
 
 /// A small random generator (Steele et al., 2014): tests need no better one.
 pub struct Random(pub u64);
@@ -117,6 +119,24 @@ pub fn moments(y: &[f64], channels: usize) -> (Vec<f64>, Vec<f64>) {
         y.iter().skip(c).step_by(channels).map(|y| (y - mean[c]).powi(2)).sum::<f64>() / count
     });
     (mean.clone(), variance.collect())
+}
+
+/// The same as a convolution's forward pass returns them.
+pub fn batch_moments(y: &[f64], channels: usize) -> Moments {
+    let count = y.len() / channels;
+    let (mean, variance) = moments(y, channels);
+    Moments { count, mean, deviation: variance.iter().map(|v| v * count as f64).collect() }
+}
+
+/// The sums of a gradient for the one normalisation before it, as a convolution's backward pass returns them.
+pub fn gradient_sums(g: &[f64], y: &[f64], norm: &Normalisation, channels: usize) -> GradientSums {
+    let (mut sum, mut dot) = (vec![0.0; channels], vec![0.0; channels]);
+    for (at, (g, y)) in g.iter().zip(y).enumerate() {
+        let c = at % channels;
+        sum[c] += g;
+        dot[c] += g * (y - f64::from(norm.mean()[c]));
+    }
+    GradientSums { sum, dots: [dot, vec![]] }
 }
 
 /// Batch norm's gradient to its input, and those of γ and β.

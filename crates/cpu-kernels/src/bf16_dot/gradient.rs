@@ -7,42 +7,42 @@ use half::bf16;
 use rayon::prelude::*;
 
 use super::Seen;
-use super::fill::{Transpose, Unfold};
-use super::lattice::together;
+use super::layout::images_to_interleave;
 use super::operands::Step;
 use super::pass::{Planes, Tap};
+use super::prologue::{Transpose, Unfold};
 use super::tiles::{Block, OPERAND, Product, SUMS, TILE};
 use crate::level::Level;
 use crate::shape::ConvShape;
 use crate::slab::Map;
 use crate::workspace::{Buffer, Workspace};
 
-/// Tiles of the weights' gradient that each share of a batch may have for itself.
+/// How many numbers of the weights' gradient each share of a batch may have for itself.
 const SMALL: usize = 160 * 1024;
-/// Numbers of both operands that one round gathers at most.
+/// How many numbers of both operands one round gathers at most.
 const ROUND: usize = 6 * 1024 * 1024;
 
 /// The tables of one convolution's weights' gradient.
 #[derive(Debug)]
 pub(crate) struct Gradient {
-    /// Of the input: 16 channels a plane, and pairs of images for images.
+    /// The planes of the input: 16 channels a plane, and pairs of images for images.
     x: Planes,
     dy: Planes,
     taps: Vec<Tap>,
-    /// For each pair of a group's chunks, its pixels in the planes of dy; behind the line's end, zeros.
+    /// The pixels in the planes of dy of each pair of a group's chunks; behind the line's end, zeros.
     pairs: Vec<[u32; 2]>,
     /// Where each chunk of a group starts, in pixels of a plane of x.
     chunks: Vec<usize>,
-    /// Tiles of 16 output channels.
+    /// How many tiles of 16 output channels there are.
     outputs: usize,
 }
 
 /// What one call adds up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Share {
-    /// Images whose operands are there.
+    /// How many images' operands are there.
     pub images: usize,
-    /// Of all tiles' numbers, the first that are meant.
+    /// The first of all tiles' numbers that are meant.
     pub first: usize,
     /// Whether the tiles hold sums already.
     pub accumulate: bool,
@@ -50,15 +50,15 @@ pub(crate) struct Share {
 
 impl Gradient {
     pub fn new(seen: &Seen, output: Map, dy: Planes, images: usize) -> Self {
-        let pairs = together(output.width);
-        let lattice = seen.x_lattice(output, pairs);
-        let x = Planes { lattice, images: images / 2, channels: TILE };
-        let taps = seen.taps(&lattice);
+        let pairs = images_to_interleave(output.width);
+        let layout = seen.x_layout(output, pairs);
+        let x = Planes { layout, images: images / 2, channels: TILE };
+        let taps = seen.taps(&layout);
         let mut gradient =
             Self { x, dy, taps, pairs: vec![], chunks: vec![], outputs: output.channels / TILE };
         gradient.taps.sort_by_key(|tap| tap.number);
         for line in 0..output.height {
-            let start = line * seen.stride * lattice.line();
+            let start = line * seen.stride * layout.line();
             let in_line =
                 (0..(output.width * pairs).div_ceil(TILE)).map(|chunk| start + chunk * TILE);
             gradient.chunks.extend(in_line);
@@ -77,7 +77,7 @@ impl Gradient {
             for row in 0..output.height {
                 all.extend((0..line).map(|at| {
                     let (column, pair) = (at / pairs, group * pairs + at % pairs);
-                    let pixel = |image| narrow(self.dy.lattice.at(image, row, column));
+                    let pixel = |image| narrow(self.dy.layout.at(image, row, column));
                     match column < output.width {
                         true => [pixel(2 * pair), pixel(2 * pair + 1)],
                         false => [zero; 2],
@@ -96,12 +96,12 @@ impl Gradient {
         self.x
     }
 
-    /// Planes of x.
+    /// How many planes x has.
     fn inputs(&self) -> usize {
-        self.x.lattice.map.channels / TILE
+        self.x.layout.map.channels / TILE
     }
 
-    /// Numbers of all tiles: `[inputs, taps, outputs, 16 outputs, 16 inputs]`.
+    /// The length of all tiles, `[inputs, taps, outputs, 16 outputs, 16 inputs]`.
     pub fn len(&self) -> usize {
         self.inputs() * self.taps() * self.outputs * SUMS
     }
@@ -111,7 +111,7 @@ impl Gradient {
         self.len() <= SMALL
     }
 
-    /// Numbers of the input's operand and of the gradients' for one slab.
+    /// The lengths of the input's operand and of the gradients' for one slab.
     fn operand_lens(&self) -> [usize; 2] {
         [self.inputs() * self.x.pixels() * 2 * TILE, self.outputs * self.pairs.len() * 2 * TILE]
     }
@@ -125,15 +125,15 @@ impl Gradient {
         self.operand_lens().map(|len| workspace.take(slabs * len))
     }
 
-    /// A slab of gradients as tiles of A. Only the first `images` images of the slab are there.
+    /// Transposes a slab of gradients to tiles of A. Only the first `images` images of the slab are there.
     pub fn transpose(&self, level: Level, images: usize, slab: &[bf16], to: &mut [bf16]) {
         let group = self.group_pairs();
-        let groups = images.div_ceil(2 * self.x.lattice.together);
+        let groups = images.div_ceil(2 * self.x.layout.interleaved);
         let pairs = &self.pairs[..groups * group];
         Transpose { planes: self.dy, slab, pairs, to, stride: self.pairs.len() }.run_on(level);
     }
 
-    /// Pairs of one group of alternating images.
+    /// How many pairs one group of interleaved images has.
     fn group_pairs(&self) -> usize {
         self.chunks.len() * TILE
     }
@@ -143,7 +143,7 @@ impl Gradient {
         2 * self.taps() * self.outputs * SUMS
     }
 
-    /// The products over the operands' first images, in a part of all tiles.
+    /// Adds the products over the operands' first images to a part of all tiles.
     pub fn add(&self, level: Level, share: Share, [x, dy]: [&[bf16]; 2], tiles: &mut [f32]) {
         let Share { images, first, accumulate } = share;
         let steps = self.steps(images);
@@ -158,17 +158,17 @@ impl Gradient {
         }
     }
 
-    /// All chunks of the groups that have images.
+    /// The steps of all chunks of the groups that have images.
     fn steps(&self, images: usize) -> Vec<Step> {
         let [x_len, dy_len] = self.operand_lens();
-        let a_slab = self.x.images / self.x.lattice.together;
+        let a_slab = self.x.images / self.x.layout.interleaved;
         let chunks = self.chunks.len();
-        let groups = 0..images.div_ceil(2 * self.x.lattice.together);
+        let groups = 0..images.div_ceil(2 * self.x.layout.interleaved);
         groups
             .flat_map(|group| {
                 let (slab, group) = (group / a_slab, group % a_slab);
                 let (a, b) = (slab * dy_len + group * chunks * OPERAND, slab * x_len);
-                let first = group * self.x.lattice.group();
+                let first = group * self.x.layout.group();
                 let chunk = move |(at, chunk): (usize, &usize)| {
                     Step::new(a + at * OPERAND, b + (first + chunk) * 2 * TILE)
                 };
@@ -177,7 +177,7 @@ impl Gradient {
             .collect()
     }
 
-    /// `columns` × all outputs in blocks; the last one again where they run out.
+    /// The blocks of `columns` × all outputs; the last one again where they run out.
     fn blocks<const NA: usize, const NB: usize>(
         &self,
         columns: std::ops::Range<usize>,
@@ -205,7 +205,7 @@ impl Gradient {
         })
     }
 
-    /// The tiles as `[out, in, kernel, kernel]`.
+    /// Writes the tiles to `weight` as `[out, in, kernel, kernel]`.
     pub fn finish(&self, shape: &ConvShape, tiles: &[f32], weight: &mut [f32]) {
         let filter = shape.weight_len() / shape.out_channels;
         let taps = self.taps();

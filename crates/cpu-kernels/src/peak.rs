@@ -1,4 +1,4 @@
-//! What the processor could do at most.
+//! The arithmetic peak of the processor: what its registers could do if nothing ever waited for memory.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -14,23 +14,23 @@ use crate::tile_registers::{TileRegisters, multiply_registers};
 const ROUNDS: usize = 2_000_000;
 /// Independent chains: more than latency × units of any processor, fewer than its registers.
 const CHAINS: usize = 12;
-/// Runs, of which the best counts: a ceiling is what the machine can do when left alone.
+/// Runs, of which the best counts: the peak is what the machine does when left alone.
 const RUNS: usize = 7;
 
-/// f32 multiply-adds in registers on all of rayon's threads at once, in GFLOP/s (two operations
-/// each). No kernel of this level can be faster in f32.
-pub fn ceiling(level: Level) -> f64 {
+/// The peak of a level in f32, in GFLOP/s: multiply-adds in registers, of two operations each, on all of rayon's
+/// threads at once. No kernel of this level can do more. Measuring takes some tenths of a second.
+pub fn peak_gflops(level: Level) -> f64 {
     best(|| level.run(Registers))
 }
 
-/// The same for products of bfloat16, where the level multiplies them as they are; else it widens
-/// them, and can be no faster than in f32.
-pub fn ceiling_bf16(level: Level) -> f64 {
+/// The peak of a level in bfloat16, in GFLOP/s: dot products in registers, where the level has such. Elsewhere
+/// bfloat16 is widened, and this is the peak in f32.
+pub fn peak_gflops_bf16(level: Level) -> f64 {
     match level {
         #[cfg(target_arch = "x86_64")]
         Level::Amx => best(|| multiply_registers(&TileRegisters::configure(), ROUNDS)),
         Level::Avx512Bf16 => best(|| level.run(Pairs)),
-        _ => ceiling(level),
+        _ => peak_gflops(level),
     }
 }
 

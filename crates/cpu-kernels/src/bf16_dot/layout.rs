@@ -1,52 +1,53 @@
-//! Where the pixels of a slab lie, so that the tiles of a product are pieces of memory.
+//! The interleaved layout: where the pixels of a slab lie, so that the tiles of a product are pieces of memory.
 //!
 //! A row of a tile is a pixel, and the next row the next pixel. Narrow maps would fill a tile with a line
-//! or less, so the pixels of a few images alternate: `[row, column, image]`. A tap of the kernel is then the
+//! or less, so the pixels of a few images are interleaved: `[row, column, image]`. A tap of the kernel is then the
 //! same distance for all rows of a tile. With a stride, columns lie by their place within it, so that
 //! those which one tap meets follow each other.
 
 use super::tiles::TILE;
 use crate::slab::Map;
 
-/// The pixels of one plane of channels, framed with zeros.
+/// How the pixels of one plane of channels lie, framed with zeros and interleaved with those of other images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lattice {
+pub(crate) struct InterleavedLayout {
     pub map: Map,
-    /// Zero rows above and columns to the left.
+    /// How many rows of zeros are above the map, and columns of zeros to its left.
     pub before: usize,
-    /// Of the frame; what exceeds the map is zero.
+    /// How many rows the frame has; what exceeds the map is zero.
     pub rows: usize,
+    /// How many columns the frame has, likewise.
     pub columns: usize,
     /// Columns this far apart follow each other.
     pub stride: usize,
-    /// Images whose pixels alternate.
-    pub together: usize,
+    /// How many images are interleaved with each other: a group.
+    pub interleaved: usize,
 }
 
-impl Lattice {
-    /// Columns of one place within the stride.
+impl InterleavedLayout {
+    /// How many columns a frame has at one place within the stride.
     fn phase(&self) -> usize {
         self.columns.div_ceil(self.stride)
     }
 
-    /// Pixels of one frame row of images that alternate.
+    /// How many pixels one frame row of a group of interleaved images has.
     pub fn line(&self) -> usize {
-        self.stride * self.phase() * self.together
+        self.stride * self.phase() * self.interleaved
     }
 
-    /// Pixels of images that alternate.
+    /// How many pixels a group of interleaved images has.
     pub fn group(&self) -> usize {
         self.rows * self.line()
     }
 
-    /// Where a frame's pixel lies within its line, for the first of the images that alternate.
+    /// Where a frame's pixel lies within its line, for the first of the interleaved images.
     pub fn in_line(&self, column: usize) -> usize {
-        (column % self.stride * self.phase() + column / self.stride) * self.together
+        (column % self.stride * self.phase() + column / self.stride) * self.interleaved
     }
 
     /// Where a frame's pixel lies.
     pub fn of_frame(&self, image: usize, row: usize, column: usize) -> usize {
-        let (group, image) = (image / self.together, image % self.together);
+        let (group, image) = (image / self.interleaved, image % self.interleaved);
         group * self.group() + row * self.line() + self.in_line(column) + image
     }
 
@@ -56,9 +57,9 @@ impl Lattice {
     }
 }
 
-/// How many images should alternate for lines of `width` pixels to fill tiles: the fewest, a power of two,
+/// How many images should be interleaved for lines of `width` pixels to fill tiles: the fewest, a power of two,
 /// that leave at most an eighth of them empty, else those that leave least.
-pub(crate) fn together(width: usize) -> usize {
+pub(crate) fn images_to_interleave(width: usize) -> usize {
     let empty =
         |images: usize| (width * images).next_multiple_of(TILE) as f64 / (width * images) as f64;
     let candidates = [1, 2, 4, 8, 16];

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::lattice::Lattice;
+use super::layout::InterleavedLayout;
 use super::operands::Step;
 use super::tiles::{Block, DEPTH, OPERAND, Product, SUMS, TILE};
 use crate::level::{Kernel, Level};
@@ -16,60 +16,61 @@ use half::bf16;
 pub(crate) struct Tap {
     /// Number within the kernel, row by row.
     pub number: usize,
-    /// From a sum's first pixel to the tap's, in pixels of the lattice.
+    /// How far the tap's pixel is from the sum's first, in pixels of the layout.
     pub offset: usize,
 }
 
-/// A slab in bfloat16: planes of channels, each of a lattice's pixels.
+/// A slab in bfloat16: planes of channels, each with the pixels of an interleaved layout.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planes {
-    pub lattice: Lattice,
-    /// Images it has room for, whole groups of alternating ones.
+    pub layout: InterleavedLayout,
+    /// How many images it has room for, whole groups of interleaved ones.
     pub images: usize,
     /// Channels of a plane: 32, or 16 where there are no more.
     pub channels: usize,
 }
 
 impl Planes {
-    pub fn new(lattice: Lattice, images: usize) -> Self {
-        Self { lattice, images, channels: lattice.map.channels.min(DEPTH) }
+    pub fn new(layout: InterleavedLayout, images: usize) -> Self {
+        Self { layout, images, channels: layout.map.channels.min(DEPTH) }
     }
 
     pub fn count(&self) -> usize {
-        self.lattice.map.channels.div_ceil(self.channels)
+        self.layout.map.channels.div_ceil(self.channels)
     }
 
-    /// Pixels of a plane. The last ones are zero: as many as a tile may touch behind the last line.
+    /// How many pixels a plane has. The last ones are zero: as many as a tile may touch behind the last line.
     pub fn pixels(&self) -> usize {
-        self.images / self.lattice.together * self.lattice.group() + MARGIN
+        self.images / self.layout.interleaved * self.layout.group() + MARGIN
     }
 
-    /// Numbers of all planes.
+    /// How many numbers all planes have.
     pub fn len(&self) -> usize {
         self.count() * self.pixels() * self.channels
     }
 }
 
-/// Sums of one slab: `[panels, images / together, lines, line, TILE]`, lines in whole tiles.
+/// The layout of one slab's sums: `[panels, images / interleaved, lines, line, TILE]`, lines in whole tiles.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sums {
     pub lines: usize,
-    /// Pixels of a line.
+    /// How many pixels a line has.
     pub columns: usize,
-    pub together: usize,
+    /// How many images are interleaved with each other.
+    pub interleaved: usize,
     pub images: usize,
     pub panels: usize,
 }
 
 impl Sums {
-    /// Tiles of a line.
+    /// How many tiles a line has.
     fn tiles(&self) -> usize {
-        (self.columns * self.together).div_ceil(TILE)
+        (self.columns * self.interleaved).div_ceil(TILE)
     }
 
-    /// Numbers of one panel's column of channels.
+    /// How many sums one panel of 16 channels has.
     pub fn panel(&self) -> usize {
-        self.images / self.together * self.lines * self.tiles() * SUMS
+        self.images / self.interleaved * self.lines * self.tiles() * SUMS
     }
 
     pub fn len(&self) -> usize {
@@ -78,17 +79,17 @@ impl Sums {
 
     /// Where a pixel's sums lie within a panel.
     pub fn at(&self, image: usize, line: usize) -> usize {
-        let (group, image) = (image / self.together, image % self.together);
+        let (group, image) = (image / self.interleaved, image % self.interleaved);
         (group * self.lines + line) * self.tiles() * SUMS + image * TILE
     }
 
-    /// From a pixel's sums to the next column's.
+    /// How far a pixel's sums are from the next column's.
     pub fn step(&self) -> usize {
-        self.together * TILE
+        self.interleaved * TILE
     }
 }
 
-/// Pixels behind the last line.
+/// How many pixels there are behind the last line.
 pub(crate) const MARGIN: usize = 2 * TILE;
 
 /// What meets along the depth of a step: for each half of it, a tap and the first of 16 channels.
@@ -115,8 +116,8 @@ impl Pass {
         taps: &[Tap],
         start: impl Fn(usize) -> usize,
     ) -> Self {
-        let together = planes.lattice.together;
-        let sums = Sums { lines, columns, together, images: planes.images, panels };
+        let interleaved = planes.layout.interleaved;
+        let sums = Sums { lines, columns, interleaved, images: planes.images, panels };
         let mut pass = Self { planes, sums, steps: vec![], halves: vec![], tiles: vec![] };
         for plane in 0..planes.count() {
             pass.add_steps(plane, taps);
@@ -137,7 +138,7 @@ impl Pass {
         while let Some((tap, behind)) = rest.split_first() {
             rest = behind;
             let first = plane * channels;
-            let exists = first + TILE < self.planes.lattice.map.channels;
+            let exists = first + TILE < self.planes.layout.map.channels;
             let upper = match (channels == DEPTH, behind.first()) {
                 (true, _) => exists.then_some((tap.number, first + TILE)),
                 (false, Some(next)) if next.offset == tap.offset + 1 => {
@@ -160,7 +161,7 @@ impl Pass {
         self.steps.is_empty()
     }
 
-    /// `[panels, steps, 16 pairs of from-channels, 16 to-channels]` from weights in bfloat16.
+    /// Packs weights in bfloat16 as `[panels, steps, 16 pairs of from-channels, 16 to-channels]`.
     pub fn pack(&self, level: Level, weights: Weights<'_>, workspace: &Workspace) -> Buffer<bf16> {
         let panel = self.steps.len() * OPERAND;
         let mut packed = workspace.take(self.sums.panels * panel);
@@ -171,7 +172,7 @@ impl Pass {
         packed
     }
 
-    /// The sums over a slab whose first `groups` groups of alternating images are there.
+    /// Computes the sums over a slab whose first `groups` groups of interleaved images are there.
     pub fn run(&self, level: Level, groups: usize, slab: &[bf16], packed: &[bf16], c: &mut [f32]) {
         let panels = self.sums.panels;
         let mut first = 0;
@@ -193,7 +194,8 @@ impl Pass {
         }
     }
 
-    /// All tiles under `NB` panels from `first` on, `NA` at a time; the last one again where they run out.
+    /// The blocks of all tiles under `NB` panels from `first` on, `NA` at a time; the last one again where they run
+    /// out.
     fn blocks<const NA: usize, const NB: usize>(
         &self,
         groups: usize,
@@ -205,7 +207,7 @@ impl Pass {
             let tile: [usize; NA] = std::array::from_fn(|i| (at + i).min(count - 1));
             let start = |tile: usize| {
                 let (group, tile) = (tile / self.tiles.len(), tile % self.tiles.len());
-                (group * self.planes.lattice.group() + self.tiles[tile]) * channels
+                (group * self.planes.layout.group() + self.tiles[tile]) * channels
             };
             Block {
                 a: tile.map(start),
@@ -254,12 +256,12 @@ impl Kernel for Pack<'_> {
                 true => {
                     for (half, tile) in halves.iter().zip(tile.chunks_exact_mut(OPERAND / 2)) {
                         match half {
-                            Some(half) => interleave::<V>(&weights, *half, to_channel, tile),
+                            Some(half) => pack_turned::<V>(&weights, *half, to_channel, tile),
                             None => tile.fill(bf16::ZERO),
                         }
                     }
                 }
-                false => turn::<V>(&weights, *halves, to_channel, tile),
+                false => pack_plain::<V>(&weights, *halves, to_channel, tile),
             }
         }
     }
@@ -267,7 +269,7 @@ impl Kernel for Pack<'_> {
 
 /// Eight pairs of output channels by 16 input channels: rows as they lie, two by two.
 #[inline(always)]
-fn interleave<V: Vector>(
+fn pack_turned<V: Vector>(
     weights: &Weights<'_>,
     (tap, from): (usize, usize),
     to: usize,
@@ -289,7 +291,7 @@ fn interleave<V: Vector>(
 
 /// 16 pairs of input channels by 16 output channels: rows of pairs become columns.
 #[inline(always)]
-fn turn<V: Vector>(weights: &Weights<'_>, halves: Halves, to: usize, tile: &mut [bf16]) {
+fn pack_plain<V: Vector>(weights: &Weights<'_>, halves: Halves, to: usize, tile: &mut [bf16]) {
     let mut rows = [[0u32; TILE]; TILE];
     for (o, row) in rows.iter_mut().enumerate() {
         for (half, pairs) in halves.iter().zip(row.chunks_exact_mut(TILE / 2)) {

@@ -1,31 +1,33 @@
-//! Convolutions in bfloat16: operands are multiplied as they are stored, pair by pair, and summed in f32.
+//! Convolutions by dot products of bfloat16: operands are multiplied as they are stored, pair by pair, and
+//! summed in f32.
 //!
-//! Everything is laid out so that tiles are pieces of memory ([`lattice`]); [`tiles`] is the one product
+//! Everything is laid out so that tiles are pieces of memory (the interleaved [`layout`]); [`tiles`] is the one product
 //! behind all three directions. It runs on tile registers, on vectors that multiply pairs, and, for tests
 //! alone, on any others.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
-mod fill;
+mod epilogue;
 mod gradient;
-mod lattice;
-mod leave;
+mod layout;
 mod operands;
 mod pass;
+mod prologue;
 mod tiles;
 
 use half::bf16;
 use rayon::prelude::*;
 
-use self::fill::{Cell, Fill, Unfold};
+use self::epilogue::{PixelGrid, backward_epilogue, epilogue};
 use self::gradient::{Gradient, Share};
-use self::lattice::{Lattice, together};
-use self::leave::{Places, arrive, finish};
+use self::layout::{InterleavedLayout, images_to_interleave};
 use self::pass::{Pass, Planes, Tap, Weights};
+use self::prologue::{Cell, Prologue, Unfold};
 use self::tiles::TILE;
 use crate::element::Element;
+use crate::epilogue::BackwardEpilogue;
 use crate::level::{Kernel, Level};
-use crate::norm::{Arrival, GradientSums, Moments};
+use crate::norm::{GradientSums, Moments};
 use crate::shape::{ConvShape, stored_channels};
 use crate::simd::Vector;
 use crate::slab::{Input, InputGradient, Map, Normalised, OutputGradient, Plain, Through};
@@ -33,35 +35,36 @@ use crate::workspace::{Buffer, Workspace, sum_of};
 
 /// The tables of one convolution.
 #[derive(Debug)]
-pub(crate) struct Paired {
+pub(crate) struct Bf16Dot {
     shape: ConvShape,
     level: Level,
-    /// Images of a slab, for all directions.
+    /// How many images a slab has, in all directions.
     images: usize,
-    /// Those that alternate in any of the slabs: what is missing to whole ones is zero.
+    /// How many images the slabs interleave at most: slabs are filled with zeros up to a multiple of it.
     multiple: usize,
-    /// As the products see it: images are patches, whose kernel is 1×1.
+    /// The input's map as the products see it: images are patches, whose kernel is 1×1.
     input: Map,
     x: Planes,
     dy: Planes,
     forward: Pass,
-    /// One for each position of an input pixel within the stride.
-    backward: Vec<(Places, Pass)>,
+    /// The backward passes, one for each position of an input pixel within the stride.
+    backward: Vec<(PixelGrid, Pass)>,
     gradient: Gradient,
 }
 
-impl Paired {
+impl Bf16Dot {
     pub fn new(shape: ConvShape, level: Level) -> Self {
         let seen = Seen::of(&shape);
         let output = shape.output();
-        let multiple = 2 * together(output.width);
+        let multiple = 2 * images_to_interleave(output.width);
         let images = images_a_slab(&seen, output, multiple);
-        let alternate = |channels: usize| if channels == TILE { 1 } else { together(output.width) };
-        let x = Planes::new(seen.x_lattice(output, alternate(seen.input.channels)), images);
-        let dy = Planes::new(seen.dy_lattice(output, alternate(output.channels)), images);
-        let taps = seen.taps(&x.lattice);
+        let interleaved =
+            |channels: usize| if channels == TILE { 1 } else { images_to_interleave(output.width) };
+        let x = Planes::new(seen.x_layout(output, interleaved(seen.input.channels)), images);
+        let dy = Planes::new(seen.dy_layout(output, interleaved(output.channels)), images);
+        let taps = seen.taps(&x.layout);
         let lines = [output.height, output.width];
-        let start = |line: usize| line * seen.stride * x.lattice.line();
+        let start = |line: usize| line * seen.stride * x.layout.line();
         let forward = Pass::new(x, lines, output.channels / TILE, &taps, start);
         let backward = match shape.images {
             true => vec![],
@@ -99,13 +102,13 @@ impl Paired {
                 let images = y.len() / len;
                 let mut x = workspace.take(self.x.len());
                 let planes = (self.x, Cell::Channels);
-                self.fill(input, (slab * self.images, images), planes, &mut x, workspace);
+                self.prologue(input, (slab * self.images, images), planes, &mut x, workspace);
                 let sums = self.forward.sums();
                 let mut c = workspace.take(sums.len());
-                let groups = images.div_ceil(sums.together);
+                let groups = images.div_ceil(sums.interleaved);
                 self.forward.run(self.level, groups, &x, &packed, &mut c);
-                let places = Places { map, stride: 1, row: 0, column: 0 };
-                finish(self.level, sums, places, &c, y)
+                let grid = PixelGrid { map, stride: 1, row: 0, column: 0 };
+                epilogue(self.level, sums, grid, &c, y)
             })
             .collect();
         Moments::combine(parts)
@@ -142,7 +145,7 @@ impl Paired {
         sums
     }
 
-    /// Weights `[out, in, kernel, kernel]` as `[out, taps, in]` in bfloat16, channels as stored.
+    /// Rounds weights `[out, in, kernel, kernel]` to `[out, taps, in]` in bfloat16, channels as stored.
     fn narrow(&self, weight: &[f32], workspace: &Workspace) -> Buffer<bf16> {
         let (shape, input, taps) = (&self.shape, self.input.channels, self.gradient.taps());
         let mut narrow = workspace.take::<bf16>(taps * input * self.shape.output().channels);
@@ -161,8 +164,8 @@ impl Paired {
         Weights { numbers, input: self.input.channels, taps: self.gradient.taps(), turned }
     }
 
-    /// The images (first, count) of the input, in the form of the planes and their cells.
-    fn fill<E: Element>(
+    /// Fills `slab` with the images (first, count) of the input, in the form of the planes and their cells.
+    fn prologue<E: Element>(
         &self,
         input: Input<'_, E>,
         (first, images): (usize, usize),
@@ -173,18 +176,19 @@ impl Paired {
         let multiple = self.multiple;
         match input {
             Input::Plain(x) => {
-                Fill { planes, cell, source: Plain { x }, first, images, multiple, slab }
+                Prologue { planes, cell, source: Plain { x }, first, images, multiple, slab }
                     .run_on(self.level);
             }
             Input::Normalised(y, norm) => {
-                norm.assert_channels(planes.lattice.map.channels);
+                norm.assert_channels(planes.layout.map.channels);
                 let source = Normalised { y, norm };
-                Fill { planes, cell, source, first, images, multiple, slab }.run_on(self.level);
+                Prologue { planes, cell, source, first, images, multiple, slab }.run_on(self.level);
             }
             Input::Images(x) => {
                 let patches = self.unfold(x, first, images, workspace);
                 let source = Plain { x: &patches[..] };
-                Fill { planes, cell, source, first: 0, images, multiple, slab }.run_on(self.level);
+                Prologue { planes, cell, source, first: 0, images, multiple, slab }
+                    .run_on(self.level);
             }
         }
     }
@@ -211,10 +215,10 @@ impl Paired {
     }
 }
 
-/// Filters that are worth a task.
+/// How many filters are worth a task.
 const FILTERS_A_TASK: usize = 8;
 
-/// One filter `[in, taps]` as `[taps, in]` in bfloat16.
+/// Rounds one filter `[in, taps]` to `[taps, in]` in bfloat16.
 struct Narrow<'a> {
     filter: &'a [f32],
     taps: usize,
@@ -277,30 +281,37 @@ impl Seen {
         }
     }
 
-    pub fn x_lattice(&self, output: Map, together: usize) -> Lattice {
+    pub fn x_layout(&self, output: Map, interleaved: usize) -> InterleavedLayout {
         let reach = |out: usize| (out - 1) * self.stride + self.kernel;
         let (rows, columns) = (reach(output.height), reach(output.width));
         let before = self.kernel / 2;
-        Lattice { map: self.input, before, rows, columns, stride: self.stride, together }
+        InterleavedLayout {
+            map: self.input,
+            before,
+            rows,
+            columns,
+            stride: self.stride,
+            interleaved,
+        }
     }
 
-    /// Every tap's distance in a lattice of the input, those next to each other one after the other.
-    pub fn taps(&self, lattice: &Lattice) -> Vec<Tap> {
+    /// Every tap's distance in a layout of the input, those next to each other one after the other.
+    pub fn taps(&self, layout: &InterleavedLayout) -> Vec<Tap> {
         let k = self.kernel;
-        let offset = |tap: usize| lattice.of_frame(0, tap / k, tap % k);
+        let offset = |tap: usize| layout.of_frame(0, tap / k, tap % k);
         let mut taps: Vec<Tap> =
             (0..k * k).map(|number| Tap { number, offset: offset(number) }).collect();
         taps.sort_by_key(|tap| tap.offset);
         taps
     }
 
-    /// Along one side: the kernel positions that connect an input pixel at `place` within the stride to
+    /// What meets along one side: the kernel positions that connect an input pixel at `place` within the stride to
     /// outputs, each with the output's distance.
     fn meetings(&self, place: usize) -> Vec<(isize, usize)> {
         crate::direct::meetings(self.kernel, self.stride, place)
     }
 
-    fn dy_lattice(&self, output: Map, together: usize) -> Lattice {
+    fn dy_layout(&self, output: Map, interleaved: usize) -> InterleavedLayout {
         let places = (0..self.stride).flat_map(|place| self.meetings(place));
         let distances: Vec<isize> = places.map(|(distance, _)| distance).collect();
         let before = distances.iter().min().map_or(0, |d| (-d).max(0)) as usize;
@@ -309,44 +320,44 @@ impl Seen {
             |input: usize, output: usize| before + output.max(input.div_ceil(self.stride) + after);
         let rows = size(self.input.height, output.height);
         let columns = size(self.input.width, output.width);
-        Lattice { map: output, before, rows, columns, stride: 1, together }
+        InterleavedLayout { map: output, before, rows, columns, stride: 1, interleaved }
     }
 
-    /// From the outputs' gradients to the inputs', for each position within the stride.
-    fn backward(&self, dy: Planes) -> Vec<(Places, Pass)> {
+    /// The passes from the outputs' gradients to the inputs', for each position within the stride.
+    fn backward(&self, dy: Planes) -> Vec<(PixelGrid, Pass)> {
         let (map, stride) = (self.input, self.stride);
         let places = (0..stride).flat_map(|row| (0..stride).map(move |column| (row, column)));
-        let places = places.map(|(row, column)| Places { map, stride, row, column });
-        let there = places.filter(|places| !places.size().contains(&0));
-        there.map(|places| (places, self.backward_pass(dy, places))).collect()
+        let grids = places.map(|(row, column)| PixelGrid { map, stride, row, column });
+        let there = grids.filter(|grid| !grid.size().contains(&0));
+        there.map(|grid| (grid, self.backward_pass(dy, grid))).collect()
     }
 
-    fn backward_pass(&self, dy: Planes, places: Places) -> Pass {
-        let before = dy.lattice.before as isize;
+    fn backward_pass(&self, dy: Planes, grid: PixelGrid) -> Pass {
+        let before = dy.layout.before as isize;
         let frame = |distance: isize| (before + distance) as usize;
-        let (down, across) = (self.meetings(places.row), self.meetings(places.column));
+        let (down, across) = (self.meetings(grid.row), self.meetings(grid.column));
         let taps = down.iter().flat_map(|&(d, r)| across.iter().map(move |&(e, s)| (d, e, r, s)));
         let taps: Vec<Tap> = taps
             .map(|(d, e, r, s)| Tap {
                 number: r * self.kernel + s,
-                offset: dy.lattice.of_frame(0, frame(d), frame(e)),
+                offset: dy.layout.of_frame(0, frame(d), frame(e)),
             })
             .collect();
-        let start = |line: usize| line * dy.lattice.line();
-        Pass::new(dy, places.size(), self.input.channels / TILE, &taps, start)
+        let start = |line: usize| line * dy.layout.line();
+        Pass::new(dy, grid.size(), self.input.channels / TILE, &taps, start)
     }
 }
 
-/// Images whose sums fill about a quarter of a second-level cache, whole groups of those that alternate in
-/// any of the slabs. Depends on the shape alone: the statistics are taken slab by slab.
+/// How many images a slab has: those whose sums fill about a quarter of a second-level cache, whole groups of those that any of the
+/// slabs interleaves. Depends on the shape alone: the statistics are taken slab by slab.
 fn images_a_slab(seen: &Seen, output: Map, multiple: usize) -> usize {
     let numbers = output.len().max(seen.input.len());
     (128 * 1024 / numbers).max(1).next_multiple_of(multiple)
 }
 
-/// One call of [`Paired::backward`].
+/// One call of [`Bf16Dot::backward`].
 struct Backward<'a, E> {
-    conv: &'a Paired,
+    conv: &'a Bf16Dot,
     input: Input<'a, E>,
     gradient: OutputGradient<'a, E>,
     packed: Vec<Buffer<bf16>>,
@@ -354,10 +365,11 @@ struct Backward<'a, E> {
 }
 
 /// A slab's part of what is wanted of the input's gradient.
-type Part<'a, E> = Option<(Arrival<'a, E>, &'a mut [E])>;
+type Part<'a, E> = Option<(BackwardEpilogue<'a, E>, &'a mut [E])>;
 
 impl<E: Element> Backward<'_, E> {
-    /// For few weights: tasks take a share of the slabs each, with weights' gradients of their own.
+    /// The tiles of the weights' gradient where they are few: tasks take a share of the slabs each, with tiles of
+    /// their own.
     fn slab_by_slab(
         &self,
         batch: usize,
@@ -394,7 +406,8 @@ impl<E: Element> Backward<'_, E> {
         (sum_of(tiles), combine(sums.into_iter().flatten()))
     }
 
-    /// For many weights: some slabs' operands first, then tasks take a share of the weights each.
+    /// The tiles of the weights' gradient where they are many: some slabs' operands first, then tasks take a share of
+    /// the tiles each.
     fn in_rounds(
         &self,
         batch: usize,
@@ -436,7 +449,7 @@ impl<E: Element> Backward<'_, E> {
     ) -> Vec<((usize, usize), Part<'b, E>)> {
         let step = self.conv.images;
         let spans = images.clone().step_by(step).map(|first| (first, step.min(images.end - first)));
-        let Some(InputGradient { arrival, to }) = wanted else {
+        let Some(InputGradient { epilogue, to }) = wanted else {
             return spans.map(|span| (span, None)).collect();
         };
         let len = self.conv.input.len();
@@ -444,14 +457,14 @@ impl<E: Element> Backward<'_, E> {
         spans
             .zip(parts)
             .map(|((first, count), to)| {
-                let arrival = arrival.part(first * len..(first + count) * len);
-                ((first, count), Some((arrival, to)))
+                let epilogue = epilogue.part(first * len..(first + count) * len);
+                ((first, count), Some((epilogue, to)))
             })
             .collect()
     }
 
-    /// One slab: its operands of the weights' gradient into `x` and `dy`, the input's gradient into its
-    /// place.
+    /// Takes one slab's operands of the weights' gradient to `x` and `dy`, and its gradient of the input to that
+    /// one's place.
     fn slab(
         &self,
         span: (usize, usize),
@@ -462,9 +475,9 @@ impl<E: Element> Backward<'_, E> {
         let Self { conv, workspace, .. } = self;
         let mut slab = workspace.take(conv.dy.len());
         let OutputGradient { g, y, through } = self.gradient;
-        through.assert_channels(conv.dy.lattice.map.channels);
+        through.assert_channels(conv.dy.layout.map.channels);
         let (first, images) = span;
-        Fill {
+        Prologue {
             planes: conv.dy,
             cell: Cell::Channels,
             source: Through { g, y, through },
@@ -474,10 +487,10 @@ impl<E: Element> Backward<'_, E> {
             slab: &mut slab,
         }
         .run_on(conv.level);
-        let sums = part.map(|(arrival, to)| self.input_gradient(&slab, images, arrival, to));
+        let sums = part.map(|(epilogue, to)| self.input_gradient(&slab, images, epilogue, to));
         conv.gradient.transpose(conv.level, images, &slab, dy);
         let pairs = (conv.gradient.x(), Cell::Pairs);
-        conv.fill(self.input, span, pairs, x, workspace);
+        conv.prologue(self.input, span, pairs, x, workspace);
         sums
     }
 
@@ -485,27 +498,27 @@ impl<E: Element> Backward<'_, E> {
         &self,
         slab: &[bf16],
         images: usize,
-        arrival: Arrival<'_, E>,
+        epilogue: BackwardEpilogue<'_, E>,
         to: &mut [E],
     ) -> GradientSums {
         let Self { conv, workspace, packed, .. } = self;
-        let parts = conv.backward.iter().zip(packed).map(|((places, pass), packed)| {
+        let parts = conv.backward.iter().zip(packed).map(|((grid, pass), packed)| {
             let sums = pass.sums();
             let mut c = workspace.take(sums.len());
             match pass.is_empty() {
                 true => c.fill(0.0),
                 false => {
-                    let groups = images.div_ceil(sums.together);
+                    let groups = images.div_ceil(sums.interleaved);
                     pass.run(conv.level, groups, slab, packed, &mut c);
                 }
             }
-            arrive(conv.level, sums, *places, &c, arrival, to)
+            backward_epilogue(conv.level, sums, *grid, &c, epilogue, to)
         });
         GradientSums::combine(parts)
     }
 }
 
-/// Shares of a batch with a weights' gradient each; fixed, so that sums do not depend on the threads.
+/// How many shares of a batch have a weights' gradient each; fixed, so that sums do not depend on the threads.
 const SHARES: usize = 16;
 
 fn combine(sums: impl IntoIterator<Item = Option<GradientSums>>) -> Option<GradientSums> {

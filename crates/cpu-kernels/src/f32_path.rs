@@ -1,14 +1,15 @@
-//! Convolutions in f32, whatever activations are stored as: slab by slab, by implicit GEMM or by
-//! Winograd's method.
+//! The f32 path: convolutions whose arithmetic is in f32, whatever activations are stored as. They go slab by
+//! slab, by implicit GEMM or by Winograd's method.
 
 use rayon::prelude::*;
 
 use crate::direct::Direct;
 use crate::element::Element;
+use crate::epilogue::{BackwardEpilogue, backward_epilogue, epilogue};
 use crate::level::Level;
-use crate::norm::{Arrival, GradientSums, Moments, arrive, finish};
+use crate::norm::{GradientSums, Moments};
 use crate::shape::ConvShape;
-use crate::slab::{Frame, Input, InputGradient, OutputGradient, fill, fill_gradient};
+use crate::slab::{Frame, Input, InputGradient, OutputGradient, backward_prologue, prologue};
 use crate::winograd::{Tile, Transformed, Winograd};
 use crate::workspace::{Buffer, Workspace, sum_of};
 
@@ -20,16 +21,16 @@ enum Method {
 
 /// The tables of one convolution.
 #[derive(Debug)]
-pub(crate) struct Widened {
+pub(crate) struct F32Path {
     shape: ConvShape,
     level: Level,
     method: Method,
-    /// Of a slab.
+    /// How many images a slab has.
     images: usize,
 }
 
-impl Widened {
-    /// By Winograd's method where there is a `tile`.
+impl F32Path {
+    /// The tables of a convolution by Winograd's method where there is a `tile`, else by implicit GEMM.
     pub fn new(shape: ConvShape, tile: Option<Tile>, level: Level) -> Self {
         let images = images_a_slab(&shape, tile);
         let method = match tile {
@@ -65,7 +66,7 @@ impl Widened {
             .map(|(slab, y)| {
                 let images = y.len() / len;
                 let mut x = workspace.take(images * frame.len());
-                fill(level, frame, slab * self.images, input, &mut x);
+                prologue(level, frame, slab * self.images, input, &mut x);
                 let mut out = workspace.take(y.len());
                 match &self.method {
                     Method::Direct(m) => m.forward(level, images, &x, &packed, &mut out),
@@ -73,7 +74,7 @@ impl Widened {
                         m.forward(level, images, &x, &packed, &mut out, workspace);
                     }
                 }
-                finish(level, self.shape.output().channels, &out, y)
+                epilogue(level, self.shape.output().channels, &out, y)
             })
             .collect();
         Moments::combine(parts)
@@ -93,8 +94,8 @@ impl Widened {
         let packed = wanted.is_some().then(|| self.pack_backward(weight, workspace));
         let task = Backward { conv: self, input, gradient, packed: packed.as_ref(), workspace };
         let (accumulator, sums) = match self.accumulator_len() <= OWN_ACCUMULATOR {
-            true => task.apart(batch, wanted.as_mut()),
-            false => task.together(batch, wanted.as_mut()),
+            true => task.with_own_accumulators(batch, wanted.as_mut()),
+            false => task.with_one_accumulator(batch, wanted.as_mut()),
         };
         match &self.method {
             Method::Direct(m) => m.finish_weights(&accumulator, weight_gradient),
@@ -130,7 +131,7 @@ impl Widened {
     }
 }
 
-/// Numbers of a weights' gradient so small that every task sums one of its own, from operands that
+/// The length of a weights' gradient that is so small that every task sums one of its own, from operands that
 /// are still in its second-level cache.
 const OWN_ACCUMULATOR: usize = 80 * 1024;
 /// Slabs that pay for a task's own accumulator.
@@ -149,9 +150,9 @@ enum Operand {
     Transformed(Transformed),
 }
 
-/// One call of [`Widened::backward`].
+/// One call of [`F32Path::backward`].
 struct Backward<'a, E> {
-    conv: &'a Widened,
+    conv: &'a F32Path,
     input: Input<'a, E>,
     gradient: OutputGradient<'a, E>,
     packed: Option<&'a Vec<Buffer<f32>>>,
@@ -159,8 +160,9 @@ struct Backward<'a, E> {
 }
 
 impl<E: Element> Backward<'_, E> {
-    /// The weights' gradient and the sums of each slab, every task by itself.
-    fn apart(
+    /// The weights' gradient and the sums of each slab, where the gradient is so small that every task has an
+    /// accumulator of its own.
+    fn with_own_accumulators(
         &self,
         batch: usize,
         wanted: Option<&mut InputGradient<'_, E>>,
@@ -173,21 +175,21 @@ impl<E: Element> Backward<'_, E> {
                 let tasks = (0..batch.div_ceil(step).max(1)).into_par_iter();
                 tasks.map(|at| self.accumulated(span(at), None)).collect()
             }
-            Some(InputGradient { arrival, to }) => {
+            Some(InputGradient { epilogue, to }) => {
                 let tasks = to.par_chunks_mut(step * self.conv.shape.input_len()).enumerate();
-                let arrival = *arrival;
-                tasks.map(|(at, to)| self.accumulated(span(at), Some((arrival, to)))).collect()
+                let epilogue = *epilogue;
+                tasks.map(|(at, to)| self.accumulated(span(at), Some((epilogue, to)))).collect()
             }
         };
         let (parts, sums): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         (sum_of(parts), sums.into_iter().flatten().collect())
     }
 
-    /// One task's share of [`Backward::apart`].
+    /// The weights' gradient and the sums of one task's images.
     fn accumulated(
         &self,
         images: std::ops::Range<usize>,
-        mut wanted: Option<(Arrival<'_, E>, &mut [E])>,
+        mut wanted: Option<(BackwardEpilogue<'_, E>, &mut [E])>,
     ) -> (Buffer<f32>, Vec<GradientSums>) {
         let Backward { conv, workspace, .. } = self;
         let mut accumulator = workspace.take(conv.accumulator_len());
@@ -198,10 +200,10 @@ impl<E: Element> Backward<'_, E> {
         let len = conv.shape.input_len();
         for first in images.clone().step_by(conv.images) {
             let count = conv.images.min(images.end - first);
-            let wanted = wanted.as_mut().map(|(arrival, to)| {
-                (*arrival, &mut to[(first - images.start) * len..][..count * len])
+            let wanted = wanted.as_mut().map(|(epilogue, to)| {
+                (*epilogue, &mut to[(first - images.start) * len..][..count * len])
             });
-            let (x, dy, part) = self.filled((first, count), wanted);
+            let (x, dy, part) = self.framed_operands((first, count), wanted);
             sums.extend(part);
             let onto = first > images.start;
             match &conv.method {
@@ -217,9 +219,9 @@ impl<E: Element> Backward<'_, E> {
         (accumulator, sums)
     }
 
-    /// The same where the weights' gradient is large: round by round, first the slabs, then the
-    /// parts of the gradient.
-    fn together(
+    /// The weights' gradient and the sums of each slab, where the gradient is large and there is one
+    /// accumulator: round by round, first the slabs, then the parts of the gradient.
+    fn with_one_accumulator(
         &self,
         batch: usize,
         mut wanted: Option<&mut InputGradient<'_, E>>,
@@ -253,13 +255,13 @@ impl<E: Element> Backward<'_, E> {
         let count = images.len().div_ceil(step);
         let results: Vec<(Operand, Option<GradientSums>)> = match wanted {
             None => (0..count).into_par_iter().map(|at| self.slab(slab(at), None)).collect(),
-            Some(InputGradient { arrival, to }) => {
+            Some(InputGradient { epilogue, to }) => {
                 let len = self.conv.shape.input_len();
-                let arrival = *arrival;
+                let epilogue = *epilogue;
                 to[images.start * len..images.end * len]
                     .par_chunks_mut(step * len)
                     .enumerate()
-                    .map(|(at, to)| self.slab(slab(at), Some((arrival, to))))
+                    .map(|(at, to)| self.slab(slab(at), Some((epilogue, to))))
                     .collect()
             }
         };
@@ -270,10 +272,10 @@ impl<E: Element> Backward<'_, E> {
     fn slab(
         &self,
         (first, images): (usize, usize),
-        wanted: Option<(Arrival<'_, E>, &mut [E])>,
+        wanted: Option<(BackwardEpilogue<'_, E>, &mut [E])>,
     ) -> (Operand, Option<GradientSums>) {
         let Backward { conv, workspace, .. } = self;
-        let (x, dy, sums) = self.filled((first, images), wanted);
+        let (x, dy, sums) = self.framed_operands((first, images), wanted);
         let operand = match &conv.method {
             Method::Direct(_) => Operand::Slab((images, x, dy)),
             Method::Winograd(m) => {
@@ -284,18 +286,18 @@ impl<E: Element> Backward<'_, E> {
     }
 
     /// The framed operands of a slab, and its gradient of the input.
-    fn filled(
+    fn framed_operands(
         &self,
         (first, images): (usize, usize),
-        wanted: Option<(Arrival<'_, E>, &mut [E])>,
+        wanted: Option<(BackwardEpilogue<'_, E>, &mut [E])>,
     ) -> (Buffer<f32>, Buffer<f32>, Option<GradientSums>) {
         let Backward { conv, workspace, .. } = self;
         let [x_frame, dy_frame] = conv.frames();
         let mut dy = workspace.take(images * dy_frame.len());
-        fill_gradient(conv.level, dy_frame, first, self.gradient, &mut dy);
-        let sums = wanted.map(|(arrival, to)| self.input_gradient(first, &dy, arrival, to));
+        backward_prologue(conv.level, dy_frame, first, self.gradient, &mut dy);
+        let sums = wanted.map(|(epilogue, to)| self.input_gradient(first, &dy, epilogue, to));
         let mut x = workspace.take(images * x_frame.len());
-        fill(conv.level, x_frame, first, self.input, &mut x);
+        prologue(conv.level, x_frame, first, self.input, &mut x);
         (x, dy, sums)
     }
 
@@ -303,7 +305,7 @@ impl<E: Element> Backward<'_, E> {
         &self,
         first: usize,
         dy: &[f32],
-        arrival: Arrival<'_, E>,
+        epilogue: BackwardEpilogue<'_, E>,
         to: &mut [E],
     ) -> GradientSums {
         let Backward { conv, workspace, .. } = self;
@@ -317,8 +319,8 @@ impl<E: Element> Backward<'_, E> {
             }
         }
         let start = first * conv.shape.input_len();
-        let arrival = arrival.part(start..start + to.len());
-        arrive(conv.level, conv.shape.input().channels, &dx, arrival, to)
+        let epilogue = epilogue.part(start..start + to.len());
+        backward_epilogue(conv.level, conv.shape.input().channels, &dx, epilogue, to)
     }
 }
 

@@ -9,7 +9,7 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// From offsets in numbers.
+    /// A step whose tiles lie at these offsets of A and B, in numbers.
     ///
     /// # Panics
     /// If one exceeds 2³² bytes.
@@ -18,22 +18,22 @@ impl Step {
         Self { a: bytes(a), b: bytes(b) }
     }
 
-    /// Of A, in numbers.
+    /// The offset of the tile of A, in numbers.
     pub fn a(self) -> usize {
         self.a as usize / 2
     }
 
-    /// Of B, in numbers.
+    /// The offset of the tile of B, in numbers.
     pub fn b(self) -> usize {
         self.b as usize / 2
     }
 }
 
-/// A block's places in memory.
+/// Where the tiles of a block lie in memory.
 pub(super) struct Operands<const NA: usize, const NB: usize> {
     pub a: [*const u16; NA],
     pub b: [*const u16; NB],
     pub c: [[*mut f32; NB]; NA],
-    /// In bytes.
+    /// How far a row of A is from the next, in bytes.
     pub a_row: usize,
 }

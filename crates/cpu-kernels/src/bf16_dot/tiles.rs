@@ -14,13 +14,13 @@ use crate::simd::Vector;
 #[cfg(target_arch = "x86_64")]
 use crate::tile_registers::TileRegisters;
 
-/// Rows and columns of a tile of C.
+/// How many rows and columns a tile of C has.
 pub(crate) const TILE: usize = 16;
-/// Numbers along the depth of one step.
+/// How many numbers one step has along its depth.
 pub(crate) const DEPTH: usize = 32;
-/// Numbers of a tile of C.
+/// How many numbers a tile of C has.
 pub(crate) const SUMS: usize = TILE * TILE;
-/// Numbers of a tile of A or B that lies in one piece.
+/// How many numbers a tile of A or B has that lies in one piece.
 pub(crate) const OPERAND: usize = TILE * DEPTH;
 
 /// `NA` × `NB` tiles of C and where their rows of A, columns of B and they themselves start, in numbers. Two
@@ -32,11 +32,11 @@ pub(crate) struct Block<const NA: usize, const NB: usize> {
     pub c: [[usize; NB]; NA],
 }
 
-/// For every block: C = Σ A·B over all steps, or += with `accumulate`.
+/// A product that computes for every block: C = Σ A·B over all steps, or += with `accumulate`.
 pub(crate) struct Product<'a> {
     pub steps: &'a [Step],
     pub a: &'a [bf16],
-    /// From a row of A to the next, in numbers.
+    /// How far a row of A is from the next, in numbers.
     pub a_row: usize,
     pub b: &'a [bf16],
     pub c: &'a mut [f32],
@@ -114,7 +114,7 @@ unsafe fn by_tiles<const NA: usize, const NB: usize>(
     }
 }
 
-/// The same by vectors, for processors without tiles.
+/// The product by vectors, for processors without tiles.
 struct ByVectors<'a, I> {
     places: I,
     steps: &'a [Step],
@@ -151,7 +151,7 @@ where
     }
 }
 
-/// Row `i` of a block's tiles, `ROWS` rows of them at a time.
+/// Computes row `i` of a block's tiles, `ROWS` rows of them at a time.
 ///
 /// # Safety
 /// As `by_tiles`; `ROWS` must divide [`TILE`].

@@ -1,9 +1,10 @@
-//! Filling slabs in bfloat16, in the two forms that products read: pixels of 32 channels, and pairs of
-//! images. What lies between two convolutions is applied on the way, as in [`crate::slab`].
+//! The prologue of a product in bfloat16: it fills slabs in the two forms that products read, pixels of 32
+//! channels and pairs of images, and applies what lies between two convolutions on the way, as in
+//! [`crate::slab`].
 
 use half::bf16;
 
-use super::lattice::Lattice;
+use super::layout::InterleavedLayout;
 use super::pass::{MARGIN, Planes};
 use super::tiles::TILE;
 use crate::level::{Kernel, Level};
@@ -15,14 +16,14 @@ use crate::slab::Source;
 pub(crate) enum Cell {
     /// A pixel's channels, one behind the other.
     Channels,
-    /// 16 channels of a pixel in two images, pair by pair. Planes are of 16 channels, and their lattice's
-    /// images are pairs of images.
+    /// 16 channels of a pixel in two images, pair by pair. Planes are of 16 channels, and what their layout
+    /// counts as an image is a pair of them.
     Pairs,
 }
 
 /// Fills planes with the images from `first` on of which `images` are there; what is missing to multiples of
 /// `multiple` is zero, and so are the pixels behind the last of those.
-pub(crate) struct Fill<'a, S> {
+pub(crate) struct Prologue<'a, S> {
     pub planes: Planes,
     pub cell: Cell,
     pub source: S,
@@ -32,11 +33,11 @@ pub(crate) struct Fill<'a, S> {
     pub slab: &'a mut [bf16],
 }
 
-impl<S: Source> Fill<'_, S> {
+impl<S: Source> Prologue<'_, S> {
     /// # Panics
     /// If the source ends before the images, or the slab is not as long as the planes.
     pub fn run_on(self, level: Level) {
-        let map = self.planes.lattice.map;
+        let map = self.planes.layout.map;
         let room = self.planes.images * if self.cell == Cell::Pairs { 2 } else { 1 };
         let all = self.images.next_multiple_of(self.multiple);
         assert!(all <= room, "more images than the slab has room for");
@@ -46,7 +47,7 @@ impl<S: Source> Fill<'_, S> {
         level.run(self);
     }
 
-    /// Numbers of one pixel.
+    /// How many numbers one pixel has.
     fn cell_len(&self) -> usize {
         match self.cell {
             Cell::Channels => self.planes.channels,
@@ -58,12 +59,12 @@ impl<S: Source> Fill<'_, S> {
         self.planes.pixels() * self.cell_len()
     }
 
-    /// The sources of a cell's two halves, as a lattice's image and the first channel tell: the image and
+    /// The sources of a cell's two halves, as an image of the layout and the first channel tell: the image and
     /// the channel, where they exist.
     #[inline(always)]
     fn halves(&self, image: usize, channel: usize) -> [Option<(usize, usize)>; 2] {
         let exists = |image, channel| {
-            let there = image < self.images && channel < self.planes.lattice.map.channels;
+            let there = image < self.images && channel < self.planes.layout.map.channels;
             there.then_some((image, channel))
         };
         match self.cell {
@@ -74,15 +75,15 @@ impl<S: Source> Fill<'_, S> {
     }
 }
 
-impl<S: Source> Kernel for Fill<'_, S> {
+impl<S: Source> Kernel for Prologue<'_, S> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector>(mut self) {
-        let Lattice { map, before, rows, together, .. } = self.planes.lattice;
+        let InterleavedLayout { map, before, rows, interleaved, .. } = self.planes.layout;
         let (cell, plane_len) = (self.cell_len(), self.plane_len());
-        let line = self.planes.lattice.line() * cell;
-        let a_group = together * if self.cell == Cell::Pairs { 2 } else { 1 };
+        let line = self.planes.layout.line() * cell;
+        let a_group = interleaved * if self.cell == Cell::Pairs { 2 } else { 1 };
         let groups = self.images.next_multiple_of(self.multiple).div_ceil(a_group);
         for plane in 0..self.planes.count() {
             for group in 0..groups {
@@ -92,8 +93,8 @@ impl<S: Source> Kernel for Fill<'_, S> {
                     if row < before || row >= before + map.height {
                         continue;
                     }
-                    for i in 0..together {
-                        let image = group * together + i;
+                    for i in 0..interleaved {
+                        let image = group * interleaved + i;
                         let halves = self.halves(image, plane * self.planes.channels);
                         self.row::<V>(halves, row - before, start + i * cell);
                     }
@@ -109,11 +110,11 @@ impl<S: Source> Kernel for Fill<'_, S> {
     }
 }
 
-impl<S: Source> Fill<'_, S> {
-    /// One row of one lattice's image, whose line in the slab starts at `to`.
+impl<S: Source> Prologue<'_, S> {
+    /// Fills one row of one image of the layout, whose line in the slab starts at `to`.
     #[inline(always)]
     fn row<V: Vector>(&mut self, halves: [Option<(usize, usize)>; 2], row: usize, to: usize) {
-        let Lattice { map, before, columns, stride, .. } = self.planes.lattice;
+        let InterleavedLayout { map, before, columns, stride, .. } = self.planes.layout;
         let width = map.width.min(columns - before);
         for phase in 0..stride {
             // The first column of the map whose place within the stride is this one.
@@ -122,7 +123,7 @@ impl<S: Source> Fill<'_, S> {
                 continue;
             }
             let count = (width - first).div_ceil(stride);
-            let to = to + self.planes.lattice.in_line(first + before) * self.cell_len();
+            let to = to + self.planes.layout.in_line(first + before) * self.cell_len();
             let from = halves.map(|half| {
                 half.map(|(image, channel)| {
                     let pixel = ((self.first + image) * map.height + row) * map.width + first;
@@ -133,11 +134,11 @@ impl<S: Source> Fill<'_, S> {
         }
     }
 
-    /// `count` cells from `to` on, each a stride behind the one before.
+    /// Fills `count` cells from `to` on, each a stride behind the one before.
     #[inline(always)]
     fn cells<V: Vector>(&mut self, from: [Option<(usize, usize)>; 2], count: usize, to: usize) {
-        let Lattice { map, stride, together, .. } = self.planes.lattice;
-        let (from_step, to_step) = (stride * map.channels, together * self.cell_len());
+        let InterleavedLayout { map, stride, interleaved, .. } = self.planes.layout;
+        let (from_step, to_step) = (stride * map.channels, interleaved * self.cell_len());
         assert!(to + (count - 1) * to_step + self.cell_len() <= self.slab.len(), "slab too short");
         let zero = V::splat(0.0);
         let mut lane = 0;
@@ -196,7 +197,7 @@ impl<S: Source> Fill<'_, S> {
 pub(crate) struct Transpose<'a> {
     pub planes: Planes,
     pub slab: &'a [bf16],
-    /// For each pair of the chunks: its two pixels in a plane.
+    /// The two pixels in a plane of each pair of the chunks.
     pub pairs: &'a [[u32; 2]],
     /// Pairs from one block of 16 channels to the next.
     pub stride: usize,
@@ -211,7 +212,7 @@ impl Transpose<'_> {
         assert!(furthest <= self.planes.pixels(), "a pixel lies beyond its plane");
         assert!(self.planes.len() <= self.slab.len(), "the slab is too short");
         assert!(self.pairs.len().is_multiple_of(TILE), "whole chunks");
-        let blocks = self.planes.lattice.map.channels / TILE;
+        let blocks = self.planes.layout.map.channels / TILE;
         assert!(self.pairs.len() <= self.stride, "blocks overlap");
         assert!(blocks * self.stride * 2 * TILE <= self.to.len(), "no room");
         level.run(self);
@@ -223,9 +224,9 @@ impl Kernel for Transpose<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Planes { channels, lattice, .. } = self.planes;
+        let Planes { channels, layout, .. } = self.planes;
         let per_plane = channels / TILE;
-        for block in 0..lattice.map.channels / TILE {
+        for block in 0..layout.map.channels / TILE {
             let plane = block / per_plane * self.planes.pixels() * channels;
             let base = plane + block % per_plane * TILE;
             for (chunk, pairs) in self.pairs.chunks(TILE).enumerate() {
@@ -243,7 +244,7 @@ impl Kernel for Transpose<'_> {
     }
 }
 
-/// Images `[batch, 3, height, width]` as each output pixel's patch, `[images, pixels, stored]` in bfloat16: a
+/// Unfolds images `[batch, 3, height, width]` to each output pixel's patch, `[images, pixels, stored]` in bfloat16: a
 /// convolution over three channels becomes one of 1×1 over its taps.
 pub(crate) struct Unfold {
     pub height: usize,
@@ -252,11 +253,11 @@ pub(crate) struct Unfold {
     pub stride: usize,
     /// Height and width.
     pub output: [usize; 2],
-    /// Numbers of a patch with its padding.
+    /// How many numbers a patch has with its padding.
     pub stored: usize,
 }
 
-/// Colours of an image.
+/// How many colours an image has.
 const COLOURS: usize = 3;
 
 impl Unfold {
@@ -265,7 +266,7 @@ impl Unfold {
         (row * kernel + column) * COLOURS + colour
     }
 
-    /// One image into `patches`.
+    /// Unfolds one image into `patches`.
     pub fn image(&self, planes: &[f32], framed: &mut [bf16], patches: &mut [bf16]) {
         let [rows, columns] = self.frame();
         let before = self.kernel / 2;
@@ -286,12 +287,12 @@ impl Unfold {
         }
     }
 
-    /// Rows and columns of a framed image.
+    /// How many rows and columns a framed image has.
     pub fn frame(&self) -> [usize; 2] {
         self.output.map(|out| (out - 1) * self.stride + self.kernel)
     }
 
-    /// Numbers of a framed image.
+    /// How many numbers a framed image has.
     pub fn framed_len(&self) -> usize {
         self.frame().iter().product::<usize>() * COLOURS
     }

@@ -1,0 +1,193 @@
+//! The two-dimensional transforms of Winograd's method: t·d·tᵀ of squares d, by one kernel over the filter t of a
+//! side.
+
+use std::marker::PhantomData;
+
+use super::filters::{Filter, SIDE, Transform};
+use crate::level::{Kernel, Level};
+use crate::simd::Vector;
+
+/// A one-dimensional transform on vectors of channels.
+pub(super) trait Side {
+    /// How many numbers it reads.
+    const FROM: usize;
+    /// How many numbers it makes.
+    const TO: usize;
+
+    /// The transform of the first numbers, followed by zeros.
+    fn apply<V: Vector>(from: [V; SIDE]) -> [V; SIDE];
+}
+
+/// The transform of a filter `F` that has the role `R`, which is one of the following.
+pub(super) struct Of<R, F>(PhantomData<(R, F)>);
+
+/// Bᵀ d: inputs to products.
+pub(super) struct Inputs;
+/// Aᵀ m: products to outputs.
+pub(super) struct Outputs;
+/// A dy: gradients of outputs to products.
+pub(super) struct Gradients;
+/// G g: weights to those of products.
+pub(super) struct Weights;
+/// Gᵀ u: gradients of products' weights to those of weights.
+pub(super) struct WeightGradients;
+
+/// The sides of the kernels that [`Transform`] is for.
+pub(super) const KERNEL: usize = 3;
+
+macro_rules! side {
+    ($role:ident: $filter:ident, $from:expr => $to:expr, $apply:ident) => {
+        impl<F: $filter> Side for Of<$role, F> {
+            const FROM: usize = $from;
+            const TO: usize = $to;
+
+            #[inline(always)]
+            fn apply<V: Vector>(from: [V; SIDE]) -> [V; SIDE] {
+                F::$apply(from)
+            }
+        }
+    };
+}
+
+side!(Inputs: Filter, F::INPUTS => F::PRODUCTS, input);
+side!(Outputs: Filter, F::PRODUCTS => F::OUTPUTS, output);
+side!(Gradients: Transform, F::OUTPUTS => F::PRODUCTS, gradient);
+side!(Weights: Transform, KERNEL => F::WEIGHTS, weight);
+side!(WeightGradients: Transform, F::WEIGHTS => KERNEL, weight_gradient);
+
+/// Numbers among which squares lie, and how far the rows and the columns of a square are from each other.
+pub(super) struct Strided<T> {
+    pub numbers: T,
+    pub row: usize,
+    pub column: usize,
+}
+
+impl<T> Strided<T> {
+    /// Matrices `step` apart, of which a square takes one number each: `side` × `side`.
+    pub fn matrices(numbers: T, side: usize, step: usize) -> Self {
+        Self { numbers, row: side * step, column: step }
+    }
+
+    /// How far a square's last number is from its first.
+    fn reach(&self, [rows, columns]: [usize; 2]) -> usize {
+        rows.saturating_sub(1) * self.row + columns.saturating_sub(1) * self.column
+    }
+}
+
+/// A square: where its channels begin, and where those of its transform do.
+pub(super) struct Square<X> {
+    pub from: usize,
+    pub to: usize,
+    /// How much of the transform is stored.
+    pub extent: X,
+}
+
+/// How many rows and columns of a square are there.
+pub(super) trait Extent {
+    fn size(self, whole: usize) -> [usize; 2];
+}
+
+/// All rows and columns, in a way that the compiler sees.
+pub(super) struct Whole;
+
+impl Extent for Whole {
+    #[inline(always)]
+    fn size(self, whole: usize) -> [usize; 2] {
+        [whole; 2]
+    }
+}
+
+/// No more rows and columns than these.
+pub(super) struct AtMost(pub [usize; 2]);
+
+impl Extent for AtMost {
+    #[inline(always)]
+    fn size(self, whole: usize) -> [usize; 2] {
+        self.0.map(|most| most.min(whole))
+    }
+}
+
+/// Squares to transform, of `channels` channels each.
+pub(super) struct Squares<'a, I> {
+    pub from: Strided<&'a [f32]>,
+    pub to: Strided<&'a mut [f32]>,
+    pub channels: usize,
+    pub squares: I,
+}
+
+impl<X: Extent, I: Iterator<Item = Square<X>>> Squares<'_, I> {
+    /// Transforms all squares, rows and columns by `S`.
+    ///
+    /// # Panics
+    /// If a square or its transform does not lie within its numbers.
+    pub fn run<S: Side>(self, level: Level) {
+        level.run(By::<S, I>(self, PhantomData));
+    }
+}
+
+/// Squares and what transforms their sides.
+struct By<'a, S, I>(Squares<'a, I>, PhantomData<S>);
+
+impl<S: Side, X: Extent, I: Iterator<Item = Square<X>>> Kernel for By<'_, S, I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let Squares { from, to, channels, squares } = self.0;
+        assert_eq!(channels % V::LANES, 0, "channels are stored in whole vectors");
+        let from_reach = from.reach([S::FROM; 2]) + channels;
+        for square in squares {
+            let size = square.extent.size(S::TO);
+            assert!(square.from + from_reach <= from.numbers.len(), "a square is missing");
+            let to_reach = to.reach(size) + channels;
+            assert!(square.to + to_reach <= to.numbers.len(), "no room for a square");
+            let mut channel = 0;
+            while channel < channels {
+                // SAFETY: the square and its transform lie within their numbers, as was just asserted.
+                unsafe {
+                    let read = from.numbers.as_ptr().add(square.from + channel);
+                    let write = to.numbers.as_mut_ptr().add(square.to + channel);
+                    transform::<V, S>(
+                        (read, [from.row, from.column]),
+                        (write, [to.row, to.column]),
+                        size,
+                    );
+                }
+                channel += V::LANES;
+            }
+        }
+    }
+}
+
+/// Transforms one square in one vector of channels, its columns first.
+///
+/// # Safety
+/// All numbers of the square must be readable, and those of its transform that `size` says be writable.
+#[inline(always)]
+unsafe fn transform<V: Vector, S: Side>(
+    (from, [from_row, from_column]): (*const f32, [usize; 2]),
+    (to, [to_row, to_column]): (*mut f32, [usize; 2]),
+    [rows, columns]: [usize; 2],
+) {
+    let zero = V::splat(0.0);
+    let mut half = [[zero; SIDE]; SIDE];
+    for j in 0..S::FROM {
+        let mut column = [zero; SIDE];
+        for i in 0..S::FROM {
+            // SAFETY: the caller's promise.
+            column[i] = unsafe { V::load(from.add(i * from_row + j * from_column)) };
+        }
+        half[j] = S::apply(column);
+    }
+    for i in 0..rows {
+        let mut row = [zero; SIDE];
+        for j in 0..S::FROM {
+            row[j] = half[j][i];
+        }
+        let row = S::apply(row);
+        for j in 0..columns {
+            // SAFETY: the caller's promise.
+            unsafe { row[j].store(to.add(i * to_row + j * to_column)) };
+        }
+    }
+}
