@@ -8,7 +8,7 @@
 //! use logo_ssl::data::Splits;
 //! use logo_ssl::executor::Device;
 //! use logo_ssl::presets::Layers;
-//! use logo_ssl::train::run_dir::RunDir;
+//! use logo_ssl::record::RunDir;
 //! use logo_ssl::train::{Setup, Workers, pretrain};
 //!
 //! # fn main() -> logo_ssl::Result<()> {
@@ -85,6 +85,7 @@ pub mod interop;
 pub mod model;
 pub mod objective;
 pub mod presets;
+pub mod record;
 pub mod report;
 pub mod rng;
 pub mod sweep;

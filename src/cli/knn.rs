@@ -9,7 +9,7 @@ use logo_ssl::eval::{self, Encoder as Trained, Subject};
 use logo_ssl::executor::Device;
 use logo_ssl::interop::weights;
 use logo_ssl::presets::{self, Layers};
-use logo_ssl::report::metrics::KnnResult;
+use logo_ssl::record::{KnnResult, RunFiles};
 use logo_ssl::train::{checkpoint, learner::Learner};
 use logo_ssl::{Error, Result};
 use serde_json::json;
@@ -69,7 +69,7 @@ impl Arguments {
         let dataset = self.dataset.as_deref().map(str::parse::<DatasetName>).transpose()?;
         let preset = |name| Layers::preset(data::preset_of(name))?.build();
         let mut config = match (&self.encoder.run, dataset) {
-            (Some(run), _) => presets::read_run_config(&run.join("config.toml"))?,
+            (Some(run), _) => presets::read_run_config(&RunFiles::of(run).config_path())?,
             (None, Some(name)) => preset(name)?,
             (None, None) => {
                 let known = DatasetName::ALL.map(DatasetName::as_str).join(", ");
@@ -104,7 +104,7 @@ impl Arguments {
 }
 
 fn last_encoder(run: &Path, config: &Config, device: &Device) -> Result<Trained> {
-    let path = run.join("checkpoints/last.safetensors");
+    let path = RunFiles::of(run).last_checkpoint();
     let (_, state) = checkpoint::read(&path)?;
     let mut learner = Learner::new(config, device)?;
     learner.load(&state)?.map_err(|problem| Error::data(path, problem))?;

@@ -11,7 +11,7 @@ use logo_ssl::engine::{self, LEVEL_VARIABLE};
 use logo_ssl::executor::{Device, DeviceName};
 use logo_ssl::files::write_atomic;
 use logo_ssl::presets::{self, Layers, PRESETS};
-use logo_ssl::train::run_dir::{self, RunDir};
+use logo_ssl::record::run_dir::{self, RunDir};
 use logo_ssl::train::{Setup, Workers, pretrain};
 use logo_ssl::{Error, Result, report};
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use logo_ssl::config::Config;
-use logo_ssl::report::metrics::{Health, Knn, KnnSource};
+use logo_ssl::record::{Health, Knn, KnnSource};
 use logo_ssl::train::{Event, Summary};
 use serde_json::json;
 

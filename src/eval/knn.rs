@@ -8,7 +8,7 @@ use cpu_kernels::{Bank, Neighbour};
 use super::features::FeatureSet;
 use crate::config::EvalConfig;
 use crate::engine;
-use crate::report::metrics::KnnResult;
+use crate::record::KnnResult;
 
 /// How often the class of a `test` vector is the one (top-1), or among the five (top-5), that its
 /// neighbours in `bank` vote for most, for every k of `config`.

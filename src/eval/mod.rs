@@ -9,7 +9,7 @@ pub use encoder::{Encoder, Extractor};
 use crate::Result;
 use crate::config::Config;
 use crate::data::{Evaluation, Images};
-use crate::report::metrics::KnnResult;
+use crate::record::KnnResult;
 use features::FeatureSet;
 
 /// What is evaluated.

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use plotters::style::RGBColor;
 
 use super::figure::{Figure, Panel, Series};
-use super::metrics::{self, Knn, KnnSource, Record};
 use super::plots::{self, Captioned};
 use super::{name, required};
 use crate::config::Config;
 use crate::files::{create_folder, write_atomic};
 use crate::presets;
+use crate::record::{self, Knn, KnnSource, Record, RunFiles};
 use crate::{Error, Result};
 
 /// One for each group; the ninth starts again.
@@ -167,7 +167,7 @@ impl Finished {
         let mut config = presets::read_run_config(&dir.join("config.toml"))?;
         // Runs of one experiment may come from several machines.
         config.compute.instructions = String::new();
-        let records = metrics::read(&dir.join("metrics.jsonl"))
+        let records = record::read(&RunFiles::of(dir).metrics_path())
             .map_err(|error| super::no_metrics(dir, error))?;
         let run = Self { name: name(dir), config, records };
         match run.last().is_some() {
@@ -274,7 +274,7 @@ fn means_by_epoch(points: impl Iterator<Item = (usize, f64)>) -> Vec<(f64, f64)>
 mod tests {
     use super::*;
     use crate::presets::Layers;
-    use crate::report::synthetic;
+    use crate::record::synthetic;
 
     fn run(dir: &Path, seed: u64, logo: bool) {
         std::fs::create_dir_all(dir).unwrap();

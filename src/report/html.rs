@@ -7,9 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::figure::{self, grouped, signed};
-use super::metrics::{Health, Knn, KnnResult, KnnSource, Record};
 use super::plots;
 use crate::files::write_atomic;
+use crate::record::{Health, Knn, KnnResult, KnnSource, Record};
 use crate::{Error, Result};
 
 const STYLE: &str = include_str!("report.css");
@@ -470,7 +470,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::synthetic;
+    use crate::record::synthetic;
 
     fn input<'a>(records: &'a [Record], timings: &'a [Record]) -> ReportInput<'a> {
         ReportInput {

@@ -1,18 +1,16 @@
-//! Evidence: the logs of a run, its plots and its report, all made from the run directory alone.
+//! Evidence: the plots and the report of a run, made from its directory alone.
 
 pub mod compare;
 mod figure;
 pub mod html;
-pub mod metrics;
 pub mod plots;
 pub mod preview;
-#[cfg(test)]
-mod synthetic;
 
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use crate::record::{self, RunFiles};
 use crate::{Error, Result};
 
 /// Draws `plots/` and writes `report.html` from what a run directory holds; returns the latter's
@@ -24,14 +22,14 @@ use crate::{Error, Result};
 pub fn generate(run_dir: &Path) -> Result<PathBuf> {
     let config_toml = required(run_dir, "config.toml")?;
     let config = Settings::parse(run_dir, &config_toml)?;
-    let records =
-        metrics::read(&run_dir.join("metrics.jsonl")).map_err(|e| no_metrics(run_dir, e))?;
-    let timings = optional(metrics::read(&run_dir.join("timings.jsonl")))?;
-    let preview_path = run_dir.join("preview.png");
+    let files = RunFiles::of(run_dir);
+    let records = record::read(&files.metrics_path()).map_err(|e| no_metrics(run_dir, e))?;
+    let timings = optional(record::read(&files.timings_path()))?;
+    let preview_path = files.preview();
     let preview =
         optional(std::fs::read(&preview_path).map(Some).map_err(Error::io("read", &preview_path)))?;
-    plots::write_all(&records, config.embedding_dim, &run_dir.join("plots"))?;
-    let path = run_dir.join("report.html");
+    plots::write_all(&records, config.embedding_dim, &files.plots())?;
+    let path = files.report();
     let again = format!(
         "logo-ssl pretrain --preset {} --config config.toml --run-dir ../again",
         config.preset
@@ -133,8 +131,8 @@ fn name(run_dir: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::metrics::Record;
     use super::*;
+    use crate::record::{Record, synthetic};
 
     const CONFIG: &str = "preset = \"quickstart\"\nseed = 7\n[model]\nprojector = { dim = 128 }\n";
 

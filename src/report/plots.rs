@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use plotters::style::RGBColor;
 
 use super::figure::{self, Figure, Level, Panel, Point, Series};
-use super::metrics::{Health, Knn, KnnSource, Record};
 use crate::files::{create_folder, write_atomic};
+use crate::record::{Health, Knn, KnnSource, Record};
 use crate::{Error, Result};
 
 // Okabe and Ito's palette, told apart by colour-blind readers too.
@@ -292,7 +292,7 @@ fn means(points: &[Point], count: usize) -> Vec<Point> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::synthetic;
+    use crate::record::synthetic;
 
     fn drawn(records: &[Record]) -> Vec<Plot> {
         let dir = tempfile::tempdir().unwrap();

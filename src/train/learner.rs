@@ -17,7 +17,7 @@ use crate::executor::{Array, Compiled, Device};
 use crate::framework::{self, Framework};
 use crate::model::params::{self, State, TensorData};
 use crate::model::{Affinity, Network};
-use crate::report::metrics::Health;
+use crate::record::Health;
 
 /// Everything that training changes, on a device, and the programs that change it.
 pub struct Learner {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::metrics::Health;
+use crate::record::Health;
 
 /// Sums over steps or batches, exact enough to survive a checkpoint bit by bit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

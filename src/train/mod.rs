@@ -1,4 +1,4 @@
-//! The loop, schedules, optimisers, checkpoints, the run directory.
+//! The loop, schedules, optimisers, checkpoints.
 
 pub mod checkpoint;
 pub mod gradients;
@@ -8,7 +8,6 @@ mod optimizer;
 mod pretrain;
 #[cfg(test)]
 mod replicas;
-pub mod run_dir;
 pub mod schedule;
 mod state;
 mod update;

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use super::PREFETCH;
 use super::checkpoint::{self, Position};
 use super::learner::{Learner, Pending};
-use super::run_dir::{Log, RunDir};
 use super::schedule::{Rates, Schedule};
 use super::views::Views;
 use super::workers::Workers;
@@ -21,7 +20,7 @@ use crate::eval;
 use crate::executor::Device;
 use crate::interop::weights;
 use crate::presets;
-use crate::report::metrics::{Health, Knn, KnnSource, Record};
+use crate::record::{self, Health, Knn, KnnSource, Log, Record, RunDir};
 use crate::report::preview::{self, preview_grid};
 use crate::{Error, Result};
 
@@ -160,7 +159,7 @@ impl<'a> Pretraining<'a> {
             )));
         }
         let mut learner = Learner::new(config, &device)?;
-        let position = match dir.read_checkpoint(config)? {
+        let position = match checkpoint::read_last(dir, config)? {
             Some((position, state)) => {
                 let path = dir.last_checkpoint();
                 learner.load(&state)?.map_err(|problem| Error::data(path, problem))?;
@@ -231,7 +230,7 @@ impl<'a> Pretraining<'a> {
         let train = &self.splits.train;
         let images: Vec<usize> = (0..train.len().min(PREVIEW_IMAGES)).collect();
         let grid = preview_grid(train, &self.views, &images, 0)?;
-        preview::save(&grid, &self.dir.root().join("preview.png"))
+        preview::save(&grid, &self.dir.preview())
     }
 
     fn epochs_stepped(&self) -> usize {
@@ -470,7 +469,7 @@ impl<'a> Pretraining<'a> {
     }
 
     fn summary(&self) -> Result<Summary> {
-        let records = crate::report::metrics::read(&self.dir.root().join("metrics.jsonl"))?;
+        let records = record::read(&self.dir.metrics_path())?;
         let knn = records.into_iter().filter_map(|record| match record {
             Record::Knn(knn) => Some(knn),
             _ => None,

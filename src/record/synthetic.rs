@@ -1,6 +1,6 @@
-//! Made-up runs for this module's tests.
+//! Made-up runs for the tests of whoever reads records.
 
-use super::metrics::{Health, Knn, KnnResult, KnnSource, Record};
+use super::{Health, Knn, KnnResult, KnnSource, Record};
 
 const STEPS_PER_EPOCH: u64 = 40;
 
