@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use logo_ssl::config::Config;
-use logo_ssl::record::{Health, Knn, KnnSource};
+use logo_ssl::record::scalars::{GLOBAL_GLOBAL, LOCAL_GLOBAL, LOCAL_LOCAL, LOSS, Z_STD};
+use logo_ssl::record::{Knn, KnnSource, Scalars};
 use logo_ssl::train::{Event, Summary};
 use serde_json::json;
 
@@ -85,10 +86,10 @@ impl Progress {
             Event::Started { done, total, steps_per_epoch } => {
                 self.started(*done, *total, *steps_per_epoch);
             }
-            Event::Step { step, health, images_per_second } => {
-                self.step(*step, health, *images_per_second);
+            Event::Step { step, scalars, images_per_second } => {
+                self.step(*step, scalars, *images_per_second);
             }
-            Event::Epoch { epoch, health } => self.epoch(*epoch, health),
+            Event::Epoch { epoch, scalars } => self.epoch(*epoch, scalars),
             Event::Evaluating { source, done, total } => self.evaluating(*source, *done, *total),
             Event::Knn(knn) => self.line(&describe(knn)),
             _ => {}
@@ -129,7 +130,7 @@ impl Progress {
         }
     }
 
-    fn step(&mut self, step: u64, health: &Health, images_per_second: f64) {
+    fn step(&mut self, step: u64, scalars: &Scalars, images_per_second: f64) {
         let within = (step - 1) % self.steps_per_epoch + 1;
         let epoch = (step - 1) / self.steps_per_epoch + 1;
         if let Some(bars) = &self.bars {
@@ -138,8 +139,8 @@ impl Progress {
             bars.epoch.set_prefix(format!("epoch {epoch}"));
             bars.epoch.set_message(format!(
                 "loss {:.4}, std {:.3} of healthy, {images_per_second:.0} images/s",
-                health.loss,
-                self.spread(health)
+                scalars.get_or_nan(LOSS),
+                self.spread(scalars)
             ));
             bars.run.set_position(step);
             return;
@@ -150,8 +151,8 @@ impl Progress {
             self.line(&format!(
                 "epoch {epoch}, step {step}/{}: loss {:.4}, std {:.3} of healthy, {:.0} images/s, {} to go",
                 self.total,
-                health.loss,
-                self.spread(health),
+                scalars.get_or_nan(LOSS),
+                self.spread(scalars),
                 self.speed(step).unwrap_or(images_per_second),
                 self.eta(step)
             ));
@@ -159,8 +160,8 @@ impl Progress {
     }
 
     /// The embeddings' std as a share of the healthy 1/√dim.
-    fn spread(&self, health: &Health) -> f64 {
-        health.z_std * (self.embedding_dim as f64).sqrt()
+    fn spread(&self, scalars: &Scalars) -> f64 {
+        scalars.get_or_nan(Z_STD) * (self.embedding_dim as f64).sqrt()
     }
 
     /// Images a second since the start.
@@ -178,13 +179,13 @@ impl Progress {
         indicatif::HumanDuration(left).to_string()
     }
 
-    fn epoch(&self, epoch: usize, health: &Health) {
-        let mut line =
-            format!("epoch {epoch}: loss {:.4}, L_gg {:.4}", health.loss, health.global_global);
-        if let (Some(lg), Some(ll)) = (health.local_global, health.local_local) {
+    fn epoch(&self, epoch: usize, scalars: &Scalars) {
+        let [loss, gg] = [LOSS, GLOBAL_GLOBAL].map(|name| scalars.get_or_nan(name));
+        let mut line = format!("epoch {epoch}: loss {loss:.4}, L_gg {gg:.4}");
+        if let [Some(lg), Some(ll)] = [LOCAL_GLOBAL, LOCAL_LOCAL].map(|name| scalars.get(name)) {
             line.push_str(&format!(", L_lg {lg:.4}, L_ll {ll:.4}"));
         }
-        line.push_str(&format!(", std {:.3} of healthy", self.spread(health)));
+        line.push_str(&format!(", std {:.3} of healthy", self.spread(scalars)));
         self.line(&line);
     }
 
@@ -203,12 +204,12 @@ impl Progress {
                 json!({ "event": "started", "run_dir": self.run_dir, "done": done, "total": total,
                     "steps_per_epoch": steps_per_epoch })
             }
-            Event::Step { step, health, images_per_second } => {
+            Event::Step { step, scalars, images_per_second } => {
                 json!({ "event": "step", "step": step, "images_per_second": images_per_second,
-                    "health": health })
+                    "health": scalars })
             }
-            Event::Epoch { epoch, health } => {
-                json!({ "event": "epoch", "epoch": epoch, "health": health })
+            Event::Epoch { epoch, scalars } => {
+                json!({ "event": "epoch", "epoch": epoch, "health": scalars })
             }
             Event::Knn(knn) => json!({ "event": "knn", "knn": knn }),
             _ => return,

@@ -105,6 +105,7 @@ fn broken_line(path: &Path, number: usize, error: &serde_json::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::scalars::LOSS;
     use crate::record::synthetic;
 
     fn read_text(text: &str) -> Result<Vec<Record>> {
@@ -152,6 +153,23 @@ mod tests {
     }
 
     #[test]
+    fn a_step_is_written_and_read_as_ever() {
+        let line = concat!(
+            r#"{"kind":"step","step":3,"epoch":1,"lr":0.06,"loss":-0.5,"global_global":-0.25,"#,
+            r#""local_global":-0.125,"local_local":1.5,"affinity_same":0.75,"#,
+            r#""affinity_different":0.5,"omega":0.25,"z_std":0.0625,"cos_gg":0.375,"cos_lg":null,"#,
+            r#""cos_ll":0.0,"grad_norm":1e-7}"#,
+            "\n"
+        );
+        let records = read_text(line).unwrap();
+        let Record::Step { step: 3, epoch: 1, scalars } = &records[0] else {
+            panic!("{records:?}");
+        };
+        assert_eq!(scalars.iter().count(), 13);
+        assert_eq!(to_line(&records[0]), line);
+    }
+
+    #[test]
     fn a_half_written_last_line_is_ignored() {
         let whole = to_line(&Record::Evaluation { epoch: 1, seconds: 2.5 });
         for cut in [1, 10, whole.len() - 2] {
@@ -173,10 +191,12 @@ mod tests {
     #[test]
     fn a_value_that_is_no_number_reads_as_nan() {
         let mut record = synthetic::records(1, true).into_iter().nth(2).unwrap();
-        if let Record::Step { health, .. } = &mut record {
-            health.loss = f64::NAN;
+        if let Record::Step { scalars, .. } = &mut record {
+            scalars.set(LOSS, f64::NAN);
         }
         let read = read_text(&to_line(&record)).unwrap();
-        assert!(matches!(&read[0], Record::Step { health, .. } if health.loss.is_nan()));
+        assert!(
+            matches!(&read[0], Record::Step { scalars, .. } if scalars.get(LOSS).unwrap().is_nan())
+        );
     }
 }

@@ -9,14 +9,16 @@
 mod evaluation;
 mod log;
 pub mod run_dir;
+pub mod scalars;
 #[cfg(test)]
 pub(crate) mod synthetic;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 pub use evaluation::{Knn, KnnResult, KnnSource};
 pub use log::{Log, read};
 pub use run_dir::{RunDir, RunFiles};
+pub use scalars::Scalars;
 
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,7 +32,7 @@ pub enum Record {
         epoch: usize,
         /// What the step saw.
         #[serde(flatten)]
-        health: Health,
+        scalars: Scalars,
     },
     /// One epoch: the means over its steps.
     Epoch {
@@ -40,7 +42,7 @@ pub enum Record {
         step: u64,
         /// The means.
         #[serde(flatten)]
-        health: Health,
+        scalars: Scalars,
     },
     /// One kNN evaluation.
     Knn(Knn),
@@ -69,79 +71,4 @@ pub enum Record {
         /// Seconds.
         seconds: f64,
     },
-}
-
-/// The loss, its parts and the signs of health, of one step or averaged over one epoch. The
-/// optional values need local views: plain runs, without LoGo, have none.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Health {
-    /// Learning rate of the encoder.
-    #[serde(deserialize_with = "number")]
-    pub lr: f64,
-    /// What the encoder minimises: L_gg + L_lg + λ L_ll.
-    #[serde(deserialize_with = "number")]
-    pub loss: f64,
-    /// L_gg
-    #[serde(deserialize_with = "number")]
-    pub global_global: f64,
-    /// L_lg
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub local_global: Option<f64>,
-    /// L_ll, without its λ.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub local_local: Option<f64>,
-    /// Mean of f_d over pairs from the same image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub affinity_same: Option<f64>,
-    /// Mean of f_d over pairs from different images.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub affinity_different: Option<f64>,
-    /// Ω: the difference of the two.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub omega: Option<f64>,
-    /// Standard deviation over the batch of normalised embeddings, averaged over dimensions.
-    #[serde(deserialize_with = "number")]
-    pub z_std: f64,
-    /// Mean cosine of an image's two global embeddings.
-    #[serde(deserialize_with = "number")]
-    pub cos_gg: f64,
-    /// Mean cosine of its local with its global embeddings.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cos_lg: Option<f64>,
-    /// Mean cosine of its two local embeddings.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cos_ll: Option<f64>,
-    /// Norm of the encoder's gradient.
-    #[serde(deserialize_with = "number")]
-    pub grad_norm: f64,
-}
-
-impl Health {
-    /// Takes down one of the numbers that a program reports, by the name of its field.
-    ///
-    /// # Panics
-    /// If there is no such field.
-    pub(crate) fn note(&mut self, name: &str, value: f64) {
-        match name {
-            "loss" => self.loss = value,
-            "global_global" => self.global_global = value,
-            "local_global" => self.local_global = Some(value),
-            "local_local" => self.local_local = Some(value),
-            "affinity_same" => self.affinity_same = Some(value),
-            "affinity_different" => self.affinity_different = Some(value),
-            "omega" => self.omega = Some(value),
-            "z_std" => self.z_std = value,
-            "cos_gg" => self.cos_gg = value,
-            "cos_lg" => self.cos_lg = Some(value),
-            "cos_ll" => self.cos_ll = Some(value),
-            "grad_norm" => self.grad_norm = value,
-            other => panic!("an update reports `{other}`, which no record holds"),
-        }
-    }
-}
-
-/// JSON has no NaN: it is written as `null`, and read back here as NaN, so that the log of a run
-/// that diverged stays readable.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
-    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }

@@ -10,6 +10,7 @@ use super::{name, required};
 use crate::config::Config;
 use crate::files::{create_folder, write_atomic};
 use crate::presets;
+use crate::record::scalars::LOSS;
 use crate::record::{self, Knn, KnnSource, Record, RunFiles};
 use crate::{Error, Result};
 
@@ -188,7 +189,7 @@ impl Finished {
 
     fn losses(&self) -> impl Iterator<Item = (usize, f64)> {
         self.records.iter().filter_map(|record| match record {
-            Record::Epoch { epoch, health, .. } => Some((*epoch, health.loss)),
+            Record::Epoch { epoch, scalars, .. } => Some((*epoch, scalars.get(LOSS)?)),
             _ => None,
         })
     }

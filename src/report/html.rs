@@ -9,7 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::figure::{self, grouped, signed};
 use super::plots;
 use crate::files::write_atomic;
-use crate::record::{Health, Knn, KnnResult, KnnSource, Record};
+use crate::record::scalars::{AFFINITY_DIFFERENT, AFFINITY_SAME, LOSS, Z_STD};
+use crate::record::{Knn, KnnResult, KnnSource, Record, Scalars};
 use crate::{Error, Result};
 
 const STYLE: &str = include_str!("report.css");
@@ -79,7 +80,7 @@ fn page(name: &str, body: &str) -> String {
 struct Facts<'a> {
     epochs: usize,
     steps: u64,
-    last: Option<&'a Health>,
+    last: Option<&'a Scalars>,
     trained: Option<&'a Knn>,
     untrained: Option<&'a Knn>,
     pixels: Option<&'a Knn>,
@@ -90,19 +91,19 @@ impl<'a> Facts<'a> {
     fn of(report: &ReportInput<'a>) -> Self {
         let records = report.records;
         let epoch = records.iter().rev().find_map(|record| match record {
-            Record::Epoch { epoch, health, .. } => Some((*epoch, health)),
+            Record::Epoch { epoch, scalars, .. } => Some((*epoch, scalars)),
             _ => None,
         });
         let step = records.iter().rev().find_map(|record| match record {
-            Record::Step { step, health, .. } => Some((*step, health)),
-            Record::Epoch { step, health, .. } => Some((*step, health)),
+            Record::Step { step, scalars, .. } => Some((*step, scalars)),
+            Record::Epoch { step, scalars, .. } => Some((*step, scalars)),
             _ => None,
         });
         Self {
             epochs: epoch.map_or(0, |(epoch, _)| epoch),
             steps: step.map_or(0, |(step, _)| step),
             // An epoch's means say more than a single step.
-            last: epoch.map(|(_, health)| health).or(step.map(|(_, health)| health)),
+            last: epoch.map(|(_, scalars)| scalars).or(step.map(|(_, scalars)| scalars)),
             trained: last_evaluation(records, KnnSource::Trained),
             untrained: last_evaluation(records, KnnSource::Untrained),
             pixels: last_evaluation(records, KnnSource::Pixels),
@@ -119,12 +120,13 @@ impl<'a> Facts<'a> {
 
     /// The spread of z as a share of the healthy 1/√d.
     fn relative_spread(&self) -> Option<f64> {
-        let z_std = self.last?.z_std;
+        let z_std = self.last?.get(Z_STD)?;
         z_std.is_finite().then(|| z_std * (self.embedding_dim as f64).sqrt())
     }
 
     fn collapsed(&self) -> bool {
-        self.last.is_some_and(|last| last.z_std < plots::collapse_below(self.embedding_dim))
+        let z_std = self.last.and_then(|last| last.get(Z_STD));
+        z_std.is_some_and(|z_std| z_std < plots::collapse_below(self.embedding_dim))
     }
 
     fn summary(&self) -> String {
@@ -149,12 +151,16 @@ impl<'a> Facts<'a> {
         text + "."
     }
 
+    fn loss(&self) -> Option<f64> {
+        self.last?.get(LOSS)
+    }
+
     fn summary_without_knn(&self) -> String {
-        match self.last {
-            Some(last) => format!(
+        match self.loss() {
+            Some(loss) => format!(
                 "{} of training, loss {}; not evaluated yet.",
                 counted(self.epochs, "epoch"),
-                signed(last.loss, 3)
+                signed(loss, 3)
             ),
             None => "Nothing has been logged yet.".to_owned(),
         }
@@ -189,7 +195,7 @@ fn tiles(report: &ReportInput<'_>, facts: &Facts<'_>) -> Vec<(String, String)> {
         nearest.map(|own| (percent(own.top1), format!("kNN top-1, k = {}", own.k))),
         gain(facts.pixels).map(|gain| (gain, "points over raw pixels".to_owned())),
         gain(facts.untrained).map(|gain| (gain, "points over untrained".to_owned())),
-        facts.last.map(|last| (signed(last.loss, 3), "loss, last epoch".to_owned())),
+        facts.loss().map(|loss| (signed(loss, 3), "loss, last epoch".to_owned())),
         median(report.timings, |timing| timing.images_per_second)
             .map(|speed| (grouped(speed.round() as u64), "images / second".to_owned())),
         facts.last.map(|_| {
@@ -315,8 +321,8 @@ fn floor_verdict(facts: &Facts<'_>) -> Option<Verdict> {
 }
 
 fn affinity_verdict(facts: &Facts<'_>) -> Option<Verdict> {
-    let last = facts.last?;
-    let (same, different) = (last.affinity_same?, last.affinity_different?);
+    let number = |name| facts.last?.get(name).filter(|value| value.is_finite());
+    let (same, different) = (number(AFFINITY_SAME)?, number(AFFINITY_DIFFERENT)?);
     let values = format!("{} against {}", signed(same, 3), signed(different, 3));
     Some(match same > different {
         true => Verdict {
@@ -566,7 +572,7 @@ mod tests {
         let mut records = synthetic::records(2, true);
         for record in &mut records {
             match record {
-                Record::Epoch { health, .. } => health.z_std = 0.002,
+                Record::Epoch { scalars, .. } => scalars.set(Z_STD, 0.002),
                 Record::Knn(knn) if knn.source == KnnSource::Trained => knn.results[0].top1 = 0.1,
                 _ => {}
             }

@@ -6,7 +6,10 @@ use plotters::style::RGBColor;
 
 use super::figure::{self, Figure, Level, Panel, Point, Series};
 use crate::files::{create_folder, write_atomic};
-use crate::record::{Health, Knn, KnnSource, Record};
+use crate::record::scalars::{
+    COS_GG, COS_LG, COS_LL, GLOBAL_GLOBAL, LOCAL_GLOBAL, LOCAL_LOCAL, LOSS, Z_STD,
+};
+use crate::record::{Knn, KnnSource, Record, Scalars};
 use crate::{Error, Result};
 
 // Okabe and Ito's palette, told apart by colour-blind readers too.
@@ -80,12 +83,14 @@ pub(super) fn all(records: &[Record], embedding_dim: usize) -> Vec<Captioned> {
 
 fn loss(records: &[Record]) -> Captioned {
     let parts = [
-        series("loss", BLACK, records, |health| Some(health.loss)),
+        series("loss", BLACK, records, |scalars| scalars.get(LOSS)),
         // Without LoGo the loss is L_gg, and a second curve would hide the first.
-        series("L_gg", BLUE, records, |health| health.local_global.and(Some(health.global_global))),
-        series("L_lg", VERMILION, records, |health| health.local_global),
+        series("L_gg", BLUE, records, |scalars| {
+            scalars.get(LOCAL_GLOBAL).and(scalars.get(GLOBAL_GLOBAL))
+        }),
+        series("L_lg", VERMILION, records, |scalars| scalars.get(LOCAL_GLOBAL)),
     ];
-    let affinity = series("L_ll", GREEN, records, |health| health.local_local);
+    let affinity = series("L_ll", GREEN, records, |scalars| scalars.get(LOCAL_LOCAL));
     let panels = vec![
         Panel { share: 2.4, ..panel("loss", parts) },
         Panel { share: 1.0, ..panel("L_ll, before \u{3bb}", [affinity]) },
@@ -113,7 +118,7 @@ fn spread(records: &[Record], embedding_dim: usize) -> Captioned {
             value: collapse_below(embedding_dim),
         },
     ];
-    let curve = series("z", BLUE, records, |health| Some(health.z_std));
+    let curve = series("z", BLUE, records, |scalars| scalars.get(Z_STD));
     let panel = panel("standard deviation of z at unit length", [curve]);
     Captioned {
         name: "std",
@@ -136,9 +141,9 @@ pub(super) fn collapse_below(embedding_dim: usize) -> f64 {
 
 fn cosines(records: &[Record]) -> Captioned {
     let curves = [
-        series("global\u{2013}global", BLUE, records, |health| Some(health.cos_gg)),
-        series("local\u{2013}global", VERMILION, records, |health| health.cos_lg),
-        series("local\u{2013}local", GREEN, records, |health| health.cos_ll),
+        series("global\u{2013}global", BLUE, records, |scalars| scalars.get(COS_GG)),
+        series("local\u{2013}global", VERMILION, records, |scalars| scalars.get(COS_LG)),
+        series("local\u{2013}local", GREEN, records, |scalars| scalars.get(COS_LL)),
     ];
     Captioned {
         name: "cosines",
@@ -237,7 +242,7 @@ fn series(
     label: &str,
     color: RGBColor,
     records: &[Record],
-    value: impl Fn(&Health) -> Option<f64>,
+    value: impl Fn(&Scalars) -> Option<f64>,
 ) -> Option<Series> {
     let (steps, epochs) = values(records, value);
     let line = if epochs.len() >= ENOUGH_EPOCHS || steps.is_empty() {
@@ -258,15 +263,15 @@ fn series(
 }
 
 /// One finite value of every step, and of every epoch.
-fn values(records: &[Record], value: impl Fn(&Health) -> Option<f64>) -> (Vec<Point>, Vec<Point>) {
+fn values(records: &[Record], value: impl Fn(&Scalars) -> Option<f64>) -> (Vec<Point>, Vec<Point>) {
     let (mut steps, mut epochs) = (Vec::new(), Vec::new());
     for record in records {
-        let (points, step, health) = match record {
-            Record::Step { step, health, .. } => (&mut steps, step, health),
-            Record::Epoch { step, health, .. } => (&mut epochs, step, health),
+        let (points, step, scalars) = match record {
+            Record::Step { step, scalars, .. } => (&mut steps, step, scalars),
+            Record::Epoch { step, scalars, .. } => (&mut epochs, step, scalars),
             _ => continue,
         };
-        let finite = value(health).filter(|value| value.is_finite());
+        let finite = value(scalars).filter(|value| value.is_finite());
         points.extend(finite.map(|value| (*step as f64, value)));
     }
     (steps, epochs)
@@ -334,11 +339,11 @@ mod tests {
     fn values_that_are_no_numbers_are_skipped() {
         let mut records = synthetic::records(6, true);
         for record in &mut records {
-            if let Record::Step { step, health, .. } = record
+            if let Record::Step { step, scalars, .. } = record
                 && *step % 3 == 0
             {
-                health.loss = f64::NAN;
-                health.z_std = f64::INFINITY;
+                scalars.set(LOSS, f64::NAN);
+                scalars.set(Z_STD, f64::INFINITY);
             }
         }
         assert_eq!(drawn(&records).len(), 4);

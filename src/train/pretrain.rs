@@ -20,7 +20,8 @@ use crate::eval;
 use crate::executor::Device;
 use crate::interop::weights;
 use crate::presets;
-use crate::record::{self, Health, Knn, KnnSource, Log, Record, RunDir};
+use crate::record::scalars::{GRAD_NORM, LOSS, Z_STD};
+use crate::record::{self, Knn, KnnSource, Log, Record, RunDir, Scalars};
 use crate::report::preview::{self, preview_grid};
 use crate::{Error, Result};
 
@@ -47,7 +48,7 @@ pub enum Event<'a> {
         /// Updates done.
         step: u64,
         /// What the update reports.
-        health: &'a Health,
+        scalars: &'a Scalars,
         /// Training speed since the last step.
         images_per_second: f64,
     },
@@ -56,7 +57,7 @@ pub enum Event<'a> {
         /// Epochs done.
         epoch: usize,
         /// Means over the epoch's steps.
-        health: &'a Health,
+        scalars: &'a Scalars,
     },
     /// Features for a kNN are being made.
     Evaluating {
@@ -298,17 +299,17 @@ impl<'a> Pretraining<'a> {
     fn record(&mut self, begun: Begun) -> Result<()> {
         let Begun { step, epoch, pending, waited, beginning } = begun;
         let reading = Instant::now();
-        let health = pending.health()?;
+        let scalars = pending.scalars()?;
         let updated = beginning + reading.elapsed();
-        self.check_finite(step, epoch, &health)?;
+        self.check_finite(step, epoch, &scalars)?;
 
         let bookkeeping = Instant::now();
-        self.position.means.add(&health);
-        self.metrics.append(&Record::Step { step, epoch, health: health.clone() })?;
+        self.position.means.add(&scalars);
+        self.metrics.append(&Record::Step { step, epoch, scalars: scalars.clone() })?;
         let images_per_second =
             self.config.optimizer.images_per_update() as f64 / (waited + updated).as_secs_f64();
-        (self.show)(Event::Step { step, health: &health, images_per_second });
-        self.watch_for_collapse(step, &health);
+        (self.show)(Event::Step { step, scalars: &scalars, images_per_second });
+        self.watch_for_collapse(step, &scalars);
         self.timings.append(&Record::Timing {
             epoch,
             step,
@@ -332,9 +333,9 @@ impl<'a> Pretraining<'a> {
         numbered.map(|(number, batch)| Views::of_batch(batch, self.config, number)).collect()
     }
 
-    fn check_finite(&self, step: u64, epoch: usize, health: &Health) -> Result<()> {
-        let suspects = [health.loss, health.grad_norm];
-        match suspects.into_iter().find(|value| !value.is_finite()) {
+    fn check_finite(&self, step: u64, epoch: usize, scalars: &Scalars) -> Result<()> {
+        let suspects = [LOSS, GRAD_NORM].map(|name| scalars.get(name));
+        match suspects.into_iter().flatten().find(|value| !value.is_finite()) {
             None => Ok(()),
             Some(value) => Err(Error::NonFinite {
                 step: step - 1,
@@ -345,14 +346,14 @@ impl<'a> Pretraining<'a> {
         }
     }
 
-    fn watch_for_collapse(&mut self, step: u64, health: &Health) {
+    fn watch_for_collapse(&mut self, step: u64, scalars: &Scalars) {
         let healthy = 1.0 / (self.config.model.projector.dim as f64).sqrt();
-        if health.z_std < COLLAPSE * healthy && !self.warned_of_collapse {
+        let Some(z_std) = scalars.get(Z_STD) else { return };
+        if z_std < COLLAPSE * healthy && !self.warned_of_collapse {
             self.warned_of_collapse = true;
             (self.show)(Event::Warning(format!(
-                "the embeddings are collapsing at step {step}: their std is {:.5}, healthy is about {healthy:.5}. \
-                 Lower optimizer.lr, or use a predictor (SimSiam) or a larger batch (SimCLR)",
-                health.z_std
+                "the embeddings are collapsing at step {step}: their std is {z_std:.5}, healthy is about {healthy:.5}. \
+                 Lower optimizer.lr, or use a predictor (SimSiam) or a larger batch (SimCLR)"
             )));
         }
     }
@@ -404,9 +405,9 @@ impl<'a> Pretraining<'a> {
         self.metrics.append(&Record::Epoch {
             epoch,
             step: self.position.step,
-            health: mean.clone(),
+            scalars: mean.clone(),
         })?;
-        (self.show)(Event::Epoch { epoch, health: &mean });
+        (self.show)(Event::Epoch { epoch, scalars: &mean });
         if evaluates {
             self.evaluate(epoch)?;
         }
