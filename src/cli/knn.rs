@@ -92,7 +92,7 @@ impl Arguments {
     fn evaluate(&self, config: &Config, evaluation: &Evaluation) -> Result<Vec<KnnResult>> {
         let device = self.on.open()?;
         let knn = |subject| {
-            eval::knn_of(subject, evaluation, config, |_, _| true)?
+            eval::knn_of(subject, evaluation, config, |_, _| Ok(true))?
                 .ok_or_else(|| Error::Usage("the evaluation was stopped".into()))
         };
         match (&self.encoder.run, &self.encoder.weights) {

@@ -259,7 +259,7 @@ pub fn train(
         workers,
         checkpoint_every: checkpoint_every.max(1),
         stop,
-        show: &mut |event| progress.show(&event),
+        sinks: vec![&mut progress],
     })?;
     let report = report::generate(dir.root())?;
     progress.finish(&summary, &dir.weights(), &report);

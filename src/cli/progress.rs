@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use logo_ssl::Result;
 use logo_ssl::config::Config;
 use logo_ssl::record::scalars::{GLOBAL_GLOBAL, LOCAL_GLOBAL, LOCAL_LOCAL, LOSS, Z_STD};
-use logo_ssl::record::{Knn, KnnSource, Scalars};
-use logo_ssl::train::{Event, Summary};
+use logo_ssl::record::{Event, Knn, KnnSource, Record, Scalars, Sink};
+use logo_ssl::train::Summary;
 use serde_json::json;
 
-use super::Output;
+use super::{Output, log};
 
 /// How often a plain line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -25,6 +26,8 @@ pub struct Progress {
     bars: Option<Bars>,
     steps_per_epoch: u64,
     total: u64,
+    /// What the last step saw; it is shown when its timing comes.
+    scalars: Scalars,
     first: Option<(u64, Instant)>,
     last_line: Option<Instant>,
 }
@@ -56,7 +59,28 @@ impl Bars {
         let epoch = bar("{prefix:>12} {bar:30.cyan} {pos}/{len} {msg}");
         let run = bar("{prefix:>12} {bar:30.blue} {pos}/{len} steps, {elapsed} gone, {eta} to go");
         run.set_prefix("run");
+        log::above_bars(Some(all.clone()));
         Self { all, epoch, run }
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        log::above_bars(None);
+    }
+}
+
+impl Sink for Progress {
+    fn tell(&mut self, event: &Event<'_>) -> Result<()> {
+        if let Event::Record(Record::Step { scalars, .. }) = event {
+            self.scalars = scalars.clone();
+        }
+        match self.output {
+            Output { json: true, .. } => self.json(event),
+            Output { quiet: true, .. } => {}
+            _ => self.show(event),
+        }
+        Ok(())
     }
 }
 
@@ -72,26 +96,30 @@ impl Progress {
             bars: bars.then(Bars::new),
             steps_per_epoch: 1,
             total: 1,
+            scalars: Scalars::default(),
             first: None,
             last_line: None,
         }
     }
 
-    /// Shows one event.
-    pub fn show(&mut self, event: &Event<'_>) {
+    fn show(&mut self, event: &Event<'_>) {
         match event {
-            Event::Warning(text) => self.line(&format!("warning: {text}")),
-            _ if self.output.json => self.json(event),
-            _ if self.output.quiet => {}
             Event::Started { done, total, steps_per_epoch } => {
                 self.started(*done, *total, *steps_per_epoch);
             }
-            Event::Step { step, scalars, images_per_second } => {
-                self.step(*step, scalars, *images_per_second);
-            }
-            Event::Epoch { epoch, scalars } => self.epoch(*epoch, scalars),
+            Event::Record(record) => self.record(record),
             Event::Evaluating { source, done, total } => self.evaluating(*source, *done, *total),
-            Event::Knn(knn) => self.line(&describe(knn)),
+            _ => {}
+        }
+    }
+
+    fn record(&mut self, record: &Record) {
+        match record {
+            Record::Timing { step, images_per_second, .. } => {
+                self.step(*step, *images_per_second);
+            }
+            Record::Epoch { epoch, scalars, .. } => self.epoch(*epoch, scalars),
+            Record::Knn(knn) => self.line(&describe(knn)),
             _ => {}
         }
     }
@@ -130,7 +158,8 @@ impl Progress {
         }
     }
 
-    fn step(&mut self, step: u64, scalars: &Scalars, images_per_second: f64) {
+    fn step(&mut self, step: u64, images_per_second: f64) {
+        let (loss, spread) = (self.scalars.get_or_nan(LOSS), self.spread(&self.scalars));
         let within = (step - 1) % self.steps_per_epoch + 1;
         let epoch = (step - 1) / self.steps_per_epoch + 1;
         if let Some(bars) = &self.bars {
@@ -138,9 +167,7 @@ impl Progress {
             bars.epoch.set_position(within);
             bars.epoch.set_prefix(format!("epoch {epoch}"));
             bars.epoch.set_message(format!(
-                "loss {:.4}, std {:.3} of healthy, {images_per_second:.0} images/s",
-                scalars.get_or_nan(LOSS),
-                self.spread(scalars)
+                "loss {loss:.4}, std {spread:.3} of healthy, {images_per_second:.0} images/s"
             ));
             bars.run.set_position(step);
             return;
@@ -149,10 +176,8 @@ impl Progress {
         if self.last_line.is_none_or(|last| now - last >= LINE_EVERY) {
             self.last_line = Some(now);
             self.line(&format!(
-                "epoch {epoch}, step {step}/{}: loss {:.4}, std {:.3} of healthy, {:.0} images/s, {} to go",
+                "epoch {epoch}, step {step}/{}: loss {loss:.4}, std {spread:.3} of healthy, {:.0} images/s, {} to go",
                 self.total,
-                scalars.get_or_nan(LOSS),
-                self.spread(scalars),
                 self.speed(step).unwrap_or(images_per_second),
                 self.eta(step)
             ));
@@ -204,14 +229,14 @@ impl Progress {
                 json!({ "event": "started", "run_dir": self.run_dir, "done": done, "total": total,
                     "steps_per_epoch": steps_per_epoch })
             }
-            Event::Step { step, scalars, images_per_second } => {
+            Event::Record(Record::Timing { step, images_per_second, .. }) => {
                 json!({ "event": "step", "step": step, "images_per_second": images_per_second,
-                    "health": scalars })
+                    "health": self.scalars })
             }
-            Event::Epoch { epoch, scalars } => {
+            Event::Record(Record::Epoch { epoch, scalars, .. }) => {
                 json!({ "event": "epoch", "epoch": epoch, "health": scalars })
             }
-            Event::Knn(knn) => json!({ "event": "knn", "knn": knn }),
+            Event::Record(Record::Knn(knn)) => json!({ "event": "knn", "knn": knn }),
             _ => return,
         };
         say!("{value}");

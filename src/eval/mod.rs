@@ -27,12 +27,12 @@ pub enum Subject<'a> {
 /// it says no.
 ///
 /// # Errors
-/// As [`features::of_model`].
+/// As [`features::of_encoder`], and those of `progress`.
 pub fn knn_of(
     subject: Subject<'_>,
     evaluation: &Evaluation,
     config: &Config,
-    mut progress: impl FnMut(usize, usize) -> bool,
+    mut progress: impl FnMut(usize, usize) -> Result<bool>,
 ) -> Result<Option<Vec<KnnResult>>> {
     let total = evaluation.bank.len() + evaluation.test.len();
     let mut done = 0;

@@ -10,15 +10,17 @@ mod evaluation;
 mod log;
 pub mod run_dir;
 pub mod scalars;
+mod sink;
 #[cfg(test)]
 pub(crate) mod synthetic;
 
 use serde::{Deserialize, Serialize};
 
 pub use evaluation::{Knn, KnnResult, KnnSource};
-pub use log::{Log, read};
+pub use log::read;
 pub use run_dir::{RunDir, RunFiles};
 pub use scalars::Scalars;
+pub use sink::{Event, JsonLines, Sink};
 
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,4 +73,11 @@ pub enum Record {
         /// Seconds.
         seconds: f64,
     },
+}
+
+impl Record {
+    /// Whether a clock had a part in it, so that it differs from run to run.
+    pub fn is_of_clock(&self) -> bool {
+        matches!(self, Record::Timing { .. } | Record::Evaluation { .. })
+    }
 }

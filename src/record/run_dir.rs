@@ -4,6 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
+use super::JsonLines;
 use super::log::Log;
 use crate::config::Config;
 use crate::data::Places;
@@ -183,21 +184,14 @@ impl RunDir {
         })
     }
 
-    /// `metrics.jsonl`, cut to its first `bytes`: what came later was not saved with the weights
-    /// and will be written again.
+    /// The run's logs, to be appended to. `metrics.jsonl` is cut to its first `bytes`: what came later
+    /// was not saved with the weights and will be written again.
     ///
     /// # Errors
-    /// [`Error::Io`] naming the file; [`Error::Run`] when it is shorter than that.
-    pub fn metrics(&self, bytes: u64) -> Result<Log> {
-        Log::open(&self.metrics_path(), Some(bytes))
-    }
-
-    /// `timings.jsonl`, to be appended to.
-    ///
-    /// # Errors
-    /// [`Error::Io`] naming the file.
-    pub fn timings(&self) -> Result<Log> {
-        Log::open(&self.timings_path(), None)
+    /// [`Error::Io`] naming the file; [`Error::Run`] when `metrics.jsonl` is shorter than that.
+    pub fn logs(&self, bytes: u64) -> Result<JsonLines> {
+        let metrics = Log::open(&self.metrics_path(), Some(bytes))?;
+        Ok(JsonLines::new(metrics, Log::open(&self.timings_path(), None)?))
     }
 }
 

@@ -16,7 +16,7 @@ mod workers;
 
 pub use learner::{Batch, Learner, Pending, Update};
 pub use optimizer::{Optimizer, Remembered};
-pub use pretrain::{Event, Setup, Summary, pretrain};
+pub use pretrain::{Setup, Summary, pretrain};
 pub use schedule::Rates;
 pub use state::Snapshot;
 pub use update::Replicas;

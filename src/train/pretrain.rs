@@ -21,7 +21,7 @@ use crate::executor::Device;
 use crate::interop::weights;
 use crate::presets;
 use crate::record::scalars::{GRAD_NORM, LOSS, Z_STD};
-use crate::record::{self, Knn, KnnSource, Log, Record, RunDir, Scalars};
+use crate::record::{self, Event, JsonLines, Knn, KnnSource, Record, RunDir, Scalars, Sink};
 use crate::report::preview::{self, preview_grid};
 use crate::{Error, Result};
 
@@ -29,50 +29,6 @@ use crate::{Error, Result};
 const PREVIEW_IMAGES: usize = 4;
 /// Embeddings whose std is below this share of 1/√dim count as collapsing.
 const COLLAPSE: f64 = 0.1;
-
-/// What happens during a run, for whoever shows it.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// The run begins, or goes on, after `done` of `total` steps.
-    Started {
-        /// Steps done before.
-        done: u64,
-        /// Steps in all.
-        total: u64,
-        /// Steps an epoch.
-        steps_per_epoch: u64,
-    },
-    /// One update is done.
-    Step {
-        /// Updates done.
-        step: u64,
-        /// What the update reports.
-        scalars: &'a Scalars,
-        /// Training speed since the last step.
-        images_per_second: f64,
-    },
-    /// An epoch is done; its means.
-    Epoch {
-        /// Epochs done.
-        epoch: usize,
-        /// Means over the epoch's steps.
-        scalars: &'a Scalars,
-    },
-    /// Features for a kNN are being made.
-    Evaluating {
-        /// Of what.
-        source: KnnSource,
-        /// Images done.
-        done: usize,
-        /// Images in all.
-        total: usize,
-    },
-    /// A kNN result.
-    Knn(&'a Knn),
-    /// Something is not as it should be, though the run goes on.
-    Warning(String),
-}
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -91,7 +47,7 @@ pub struct Pretraining<'a> {
     workers: Workers,
     checkpoint_every: u64,
     stop: &'a AtomicBool,
-    show: &'a mut dyn FnMut(Event<'_>),
+    sinks: Sinks<'a>,
     learner: Learner,
     /// The update that was begun last, whose numbers are not in the log yet.
     begun: Option<Begun>,
@@ -99,8 +55,6 @@ pub struct Pretraining<'a> {
     schedule: Schedule,
     views: Arc<ViewMaker>,
     position: Position,
-    metrics: Log,
-    timings: Log,
     steps_per_epoch: u64,
     warned_of_collapse: bool,
 }
@@ -132,8 +86,25 @@ pub struct Setup<'a> {
     pub checkpoint_every: u64,
     /// Set to have the run save itself and stop after the current step.
     pub stop: &'a AtomicBool,
-    /// Told of everything that happens.
-    pub show: &'a mut dyn FnMut(Event<'_>),
+    /// Told of everything that happens, beside the run's own logs.
+    pub sinks: Vec<&'a mut dyn Sink>,
+}
+
+/// All that are told of a run: first its own logs, which a checkpoint is tied to.
+struct Sinks<'a> {
+    logs: JsonLines,
+    others: Vec<&'a mut dyn Sink>,
+}
+
+impl Sinks<'_> {
+    fn tell(&mut self, event: &Event<'_>) -> Result<()> {
+        self.logs.tell(event)?;
+        self.others.iter_mut().try_for_each(|sink| sink.tell(event))
+    }
+
+    fn record(&mut self, record: &Record) -> Result<()> {
+        self.tell(&Event::Record(record))
+    }
 }
 
 /// Trains from the last checkpoint of `setup.dir`, or from the beginning, to the end.
@@ -148,7 +119,7 @@ pub fn pretrain(setup: Setup<'_>) -> Result<Summary> {
 
 impl<'a> Pretraining<'a> {
     fn open(setup: Setup<'a>) -> Result<Self> {
-        let Setup { config, dir, splits, device, workers, checkpoint_every, stop, show } = setup;
+        let Setup { config, dir, splits, device, workers, checkpoint_every, stop, sinks } = setup;
         let images = images_to_train_on(config, &*splits.train);
         warn_of_missing_classes(&*splits.train, images);
         let OptimizerConfig { batch_size, accumulate, .. } = config.optimizer;
@@ -170,8 +141,7 @@ impl<'a> Pretraining<'a> {
             None => Position { config: presets::to_toml(config), ..Position::default() },
         };
         Ok(Self {
-            metrics: dir.metrics(position.log_bytes)?,
-            timings: dir.timings()?,
+            sinks: Sinks { logs: dir.logs(position.log_bytes)?, others: sinks },
             schedule: Schedule::new(&config.optimizer, steps_per_epoch),
             views: Arc::new(match config.framework.logo {
                 true => ViewMaker::of_config(config),
@@ -184,7 +154,6 @@ impl<'a> Pretraining<'a> {
             workers,
             checkpoint_every,
             stop,
-            show,
             learner,
             begun: None,
             checkpoints: checkpoint::Writer::default(),
@@ -205,11 +174,11 @@ impl<'a> Pretraining<'a> {
 
     fn train(&mut self) -> Result<Summary> {
         let total = self.steps_per_epoch * self.config.optimizer.epochs as u64;
-        (self.show)(Event::Started {
+        self.sinks.tell(&Event::Started {
             done: self.position.step,
             total,
             steps_per_epoch: self.steps_per_epoch,
-        });
+        })?;
         if !self.position.floors_done {
             self.save()?;
             self.preview()?;
@@ -305,12 +274,10 @@ impl<'a> Pretraining<'a> {
 
         let bookkeeping = Instant::now();
         self.position.means.add(&scalars);
-        self.metrics.append(&Record::Step { step, epoch, scalars: scalars.clone() })?;
+        self.sinks.record(&Record::Step { step, epoch, scalars: scalars.clone() })?;
         let images_per_second =
             self.config.optimizer.images_per_update() as f64 / (waited + updated).as_secs_f64();
-        (self.show)(Event::Step { step, scalars: &scalars, images_per_second });
-        self.watch_for_collapse(step, &scalars);
-        self.timings.append(&Record::Timing {
+        self.sinks.record(&Record::Timing {
             epoch,
             step,
             images_per_second,
@@ -318,7 +285,9 @@ impl<'a> Pretraining<'a> {
             views_wait_ms: milliseconds(waited),
             bookkeeping_ms: milliseconds(bookkeeping.elapsed()),
             views_cpu_ms: None,
-        })
+        })?;
+        self.watch_for_collapse(step, &scalars);
+        Ok(())
     }
 
     /// Writes down the update that was begun last. What is saved or evaluated is what is in the log.
@@ -351,10 +320,10 @@ impl<'a> Pretraining<'a> {
         let Some(z_std) = scalars.get(Z_STD) else { return };
         if z_std < COLLAPSE * healthy && !self.warned_of_collapse {
             self.warned_of_collapse = true;
-            (self.show)(Event::Warning(format!(
+            tracing::warn!(
                 "the embeddings are collapsing at step {step}: their std is {z_std:.5}, healthy is about {healthy:.5}. \
                  Lower optimizer.lr, or use a predictor (SimSiam) or a larger batch (SimCLR)"
-            )));
+            );
         }
     }
 
@@ -381,7 +350,7 @@ impl<'a> Pretraining<'a> {
 
     fn save(&mut self) -> Result<()> {
         self.settle()?;
-        self.position.log_bytes = self.metrics.sync()?;
+        self.position.log_bytes = self.sinks.logs.sync()?;
         self.write_checkpoint(self.dir.last_checkpoint())
     }
 
@@ -401,13 +370,8 @@ impl<'a> Pretraining<'a> {
             self.save()?;
         }
         self.settle()?;
-        let mean = self.position.means.mean();
-        self.metrics.append(&Record::Epoch {
-            epoch,
-            step: self.position.step,
-            scalars: mean.clone(),
-        })?;
-        (self.show)(Event::Epoch { epoch, scalars: &mean });
+        let (step, scalars) = (self.position.step, self.position.means.mean());
+        self.sinks.record(&Record::Epoch { epoch, step, scalars })?;
         if evaluates {
             self.evaluate(epoch)?;
         }
@@ -434,11 +398,10 @@ impl<'a> Pretraining<'a> {
                 self.knn(&evaluation, 0, KnnSource::Pixels)?;
                 self.knn(&evaluation, 0, KnnSource::Untrained)?;
             }
-            None => (self.show)(Event::Warning(
+            None => tracing::warn!(
                 "there are no labels, or no test images, so there will be no kNN: name a labelled dataset with \
                  --eval-dataset to have one"
-                    .to_owned(),
-            )),
+            ),
         }
         self.position.floors_done = true;
         self.save()
@@ -451,10 +414,10 @@ impl<'a> Pretraining<'a> {
             KnnSource::Pixels => eval::Subject::Pixels,
             KnnSource::Untrained | KnnSource::Trained => eval::Subject::Encoder(&encoder),
         };
-        let (stop, show) = (self.stop, &mut *self.show);
+        let (stop, sinks) = (self.stop, &mut self.sinks);
         let progress = |done: usize, total: usize| {
-            show(Event::Evaluating { source, done, total });
-            !stop.load(Ordering::SeqCst)
+            sinks.tell(&Event::Evaluating { source, done, total })?;
+            Ok(!stop.load(Ordering::SeqCst))
         };
         let Some(results) = eval::knn_of(subject, evaluation, self.config, progress)? else {
             self.check_stop()?;
@@ -462,10 +425,9 @@ impl<'a> Pretraining<'a> {
         };
         let (train_images, test_images) = (evaluation.bank.len(), evaluation.test.len());
         let knn = Knn { epoch, source, train_images, test_images, results };
-        self.metrics.append(&Record::Knn(knn.clone()))?;
+        self.sinks.record(&Record::Knn(knn.clone()))?;
         let seconds = started.elapsed().as_secs_f64();
-        self.timings.append(&Record::Evaluation { epoch, seconds })?;
-        (self.show)(Event::Knn(&knn));
+        self.sinks.record(&Record::Evaluation { epoch, seconds })?;
         Ok(knn)
     }
 
