@@ -29,7 +29,7 @@ pub struct ReportInput<'a> {
     /// The preset its config started from.
     pub preset: &'a str,
     /// The source of its randomness.
-    pub seed: i64,
+    pub seed: u64,
     /// Dimensions of the embedding z.
     pub embedding_dim: usize,
     /// The whole `config.toml`.
