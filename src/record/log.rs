@@ -4,9 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::Record;
+use super::{KINDS, Record, SCHEMA};
 use crate::{Error, Result};
 
 /// A file of one JSON object a line.
@@ -90,10 +90,28 @@ pub fn read(path: &Path) -> Result<Vec<Record>> {
         match serde_json::from_slice(line) {
             Ok(record) => records.push(record),
             Err(_) if !line.ends_with(b"\n") => {}
-            Err(error) => return Err(broken_line(path, index + 1, &error)),
+            Err(error) => {
+                return Err(unknown_kind(path, index + 1, line)
+                    .unwrap_or_else(|| broken_line(path, index + 1, &error)));
+            }
         }
     }
     Ok(records)
+}
+
+/// The error of a whole line whose kind is not of this schema version; none of any other line.
+fn unknown_kind(path: &Path, number: usize, line: &[u8]) -> Option<Error> {
+    #[derive(Deserialize)]
+    struct Line {
+        kind: String,
+    }
+    let Line { kind } = serde_json::from_slice(line).ok()?;
+    let message = format!(
+        "line {number} is a record of kind `{kind}`, which this version of logo-ssl does not know (schema version \
+         {SCHEMA}: {}); read the run with the version that wrote it",
+        KINDS.join(", ")
+    );
+    (!KINDS.contains(&kind.as_str())).then(|| Error::data(path, message))
 }
 
 fn broken_line(path: &Path, number: usize, error: &serde_json::Error) -> Error {
@@ -186,6 +204,18 @@ mod tests {
         let error = read_text(&format!("{whole}{{\"kind\":\"st\n{whole}")).unwrap_err();
         let message = error.to_string();
         assert!(message.contains("metrics.jsonl") && message.contains("line 2"), "{message}");
+    }
+
+    #[test]
+    fn a_kind_of_a_later_version_is_named_and_refused() {
+        let whole = to_line(&Record::Evaluation { epoch: 1, seconds: 2.5 });
+        let message =
+            read_text(&format!("{whole}{{\"kind\":\"probe\"}}\n")).unwrap_err().to_string();
+        assert!(message.contains("line 2 is a record of kind `probe`"), "{message}");
+        for record in synthetic::records(1, true).iter().chain(&synthetic::timings(1)) {
+            let value = serde_json::to_value(record).unwrap();
+            assert!(KINDS.contains(&value["kind"].as_str().unwrap()), "{value}");
+        }
     }
 
     #[test]

@@ -22,6 +22,17 @@ pub use run_dir::{RunDir, RunFiles};
 pub use scalars::Scalars;
 pub use sink::{Event, JsonLines, Sink};
 
+/// The version of the logs that this program writes, and the latest that it reads.
+///
+/// Version 1 has the kinds of [`Record`], each with at least the keys documented there; a step and an
+/// epoch may have any other numbers beside them, so a scalar more is no new version. Logs do not name
+/// their version as yet: those that name none are of version 1. A kind that this version does not know
+/// is refused by [`read`], so a later version that adds kinds is noticed and not half read.
+pub const SCHEMA: u32 = 1;
+
+/// The kinds of schema version 1, as lines name them.
+const KINDS: [&str; 5] = ["step", "epoch", "knn", "timing", "evaluation"];
+
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
