@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use logo_ssl::config::{Config, DatasetName, EvalDataset, Features};
-use logo_ssl::data::Evaluation;
+use logo_ssl::data::Labelled;
 use logo_ssl::eval::{self, Encoder as Trained, Subject};
 use logo_ssl::executor::Device;
 use logo_ssl::interop::weights;
@@ -89,7 +89,7 @@ impl Arguments {
         Ok(config)
     }
 
-    fn evaluate(&self, config: &Config, evaluation: &Evaluation) -> Result<Vec<KnnResult>> {
+    fn evaluate(&self, config: &Config, evaluation: &Labelled) -> Result<Vec<KnnResult>> {
         let device = self.on.open()?;
         let knn = |subject| {
             eval::knn_of(subject, evaluation, config, |_, _| Ok(true))?
@@ -119,7 +119,7 @@ fn evaluated(config: &Config) -> DatasetName {
     }
 }
 
-fn print(results: &[KnnResult], config: &Config, evaluation: &Evaluation, output: Output) {
+fn print(results: &[KnnResult], config: &Config, evaluation: &Labelled, output: Output) {
     let (train, test) = (evaluation.bank.len(), evaluation.test.len());
     let name = evaluated(config);
     if output.json {

@@ -27,7 +27,7 @@ use std::borrow::Cow;
 
 pub use decode::{DecodeError, Encoded};
 pub use images::Images;
-pub use splits::{Evaluation, Places, Splits, data_dir};
+pub use splits::{Labelled, Places, Splits, data_dir};
 
 use crate::Result;
 

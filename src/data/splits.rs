@@ -24,12 +24,12 @@ pub struct Splits {
     /// Trained on, with or without labels.
     pub train: Images,
     /// What the kNN is about; none where there are no labels, or nothing to test on.
-    pub evaluation: Option<Evaluation>,
+    pub evaluation: Option<Labelled>,
 }
 
 /// Two labelled parts of one dataset.
 #[derive(Clone, Debug)]
-pub struct Evaluation {
+pub struct Labelled {
     /// Searched for neighbours.
     pub bank: Images,
     /// Classified.
@@ -74,7 +74,7 @@ impl Splits {
         let images = |dataset| Images::new(dataset, max_bad_fraction);
         let [train, test] = load(name, dir)?.map(|part| part.map(images));
         let labelled = train.ok_or_else(|| no_part(name))?;
-        let evaluation = Evaluation::of(labelled.clone(), test);
+        let evaluation = Labelled::of(labelled.clone(), test);
         let train = match name {
             DatasetName::Stl10 => {
                 images(Arc::new(Stl10::load(&data_dir(dir)?, stl10::Part::Unlabeled)?))
@@ -107,7 +107,7 @@ impl Splits {
     }
 }
 
-impl Evaluation {
+impl Labelled {
     fn of(bank: Images, test: Option<Images>) -> Option<Self> {
         let labelled = |set: &Images| !set.is_empty() && !set.classes().is_empty();
         let test = test.filter(labelled)?;

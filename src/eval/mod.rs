@@ -8,7 +8,7 @@ pub use encoder::{Encoder, Extractor};
 
 use crate::Result;
 use crate::config::Config;
-use crate::data::{Evaluation, Images};
+use crate::data::{Images, Labelled};
 use crate::record::KnnResult;
 use features::FeatureSet;
 
@@ -30,7 +30,7 @@ pub enum Subject<'a> {
 /// As [`features::of_encoder`], and those of `progress`.
 pub fn knn_of(
     subject: Subject<'_>,
-    evaluation: &Evaluation,
+    evaluation: &Labelled,
     config: &Config,
     mut progress: impl FnMut(usize, usize) -> Result<bool>,
 ) -> Result<Option<Vec<KnnResult>>> {

@@ -15,7 +15,7 @@ use super::workers::Workers;
 use crate::augment::views::ViewMaker;
 use crate::config::{Config, OptimizerConfig};
 use crate::data::loader::{Loader, LoaderPlan, ViewBatch, epoch_order};
-use crate::data::{Dataset, Evaluation, Splits};
+use crate::data::{Dataset, Labelled, Splits};
 use crate::eval;
 use crate::executor::Device;
 use crate::interop::weights;
@@ -407,7 +407,7 @@ impl<'a> Pretraining<'a> {
         self.save()
     }
 
-    fn knn(&mut self, evaluation: &Evaluation, epoch: usize, source: KnnSource) -> Result<Knn> {
+    fn knn(&mut self, evaluation: &Labelled, epoch: usize, source: KnnSource) -> Result<Knn> {
         let started = Instant::now();
         let encoder = self.learner.encoder();
         let subject = match source {
