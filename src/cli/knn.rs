@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use logo_ssl::config::{Config, DatasetName, EvalDataset, Features};
 use logo_ssl::data::Labelled;
-use logo_ssl::eval::{self, Encoder as Trained, Subject};
+use logo_ssl::eval::{Encoder as Trained, Subject, knn};
 use logo_ssl::executor::Device;
 use logo_ssl::interop::weights;
 use logo_ssl::presets::{self, Layers};
@@ -52,14 +52,14 @@ struct Encoder {
 pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
     arguments.threads.install()?;
     let config = arguments.config()?;
-    let evaluation = arguments.data_dir.splits(&config)?.evaluation.ok_or_else(|| {
+    let labelled = arguments.data_dir.splits(&config)?.evaluation.ok_or_else(|| {
         let name = evaluated(&config);
         Error::Usage(format!(
             "{name} has no labels, or no test images: choose another with --dataset"
         ))
     })?;
-    let results = arguments.evaluate(&config, &evaluation)?;
-    print(&results, &config, &evaluation, output);
+    let results = arguments.evaluate(&config, &labelled)?;
+    print(&results, &config, &labelled, output);
     Ok(())
 }
 
@@ -89,17 +89,18 @@ impl Arguments {
         Ok(config)
     }
 
-    fn evaluate(&self, config: &Config, evaluation: &Labelled) -> Result<Vec<KnnResult>> {
+    fn evaluate(&self, config: &Config, labelled: &Labelled) -> Result<Vec<KnnResult>> {
         let device = self.on.open()?;
-        let knn = |subject| {
-            eval::knn_of(subject, evaluation, config, |_, _| Ok(true))?
-                .ok_or_else(|| Error::Usage("the evaluation was stopped".into()))
+        let encoder = match (&self.encoder.run, &self.encoder.weights) {
+            (Some(run), _) => last_encoder(run, config, &device)?,
+            (None, Some(file)) => weights::read(file, &device)?,
+            (None, None) => {
+                return Err(Error::Usage("name an encoder by --run or --weights".into()));
+            }
         };
-        match (&self.encoder.run, &self.encoder.weights) {
-            (Some(run), _) => knn(Subject::Encoder(&last_encoder(run, config, &device)?)),
-            (None, Some(file)) => knn(Subject::Encoder(&weights::read(file, &device)?)),
-            (None, None) => Err(Error::Usage("name an encoder by --run or --weights".into())),
-        }
+        let mut subject = Subject::new(Some(&encoder), labelled, config);
+        knn::of_subject(&mut subject, &mut |_, _| Ok(true))?
+            .ok_or_else(|| Error::Usage("the evaluation was stopped".into()))
     }
 }
 
@@ -119,8 +120,8 @@ fn evaluated(config: &Config) -> DatasetName {
     }
 }
 
-fn print(results: &[KnnResult], config: &Config, evaluation: &Labelled, output: Output) {
-    let (train, test) = (evaluation.bank.len(), evaluation.test.len());
+fn print(results: &[KnnResult], config: &Config, labelled: &Labelled, output: Output) {
+    let (train, test) = (labelled.bank.len(), labelled.test.len());
     let name = evaluated(config);
     if output.json {
         let knn = json!({ "dataset": name, "features": config.eval.features,

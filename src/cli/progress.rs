@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use logo_ssl::Result;
 use logo_ssl::config::Config;
 use logo_ssl::record::scalars::{GLOBAL_GLOBAL, LOCAL_GLOBAL, LOCAL_LOCAL, LOSS, Z_STD};
-use logo_ssl::record::{Event, Knn, KnnSource, Record, Scalars, Sink};
+use logo_ssl::record::{Event, Knn, Record, Scalars, Scores, Sink, Source};
 use logo_ssl::train::Summary;
 use serde_json::json;
 
@@ -108,7 +108,9 @@ impl Progress {
                 self.started(*done, *total, *steps_per_epoch);
             }
             Event::Record(record) => self.record(record),
-            Event::Evaluating { source, done, total } => self.evaluating(*source, *done, *total),
+            Event::Evaluating { evaluation, source, done, total } => {
+                self.evaluating(evaluation, *source, [*done, *total]);
+            }
             _ => {}
         }
     }
@@ -120,6 +122,7 @@ impl Progress {
             }
             Record::Epoch { epoch, scalars, .. } => self.epoch(*epoch, scalars),
             Record::Knn(knn) => self.line(&describe(knn)),
+            Record::Scores(scores) => self.line(&describe_scores(scores)),
             _ => {}
         }
     }
@@ -138,6 +141,9 @@ impl Progress {
         }
         for knn in &summary.knn {
             say!("{}", describe(knn));
+        }
+        for scores in &summary.scores {
+            say!("{}", describe_scores(scores));
         }
         say!("weights: {}", weights.display());
         say!("report:  {}", report.display());
@@ -214,11 +220,11 @@ impl Progress {
         self.line(&line);
     }
 
-    fn evaluating(&self, source: KnnSource, done: usize, total: usize) {
+    fn evaluating(&self, evaluation: &'static str, source: Source, [done, total]: [usize; 2]) {
         if let Some(bars) = &self.bars {
             bars.epoch.set_length(total as u64);
             bars.epoch.set_position(done as u64);
-            bars.epoch.set_prefix("kNN");
+            bars.epoch.set_prefix(evaluation);
             bars.epoch.set_message(format!("features of the {}", name(source)));
         }
     }
@@ -237,6 +243,9 @@ impl Progress {
                 json!({ "event": "epoch", "epoch": epoch, "health": scalars })
             }
             Event::Record(Record::Knn(knn)) => json!({ "event": "knn", "knn": knn }),
+            Event::Record(Record::Scores(scores)) => {
+                json!({ "event": "scores", "scores": scores })
+            }
             _ => return,
         };
         say!("{value}");
@@ -252,20 +261,35 @@ impl Progress {
     }
 }
 
-fn name(source: KnnSource) -> &'static str {
+fn name(source: Source) -> &'static str {
     match source {
-        KnnSource::Pixels => "raw pixels",
-        KnnSource::Untrained => "untrained backbone",
-        KnnSource::Trained => "trained backbone",
+        Source::Pixels => "raw pixels",
+        Source::Untrained => "untrained backbone",
+        Source::Trained => "trained backbone",
     }
 }
 
 /// One line: `kNN, trained backbone (epoch 8): 61.2 % at k = 1, …`.
 pub fn describe(knn: &Knn) -> String {
-    let of = match knn.source {
-        KnnSource::Trained => format!("{} (epoch {})", name(knn.source), knn.epoch),
-        floor => name(floor).to_owned(),
-    };
+    let of = measured(knn.source, knn.epoch);
     let results = knn.results.iter().map(|r| format!("{:.2} % at k = {}", 100.0 * r.top1, r.k));
     format!("kNN, {of}: {}", results.collect::<Vec<_>>().join(", "))
+}
+
+/// One line: `probe, trained backbone (epoch 8): top1 0.6120, …`.
+fn describe_scores(scores: &Scores) -> String {
+    let Scores { evaluation, source, epoch, scores, .. } = scores;
+    let numbers = scores.iter().map(|(name, score)| format!("{name} {score:.4}"));
+    format!(
+        "{evaluation}, {}: {}",
+        measured(*source, *epoch),
+        numbers.collect::<Vec<_>>().join(", ")
+    )
+}
+
+fn measured(source: Source, epoch: usize) -> String {
+    match source {
+        Source::Trained => format!("{} (epoch {epoch})", name(source)),
+        floor => name(floor).to_owned(),
+    }
 }

@@ -2,7 +2,8 @@
 //! directory.
 //!
 //! A record is one line of a log: one JSON object, told apart by `"kind"`. `metrics.jsonl` holds
-//! [`Record::Step`], [`Record::Epoch`] and [`Record::Knn`]: the same config and seed give the same file.
+//! [`Record::Step`], [`Record::Epoch`], [`Record::Knn`] and [`Record::Scores`]: the same config and seed give
+//! the same file.
 //! `timings.jsonl` holds what a clock said, [`Record::Timing`] and [`Record::Evaluation`], and differs
 //! from run to run.
 
@@ -16,7 +17,7 @@ pub(crate) mod synthetic;
 
 use serde::{Deserialize, Serialize};
 
-pub use evaluation::{Knn, KnnResult, KnnSource};
+pub use evaluation::{Knn, KnnResult, Measured, Outcome, Scores, Source};
 pub use log::read;
 pub use run_dir::{RunDir, RunFiles};
 pub use scalars::Scalars;
@@ -31,7 +32,7 @@ pub use sink::{Event, JsonLines, Sink};
 pub const SCHEMA: u32 = 1;
 
 /// The kinds of schema version 1, as lines name them.
-const KINDS: [&str; 5] = ["step", "epoch", "knn", "timing", "evaluation"];
+const KINDS: [&str; 6] = ["step", "epoch", "knn", "scores", "timing", "evaluation"];
 
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,6 +60,8 @@ pub enum Record {
     },
     /// One kNN evaluation.
     Knn(Knn),
+    /// One evaluation of another kind.
+    Scores(Scores),
     /// How fast training went since the last such record.
     Timing {
         /// Epochs done before this step.

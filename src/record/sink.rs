@@ -1,7 +1,7 @@
 //! Whoever follows a run: its logs, a progress display, and others.
 
 use super::log::Log;
-use super::{KnnSource, Record};
+use super::{Record, Source};
 use crate::Result;
 
 /// What happens during a run. What is not as it should be, though the run goes on, is no event: it is a
@@ -21,10 +21,12 @@ pub enum Event<'a> {
     /// Something was measured: a [`Record::Step`] after every update and behind it its
     /// [`Record::Timing`], a [`Record::Epoch`] after every epoch, then the evaluations.
     Record(&'a Record),
-    /// Features for an evaluation are being made.
+    /// An evaluation is under way.
     Evaluating {
+        /// What it is called.
+        evaluation: &'static str,
         /// Of what.
-        source: KnnSource,
+        source: Source,
         /// Images done.
         done: usize,
         /// Images in all.

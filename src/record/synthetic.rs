@@ -1,15 +1,15 @@
 //! Made-up runs for the tests of whoever reads records.
 
 use super::scalars::*;
-use super::{Knn, KnnResult, KnnSource, Record};
+use super::{Knn, KnnResult, Record, Source};
 
 const STEPS_PER_EPOCH: u64 = 40;
 
 /// The metrics of a healthy run of `epochs` epochs, with or without LoGo.
 pub fn records(epochs: usize, logo: bool) -> Vec<Record> {
     let mut records = vec![
-        knn(0, KnnSource::Pixels, [0.232, 0.241, 0.238]),
-        knn(0, KnnSource::Untrained, [0.321, 0.316, 0.297]),
+        knn(0, Source::Pixels, [0.232, 0.241, 0.238]),
+        knn(0, Source::Untrained, [0.321, 0.316, 0.297]),
     ];
     let total = epochs as u64 * STEPS_PER_EPOCH;
     for epoch in 0..epochs {
@@ -24,7 +24,7 @@ pub fn records(epochs: usize, logo: bool) -> Vec<Record> {
         records.push(Record::Epoch { epoch: done, step, scalars });
         if done % 2 == 0 || done == epochs {
             let top1 = 0.63 - 0.26 * (-3.0 * done as f64 / epochs as f64).exp();
-            records.push(knn(done, KnnSource::Trained, [top1, top1 + 0.031, top1 + 0.018]));
+            records.push(knn(done, Source::Trained, [top1, top1 + 0.031, top1 + 0.018]));
         }
     }
     records
@@ -74,7 +74,7 @@ fn scalars(step: u64, total: u64, noise: f64, logo: bool) -> Scalars {
     plain.into_iter().chain(with_logo.into_iter().filter(|_| logo)).collect()
 }
 
-fn knn(epoch: usize, source: KnnSource, top1: [f64; 3]) -> Record {
+fn knn(epoch: usize, source: Source, top1: [f64; 3]) -> Record {
     let result = |(k, top1): (usize, f64)| {
         let top5 = if k == 1 { top1 } else { (top1 + 0.3).min(1.0) };
         KnnResult { k, weighted: k > 1, top1, top5 }

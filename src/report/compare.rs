@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::files::{create_folder, write_atomic};
 use crate::presets;
 use crate::record::scalars::LOSS;
-use crate::record::{self, Knn, KnnSource, Record, RunFiles};
+use crate::record::{self, Knn, Record, RunFiles, Source};
 use crate::{Error, Result};
 
 /// One for each group; the ninth starts again.
@@ -182,7 +182,7 @@ impl Finished {
 
     fn evaluations(&self) -> impl Iterator<Item = &Knn> {
         self.records.iter().filter_map(|record| match record {
-            Record::Knn(knn) if knn.source == KnnSource::Trained => Some(knn),
+            Record::Knn(knn) if knn.source == Source::Trained => Some(knn),
             _ => None,
         })
     }

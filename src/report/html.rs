@@ -10,7 +10,7 @@ use super::figure::{self, grouped, signed};
 use super::plots;
 use crate::files::write_atomic;
 use crate::record::scalars::{AFFINITY_DIFFERENT, AFFINITY_SAME, LOSS, Z_STD};
-use crate::record::{Knn, KnnResult, KnnSource, Record, Scalars};
+use crate::record::{Knn, KnnResult, Record, Scalars, Scores, Source};
 use crate::{Error, Result};
 
 const STYLE: &str = include_str!("report.css");
@@ -56,6 +56,7 @@ pub fn write(report: &ReportInput<'_>, path: &Path) -> Result<()> {
     let sections = [
         header(report, &facts),
         accuracy_section(&facts),
+        scores_section(report.records),
         health_section(&facts),
         preview_section(report.preview),
         plots,
@@ -104,9 +105,9 @@ impl<'a> Facts<'a> {
             steps: step.map_or(0, |(step, _)| step),
             // An epoch's means say more than a single step.
             last: epoch.map(|(_, scalars)| scalars).or(step.map(|(_, scalars)| scalars)),
-            trained: last_evaluation(records, KnnSource::Trained),
-            untrained: last_evaluation(records, KnnSource::Untrained),
-            pixels: last_evaluation(records, KnnSource::Pixels),
+            trained: last_evaluation(records, Source::Trained),
+            untrained: last_evaluation(records, Source::Untrained),
+            pixels: last_evaluation(records, Source::Pixels),
             embedding_dim: report.embedding_dim,
         }
     }
@@ -167,7 +168,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-fn last_evaluation(records: &[Record], wanted: KnnSource) -> Option<&Knn> {
+fn last_evaluation(records: &[Record], wanted: Source) -> Option<&Knn> {
     records.iter().rev().find_map(|record| match record {
         Record::Knn(knn) if knn.source == wanted => Some(knn),
         _ => None,
@@ -232,6 +233,52 @@ fn accuracy_section(facts: &Facts<'_>) -> String {
         rows.collect::<String>(),
         grouped(trained.test_images as u64),
         grouped(trained.train_images as u64),
+    )
+}
+
+/// One table for each evaluation other than kNN, with the last scores of every source.
+fn scores_section(records: &[Record]) -> String {
+    let mut latest: Vec<&Scores> = Vec::new();
+    for record in records {
+        if let Record::Scores(scores) = record {
+            let of = |scores: &Scores| (scores.evaluation.clone(), scores.source);
+            latest.retain(|other| of(other) != of(scores));
+            latest.push(scores);
+        }
+    }
+    let mut names: Vec<&str> = latest.iter().map(|scores| scores.evaluation.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().map(|name| scores_table(name, &latest)).collect()
+}
+
+fn scores_table(name: &str, latest: &[&Scores]) -> String {
+    let sources = [
+        (Source::Trained, "own", "this run"),
+        (Source::Untrained, "floor", "untrained backbone"),
+        (Source::Pixels, "floor", "raw pixels"),
+    ];
+    let of_source =
+        |source| latest.iter().find(|scores| scores.evaluation == name && scores.source == source);
+    let columns: Vec<&str> = sources
+        .iter()
+        .find_map(|&(source, ..)| of_source(source))
+        .map_or_else(Vec::new, |scores| scores.scores.iter().map(|(name, _)| name).collect());
+    let heads: String =
+        columns.iter().map(|column| format!("<th>{}</th>", escape(column))).collect();
+    let rows = sources.into_iter().filter_map(|(source, class, label)| {
+        let scores = &of_source(source)?.scores;
+        let cell = |column: &&str| match scores.get(column) {
+            Some(score) => format!("<td>{}</td>", signed(score, 3)),
+            None => "<td>\u{2013}</td>".to_owned(),
+        };
+        let cells: String = columns.iter().map(cell).collect();
+        Some(format!("<tr class=\"{class}\"><td>{label}</td>{cells}</tr>\n"))
+    });
+    format!(
+        "<h2>{}</h2>\n<div class=\"card\"><table>\n<tr><th>features</th>{heads}</tr>\n{}</table></div>\n",
+        escape(name),
+        rows.collect::<String>(),
     )
 }
 
@@ -568,12 +615,32 @@ mod tests {
     }
 
     #[test]
+    fn another_evaluation_has_a_table_of_its_own() {
+        let mut records = synthetic::records(1, false);
+        for (source, top1) in [(Source::Pixels, 0.25), (Source::Trained, 0.75)] {
+            records.push(Record::Scores(Scores {
+                evaluation: "probe".to_owned(),
+                epoch: 1,
+                source,
+                train_images: 4_000,
+                test_images: 1_000,
+                scores: [("top1", top1)].into_iter().collect(),
+            }));
+        }
+        let html = written(&input(&records, &[]));
+        assert_well_formed(&html);
+        assert!(html.contains("<h2>probe</h2>") && html.contains("<th>top1</th>"));
+        assert!(html.contains("<td>this run</td><td>0.750</td>"));
+        assert!(html.contains("<td>raw pixels</td><td>0.250</td>"));
+    }
+
+    #[test]
     fn a_collapsed_run_is_warned_of() {
         let mut records = synthetic::records(2, true);
         for record in &mut records {
             match record {
                 Record::Epoch { scalars, .. } => scalars.set(Z_STD, 0.002),
-                Record::Knn(knn) if knn.source == KnnSource::Trained => knn.results[0].top1 = 0.1,
+                Record::Knn(knn) if knn.source == Source::Trained => knn.results[0].top1 = 0.1,
                 _ => {}
             }
         }

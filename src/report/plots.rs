@@ -9,7 +9,7 @@ use crate::files::{create_folder, write_atomic};
 use crate::record::scalars::{
     COS_GG, COS_LG, COS_LL, GLOBAL_GLOBAL, LOCAL_GLOBAL, LOCAL_LOCAL, LOSS, Z_STD,
 };
-use crate::record::{Knn, KnnSource, Record, Scalars};
+use crate::record::{Knn, Record, Scalars, Source};
 use crate::{Error, Result};
 
 // Okabe and Ito's palette, told apart by colour-blind readers too.
@@ -160,7 +160,7 @@ fn cosines(records: &[Record]) -> Captioned {
 
 fn knn(records: &[Record]) -> Captioned {
     let mut neighbours: Vec<usize> =
-        evaluations(records, KnnSource::Trained).map(|(_, k, _)| k).collect();
+        evaluations(records, Source::Trained).map(|(_, k, _)| k).collect();
     neighbours.sort_unstable();
     neighbours.dedup();
     let colors = [BLUE, VERMILION, GREEN, PURPLE, BLACK];
@@ -169,7 +169,7 @@ fn knn(records: &[Record]) -> Captioned {
         .zip(colors.into_iter().cycle())
         .map(|(&k, color)| accuracy_curve(records, k, color));
     let least = neighbours.first().copied().unwrap_or(1);
-    let floors = [(KnnSource::Untrained, "untrained"), (KnnSource::Pixels, "raw pixels")];
+    let floors = [(Source::Untrained, "untrained"), (Source::Pixels, "raw pixels")];
     let levels =
         floors.into_iter().filter_map(|(source, name)| floor(records, source, name, least));
     let panel = Panel { levels: levels.collect(), ..panel("top-1 accuracy", curves) };
@@ -191,7 +191,7 @@ fn knn(records: &[Record]) -> Captioned {
 /// `(epoch, k, top-1 in percent)` of every finite result of `source`.
 fn evaluations(
     records: &[Record],
-    source: KnnSource,
+    source: Source,
 ) -> impl Iterator<Item = (usize, usize, f64)> + '_ {
     let of_source = records.iter().filter_map(move |record| match record {
         Record::Knn(Knn { epoch, source: of, results, .. }) if *of == source => {
@@ -205,7 +205,7 @@ fn evaluations(
 }
 
 fn accuracy_curve(records: &[Record], k: usize, color: RGBColor) -> Option<Series> {
-    let line: Vec<Point> = evaluations(records, KnnSource::Trained)
+    let line: Vec<Point> = evaluations(records, Source::Trained)
         .filter(|&(_, of, _)| of == k)
         .map(|(epoch, _, percent)| (epoch as f64, percent))
         .collect();
@@ -214,7 +214,7 @@ fn accuracy_curve(records: &[Record], k: usize, color: RGBColor) -> Option<Serie
     (!line.is_empty()).then_some(Series { label, color, dots: Vec::new(), line, markers })
 }
 
-fn floor(records: &[Record], source: KnnSource, name: &str, k: usize) -> Option<Level> {
+fn floor(records: &[Record], source: Source, name: &str, k: usize) -> Option<Level> {
     let (_, _, value) = evaluations(records, source).find(|&(_, of, _)| of == k)?;
     Some(Level { label: name.to_owned(), color: GREY, value })
 }

@@ -16,12 +16,14 @@ use crate::augment::views::ViewMaker;
 use crate::config::{Config, OptimizerConfig};
 use crate::data::loader::{Loader, LoaderPlan, ViewBatch, epoch_order};
 use crate::data::{Dataset, Labelled, Splits};
-use crate::eval;
+use crate::eval::{self, Evaluation, Subject};
 use crate::executor::Device;
 use crate::interop::weights;
 use crate::presets;
 use crate::record::scalars::{GRAD_NORM, LOSS, Z_STD};
-use crate::record::{self, Event, JsonLines, Knn, KnnSource, Record, RunDir, Scalars, Sink};
+use crate::record::{
+    self, Event, JsonLines, Knn, Measured, Outcome, Record, RunDir, Scalars, Scores, Sink, Source,
+};
 use crate::report::preview::{self, preview_grid};
 use crate::{Error, Result};
 
@@ -37,6 +39,8 @@ pub struct Summary {
     pub steps: u64,
     /// The last kNN of the trained network, and the two floors.
     pub knn: Vec<Knn>,
+    /// The same of every other evaluation.
+    pub scores: Vec<Scores>,
 }
 
 /// A run under way.
@@ -381,11 +385,10 @@ impl<'a> Pretraining<'a> {
     }
 
     fn evaluate(&mut self, epoch: usize) -> Result<()> {
-        let Some(evaluation) = self.splits.evaluation.clone() else { return Ok(()) };
-        let knn = self.knn(&evaluation, epoch, KnnSource::Trained)?;
-        let top1 = knn.results.first().map_or(0.0, |result| result.top1);
-        if self.position.best.is_none_or(|best| top1 > best) {
-            self.position.best = Some(top1);
+        let Some(labelled) = self.splits.evaluation.clone() else { return Ok(()) };
+        let score = self.measure(&labelled, epoch, Source::Trained)?.unwrap_or(0.0);
+        if self.position.best.is_none_or(|best| score > best) {
+            self.position.best = Some(score);
             self.write_checkpoint(self.dir.best_checkpoint())?;
         }
         Ok(())
@@ -394,9 +397,9 @@ impl<'a> Pretraining<'a> {
     /// What the trained network must beat, on the same data.
     fn evaluate_floors(&mut self) -> Result<()> {
         match self.splits.evaluation.clone() {
-            Some(evaluation) => {
-                self.knn(&evaluation, 0, KnnSource::Pixels)?;
-                self.knn(&evaluation, 0, KnnSource::Untrained)?;
+            Some(labelled) => {
+                self.measure(&labelled, 0, Source::Pixels)?;
+                self.measure(&labelled, 0, Source::Untrained)?;
             }
             None => tracing::warn!(
                 "there are no labels, or no test images, so there will be no kNN: name a labelled dataset with \
@@ -407,42 +410,66 @@ impl<'a> Pretraining<'a> {
         self.save()
     }
 
-    fn knn(&mut self, evaluation: &Labelled, epoch: usize, source: KnnSource) -> Result<Knn> {
-        let started = Instant::now();
-        let encoder = self.learner.encoder();
-        let subject = match source {
-            KnnSource::Pixels => eval::Subject::Pixels,
-            KnnSource::Untrained | KnnSource::Trained => eval::Subject::Encoder(&encoder),
-        };
-        let (stop, sinks) = (self.stop, &mut self.sinks);
-        let progress = |done: usize, total: usize| {
-            sinks.tell(&Event::Evaluating { source, done, total })?;
+    /// Every evaluation of `source`; the first one's leading score.
+    fn measure(
+        &mut self,
+        labelled: &Labelled,
+        epoch: usize,
+        source: Source,
+    ) -> Result<Option<f64>> {
+        let (train_images, test_images) = (labelled.bank.len(), labelled.test.len());
+        let measured = Measured { epoch, source, train_images, test_images };
+        let encoder = (source != Source::Pixels).then(|| self.learner.encoder());
+        let mut subject = Subject::new(encoder.as_ref(), labelled, self.config);
+        let mut leading = None;
+        for evaluation in eval::ALL.into_iter().filter(|evaluation| evaluation.measures(source)) {
+            let started = Instant::now();
+            let outcome = self.run_evaluation(evaluation, &mut subject, source)?;
+            leading = leading.or(outcome.leading());
+            self.sinks.record(&measured.record(evaluation.name(), outcome))?;
+            let seconds = started.elapsed().as_secs_f64();
+            self.sinks.record(&Record::Evaluation { epoch, seconds })?;
+        }
+        Ok(leading)
+    }
+
+    fn run_evaluation(
+        &mut self,
+        evaluation: &dyn Evaluation,
+        subject: &mut Subject<'_>,
+        source: Source,
+    ) -> Result<Outcome> {
+        let (stop, sinks, name) = (self.stop, &mut self.sinks, evaluation.name());
+        let mut progress = |done: usize, total: usize| {
+            sinks.tell(&Event::Evaluating { evaluation: name, source, done, total })?;
             Ok(!stop.load(Ordering::SeqCst))
         };
-        let Some(results) = eval::knn_of(subject, evaluation, self.config, progress)? else {
-            self.check_stop()?;
-            unreachable!("an evaluation ends early only when it is told to stop");
-        };
-        let (train_images, test_images) = (evaluation.bank.len(), evaluation.test.len());
-        let knn = Knn { epoch, source, train_images, test_images, results };
-        self.sinks.record(&Record::Knn(knn.clone()))?;
-        let seconds = started.elapsed().as_secs_f64();
-        self.sinks.record(&Record::Evaluation { epoch, seconds })?;
-        Ok(knn)
+        match evaluation.run(subject, &mut progress)? {
+            Some(outcome) => Ok(outcome),
+            None => {
+                self.check_stop()?;
+                unreachable!("an evaluation ends early only when it is told to stop")
+            }
+        }
     }
 
     fn summary(&self) -> Result<Summary> {
-        let records = record::read(&self.dir.metrics_path())?;
-        let knn = records.into_iter().filter_map(|record| match record {
-            Record::Knn(knn) => Some(knn),
-            _ => None,
-        });
-        let mut latest: Vec<Knn> = Vec::new();
-        for knn in knn {
-            latest.retain(|other| other.source != knn.source);
-            latest.push(knn);
+        let mut summary = Summary { steps: self.position.step, knn: vec![], scores: vec![] };
+        for record in record::read(&self.dir.metrics_path())? {
+            match record {
+                Record::Knn(knn) => {
+                    summary.knn.retain(|other| other.source != knn.source);
+                    summary.knn.push(knn);
+                }
+                Record::Scores(scores) => {
+                    let of = |scores: &Scores| (scores.evaluation.clone(), scores.source);
+                    summary.scores.retain(|other| of(other) != of(&scores));
+                    summary.scores.push(scores);
+                }
+                _ => {}
+            }
         }
-        Ok(Summary { steps: self.position.step, knn: latest })
+        Ok(summary)
     }
 }
 
