@@ -457,3 +457,63 @@ fn with_separate_steps_renamed(state: &State) -> State {
     });
     renamed.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use graph::Node;
+
+    use super::*;
+    use crate::framework::{Memory, Needs, SimSiam};
+    use crate::model::Embedding;
+    use crate::presets::Layers;
+
+    /// SimSiam, with a number more in its log.
+    struct Reporting;
+
+    impl Framework for Reporting {
+        fn needs(&self) -> Needs {
+            SimSiam.needs()
+        }
+
+        fn similarity<'g>(
+            &self,
+            query: Embedding<'g>,
+            target: Embedding<'g>,
+            memory: &Memory<'g>,
+        ) -> Node<'g> {
+            SimSiam.similarity(query, target, memory)
+        }
+
+        fn report<'g>(
+            &self,
+            global: &[Embedding<'g>],
+            _targets: &[Embedding<'g>],
+            _memory: &Memory<'g>,
+        ) -> Vec<(&'static str, Node<'g>)> {
+            vec![("size", global[0].z.square().mean_all())]
+        }
+    }
+
+    #[test]
+    fn a_framework_of_ones_own_reports_its_own_numbers() {
+        let small = ["model.backbone=resnet10", "model.width=2", "framework.logo=false"];
+        let layers = Layers::preset("cifar10").unwrap();
+        let layers = small.into_iter().fold(layers, |layers, s| layers.set(s).unwrap());
+        let config = layers.build().unwrap();
+        let mut learner =
+            Learner::with_framework(&config, Box::new(Reporting), &Device::cpu()).unwrap();
+        let pixels = (0..2 * 4 * 3 * 64).map(|at| (at % 17) as f32 / 17.0).collect();
+        let views = Views {
+            global: TensorData::new(pixels, [8, 3, 8, 8]),
+            local: None,
+            negatives: vec![1, 2, 3, 0],
+            noise: None,
+            key_order: None,
+        };
+        let scalars = learner.update(vec![views], Rates::full(&config)).unwrap().scalars;
+        let names: Vec<&str> = scalars.iter().map(|(name, _)| name).collect();
+        let plain = ["lr", "loss", "global_global", "z_std", "cos_gg", "grad_norm"];
+        assert_eq!(names, [&plain[..], &["size"]].concat());
+        assert!(scalars.get("size").unwrap() > 0.0);
+    }
+}

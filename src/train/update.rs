@@ -498,6 +498,8 @@ impl<'g> Building<'_, 'g> {
         self.report(scalars::GLOBAL_GLOBAL, losses.global_global);
         losses.local_global.into_iter().for_each(|loss| self.report(scalars::LOCAL_GLOBAL, loss));
         losses.local_local.into_iter().for_each(|loss| self.report(scalars::LOCAL_LOCAL, loss));
+        let own = framework.report(global, targets, &memory).into_iter();
+        own.for_each(|(name, number)| self.report(name, number));
         losses
     }
 
