@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 pub use logo_ssl_data::{
-    Dataset, DatasetName, DecodeError, Encoded, Evaluation, Image, Images, Opened, Origin, Part,
+    Dataset, DatasetName, DecodeError, Encoded, Image, Images, Labelled, Opened, Origin, Part,
     Parts, Picture, Pixels, Split, Splits, data_dir,
 };
 use serde::{Deserialize, Serialize};

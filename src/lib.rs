@@ -8,7 +8,7 @@
 //! use logo_ssl::data::Splits;
 //! use logo_ssl::executor::Device;
 //! use logo_ssl::presets::Layers;
-//! use logo_ssl::train::run_dir::RunDir;
+//! use logo_ssl::record::{Event, RunDir};
 //! use logo_ssl::train::{Setup, Workers, pretrain};
 //!
 //! # fn main() -> logo_ssl::Result<()> {
@@ -22,7 +22,7 @@
 //!     workers: Workers::measured(2),
 //!     checkpoint_every: 100,
 //!     stop: &AtomicBool::new(false),
-//!     show: &mut |event| eprintln!("{event:?}"),
+//!     sinks: vec![&mut |event: &Event<'_>| eprintln!("{event:?}")],
 //! })?;
 //! println!("{:?}", summary.knn);
 //! # Ok(())
@@ -85,6 +85,7 @@ pub mod loader;
 pub mod model;
 pub mod objective;
 pub mod presets;
+pub mod record;
 pub mod report;
 pub use logo_ssl_base::rng;
 pub mod sweep;

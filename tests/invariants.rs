@@ -235,8 +235,11 @@ fn an_update_follows_the_mean_of_its_batches_gradients() {
             .collect();
         let apart = distance(&all(&both.gradients), &mean);
         assert!(apart < 1e-6, "on {device}: {apart:.2e}");
-        assert_eq!(both.health.loss, (first.health.loss + second.health.loss) / 2.0);
-        assert!((both.health.grad_norm / norm(&both.gradients) - 1.0).abs() < 1e-6);
+        assert_eq!(
+            both.scalars.get_or_nan("loss"),
+            (first.scalars.get_or_nan("loss") + second.scalars.get_or_nan("loss")) / 2.0
+        );
+        assert!((both.scalars.get_or_nan("grad_norm") / norm(&both.gradients) - 1.0).abs() < 1e-6);
     }
 }
 
@@ -260,9 +263,9 @@ fn the_affinity_takes_a_step_with_each_batch() {
 fn a_bounded_gradient_is_applied_and_its_own_norm_reported() {
     let device = Device::cpu();
     let free = plain_update(&[], &[0], &device);
-    let half = free.health.grad_norm / 2.0;
+    let half = free.scalars.get_or_nan("grad_norm") / 2.0;
     let bounded = plain_update(&[&format!("optimizer.clip={half}")], &[0], &device);
-    assert_eq!(bounded.health.grad_norm, free.health.grad_norm);
+    assert_eq!(bounded.scalars.get_or_nan("grad_norm"), free.scalars.get_or_nan("grad_norm"));
     assert!((norm(&bounded.gradients) / half - 1.0).abs() < 1e-4);
 }
 

@@ -73,7 +73,7 @@ fn views(key: u64, key_order: bool) -> Views {
 fn update(learner: &mut Learner, state: &State, views: Views) -> (f32, State) {
     learner.load(state).unwrap().unwrap();
     let update = learner.update(vec![views], RATES).unwrap();
-    (update.health.loss as f32, learner.state().unwrap())
+    (update.scalars.get("loss").unwrap() as f32, learner.state().unwrap())
 }
 
 fn all(state: &State) -> Vec<f32> {
@@ -134,7 +134,7 @@ fn twenty_updates_of_a_warm_up_in_a_row() {
             let rates = Rates { encoder: rate, predictor: rate, affinity: rate, momentum: 0.9 };
             let loss = |learner: &mut Learner| {
                 let update = learner.update(vec![views(key, key_order)], rates).unwrap();
-                update.health.loss as f32
+                update.scalars.get("loss").unwrap() as f32
             };
             expected_losses.push(loss(&mut one));
             losses.push(loss(&mut two));

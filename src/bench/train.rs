@@ -62,7 +62,7 @@ pub fn train(
         let begun = learner.submit(views.collect::<Result<Vec<_>>>()?, rates)?;
         // A run reads an update's numbers when the next is begun.
         if let Some(before) = pending.replace(begun) {
-            before.health()?;
+            before.scalars()?;
         }
         if step >= WARM_UP {
             waits.push(waited);

@@ -10,6 +10,7 @@ use crate::config::{Config, Precision};
 use crate::executor::Device;
 use crate::framework::logo;
 use crate::model::params::TensorData;
+use crate::record::scalars::LOSS;
 use crate::train::{Learner, Rates, Views};
 use logo_ssl_base::rng::{Stream, generator};
 use rand::RngExt;
@@ -52,14 +53,14 @@ pub fn update(config: &Config, steps: usize, device: &Device) -> Result<UpdateBe
         for _ in 0..steps.max(1) {
             last = Some(learner.submit_uploaded(&batches, rates)?);
         }
-        last.expect("there is at least one update").health()
+        last.expect("there is at least one update").scalars()
     };
     group(&mut learner, WARM_UP)?;
     let warm_up_seconds = started.elapsed().as_secs_f64();
     let (mut times, mut loss) = (vec![], 0.0);
     for _ in 0..GROUPS {
         let started = Instant::now();
-        loss = group(&mut learner, steps)?.loss;
+        loss = group(&mut learner, steps)?.get_or_nan(LOSS);
         times.push(started.elapsed().as_secs_f64() / steps.max(1) as f64);
     }
     Ok(UpdateBench {

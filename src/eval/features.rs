@@ -52,8 +52,8 @@ fn normalise(row: &mut [f32]) {
     }
 }
 
-/// Told how many more images are done; says whether to go on.
-pub type Progress<'a> = dyn FnMut(usize) -> bool + 'a;
+/// Told how many more images are done; says whether to go on, or what keeps it from that.
+pub type Progress<'a> = dyn FnMut(usize) -> Result<bool> + 'a;
 
 /// The pixels themselves, normalised per channel: what any encoder must beat. Large views are brought
 /// to 64 pixels. None is returned when `progress` says no.
@@ -113,7 +113,7 @@ fn features(
         if !views.labels.is_empty() {
             rows.extend(vectors(views)?);
         }
-        if !progress(now.len()) {
+        if !progress(now.len())? {
             return Ok(None);
         }
         rest = later;

@@ -6,9 +6,58 @@
 use cpu_kernels::{Bank, Neighbour};
 
 use super::features::FeatureSet;
+use super::{Evaluation, Progress, Subject};
+use crate::Result;
 use crate::config::EvalConfig;
 use crate::engine;
-use crate::report::metrics::KnnResult;
+use crate::record::{KnnResult, Outcome};
+
+/// Classes of test images by their nearest neighbours in the bank.
+pub struct NearestNeighbours;
+
+impl Evaluation for NearestNeighbours {
+    fn name(&self) -> &'static str {
+        "kNN"
+    }
+
+    fn run(
+        &self,
+        subject: &mut Subject<'_>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Option<Outcome>> {
+        Ok(of_subject(subject, progress)?.map(Outcome::Knn))
+    }
+}
+
+/// The kNN of `subject`: its bank is searched for neighbours of its test images. None is returned when
+/// `progress` says no.
+///
+/// # Errors
+/// As [`Subject::features`].
+pub fn of_subject(
+    subject: &mut Subject<'_>,
+    progress: &mut Progress<'_>,
+) -> Result<Option<Vec<KnnResult>>> {
+    let config = subject.config();
+    let Some([bank, test]) = subject.features(progress)? else { return Ok(None) };
+    if config.seed_code.drop_last_bank_batch {
+        let (mut bank, mut test) = (bank.clone(), test.clone());
+        drop_last_batch(&mut bank, &mut test, config.optimizer.batch_size);
+        return Ok(Some(evaluate(&bank, &test, &config.eval)));
+    }
+    Ok(Some(evaluate(bank, test, &config.eval)))
+}
+
+/// The earlier code's error: bank rows of the last partial batch stay zero and keep their labels,
+/// test images of theirs are left out.
+fn drop_last_batch(bank: &mut FeatureSet, test: &mut FeatureSet, batch: usize) {
+    let whole = |set: &FeatureSet| set.len() / batch * batch;
+    let filled = whole(bank) * bank.dim;
+    bank.rows[filled..].fill(0.0);
+    let kept = whole(test);
+    test.rows.truncate(kept * test.dim);
+    test.labels.truncate(kept);
+}
 
 /// How often the class of a `test` vector is the one (top-1), or among the five (top-5), that its
 /// neighbours in `bank` vote for most, for every k of `config`.
@@ -123,5 +172,19 @@ mod tests {
         for result in results {
             assert_eq!(result.top1, plain(result.k), "k = {}", result.k);
         }
+    }
+
+    #[test]
+    fn the_earlier_codes_bank_keeps_the_labels_of_rows_it_lost() {
+        let set = |images: usize| FeatureSet {
+            dim: 2,
+            rows: (0..2 * images).map(|value| value as f32 + 1.0).collect(),
+            labels: (0..images).collect(),
+        };
+        let (mut bank, mut test) = (set(5), set(7));
+        drop_last_batch(&mut bank, &mut test, 3);
+        assert_eq!(bank.rows, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(bank.labels, [0, 1, 2, 3, 4]);
+        assert_eq!((test.labels.len(), test.rows.len()), (6, 12));
     }
 }

@@ -1,92 +1,44 @@
 //! The evidence: how well frozen features tell the classes apart.
+//!
+//! An evaluation is one file with an [`Evaluation`] in it, and one line in [`ALL`]. Training, its logs and
+//! the report then have it too.
 
 mod encoder;
 pub mod features;
 pub mod knn;
+mod subject;
 
 pub use encoder::{Encoder, Extractor};
+pub use subject::Subject;
 
 use crate::Result;
-use crate::config::Config;
-use crate::data::{Evaluation, Images};
-use crate::report::metrics::KnnResult;
-use features::FeatureSet;
+use crate::record::{Outcome, Source};
 
-/// What is evaluated.
-#[derive(Clone, Copy)]
-pub enum Subject<'a> {
-    /// The images themselves: the floor of every encoder.
-    Pixels,
-    /// A network, at the output that the config names.
-    Encoder(&'a Encoder),
-}
+/// Every evaluation of a run, in order. The first one's leading score chooses the best checkpoint.
+pub static ALL: [&dyn Evaluation; 1] = [&knn::NearestNeighbours];
 
-/// The kNN of `subject`: `evaluation`'s bank is searched for neighbours of its test images.
-///
-/// `progress` is told images done and in all, and returns whether to go on; none is returned when
-/// it says no.
-///
-/// # Errors
-/// As [`features::of_model`].
-pub fn knn_of(
-    subject: Subject<'_>,
-    evaluation: &Evaluation,
-    config: &Config,
-    mut progress: impl FnMut(usize, usize) -> bool,
-) -> Result<Option<Vec<KnnResult>>> {
-    let total = evaluation.bank.len() + evaluation.test.len();
-    let mut done = 0;
-    let mut count = |images: usize| {
-        done += images;
-        progress(done, total)
-    };
-    let mut of = |images: &Images| features_of(subject, images, config, &mut count);
-    let Some(mut bank) = of(&evaluation.bank)? else { return Ok(None) };
-    let Some(mut test) = of(&evaluation.test)? else { return Ok(None) };
-    if config.seed_code.drop_last_bank_batch {
-        drop_last_batch(&mut bank, &mut test, config.optimizer.batch_size);
+/// Told of images done and images in all; says whether to go on, or what keeps it from that.
+pub type Progress<'a> = dyn FnMut(usize, usize) -> Result<bool> + 'a;
+
+/// A measure of what an encoder is worth, taken on labelled images that it was not trained on by label.
+pub trait Evaluation: Sync {
+    /// What it is called, in records and for people.
+    fn name(&self) -> &'static str;
+
+    /// Whether it can measure `source`: one that needs a network leaves the pixels out.
+    fn measures(&self, source: Source) -> bool {
+        let _ = source;
+        true
     }
-    Ok(Some(knn::evaluate(&bank, &test, &config.eval)))
-}
 
-fn features_of(
-    subject: Subject<'_>,
-    images: &Images,
-    config: &Config,
-    progress: &mut features::Progress<'_>,
-) -> Result<Option<FeatureSet>> {
-    match subject {
-        Subject::Pixels => features::of_pixels(images, config, progress),
-        Subject::Encoder(encoder) => features::of_encoder(encoder, images, config, progress),
-    }
-}
-
-/// The earlier code's error: bank rows of the last partial batch stay zero and keep their labels,
-/// test images of theirs are left out.
-fn drop_last_batch(bank: &mut FeatureSet, test: &mut FeatureSet, batch: usize) {
-    let whole = |set: &FeatureSet| set.len() / batch * batch;
-    let filled = whole(bank) * bank.dim;
-    bank.rows[filled..].fill(0.0);
-    let kept = whole(test);
-    test.rows.truncate(kept * test.dim);
-    test.labels.truncate(kept);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_earlier_codes_bank_keeps_the_labels_of_rows_it_lost() {
-        let set = |images: usize| FeatureSet {
-            dim: 2,
-            rows: (0..2 * images).map(|value| value as f32 + 1.0).collect(),
-            labels: (0..images).collect(),
-        };
-        let (mut bank, mut test) = (set(5), set(7));
-        drop_last_batch(&mut bank, &mut test, 3);
-        assert_eq!(bank.rows, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.0, 0.0, 0.0, 0.0]);
-        assert_eq!(bank.labels, [0, 1, 2, 3, 4]);
-        assert_eq!((test.labels.len(), test.rows.len()), (6, 12));
-    }
+    /// Measures `subject`: its features, or its encoder where that takes more. None is returned when
+    /// `progress` says no. The same weights and images give the same outcome, bit by bit.
+    ///
+    /// # Errors
+    /// As [`Subject::features`].
+    fn run(
+        &self,
+        subject: &mut Subject<'_>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Option<Outcome>>;
 }

@@ -45,6 +45,17 @@ pub trait Framework: Send + Sync {
         memory: &Memory<'g>,
     ) -> Node<'g>;
 
+    /// Numbers of its own that the log of a run is to have beside the loss: scalars, by name, of the global
+    /// views' embeddings and of what they are compared with, `[batch, dim]` each.
+    fn report<'g>(
+        &self,
+        _global: &[Embedding<'g>],
+        _targets: &[Embedding<'g>],
+        _memory: &Memory<'g>,
+    ) -> Vec<(&'static str, Node<'g>)> {
+        Vec::new()
+    }
+
     /// What it remembers from one update to the next, by name, as it is before the first.
     fn memory(&self) -> State {
         State::new()

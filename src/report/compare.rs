@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use plotters::style::RGBColor;
 
 use super::figure::{Figure, Panel, Series};
-use super::metrics::{self, Knn, KnnSource, Record};
 use super::plots::{self, Captioned};
 use super::{name, required};
 use crate::config::Config;
 use crate::presets;
+use crate::record::scalars::LOSS;
+use crate::record::{self, Knn, Record, RunFiles, Source};
 use crate::{Error, Result};
 use logo_ssl_base::files::{create_folder, write_atomic};
 
@@ -167,7 +168,7 @@ impl Finished {
         let mut config = presets::read_run_config(&dir.join("config.toml"))?;
         // Runs of one experiment may come from several machines.
         config.compute.instructions = String::new();
-        let records = metrics::read(&dir.join("metrics.jsonl"))
+        let records = record::read(&RunFiles::of(dir).metrics_path())
             .map_err(|error| super::no_metrics(dir, error))?;
         let run = Self { name: name(dir), config, records };
         match run.last().is_some() {
@@ -181,14 +182,14 @@ impl Finished {
 
     fn evaluations(&self) -> impl Iterator<Item = &Knn> {
         self.records.iter().filter_map(|record| match record {
-            Record::Knn(knn) if knn.source == KnnSource::Trained => Some(knn),
+            Record::Knn(knn) if knn.source == Source::Trained => Some(knn),
             _ => None,
         })
     }
 
     fn losses(&self) -> impl Iterator<Item = (usize, f64)> {
         self.records.iter().filter_map(|record| match record {
-            Record::Epoch { epoch, health, .. } => Some((*epoch, health.loss)),
+            Record::Epoch { epoch, scalars, .. } => Some((*epoch, scalars.get(LOSS)?)),
             _ => None,
         })
     }
@@ -274,7 +275,7 @@ fn means_by_epoch(points: impl Iterator<Item = (usize, f64)>) -> Vec<(f64, f64)>
 mod tests {
     use super::*;
     use crate::presets::Layers;
-    use crate::report::synthetic;
+    use crate::record::synthetic;
 
     fn run(dir: &Path, seed: u64, logo: bool) {
         std::fs::create_dir_all(dir).unwrap();

@@ -7,8 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::figure::{self, grouped, signed};
-use super::metrics::{Health, Knn, KnnResult, KnnSource, Record};
 use super::plots;
+use crate::record::scalars::{AFFINITY_DIFFERENT, AFFINITY_SAME, LOSS, Z_STD};
+use crate::record::{Knn, KnnResult, Record, Scalars, Scores, Source};
 use crate::{Error, Result};
 use logo_ssl_base::files::write_atomic;
 
@@ -28,7 +29,7 @@ pub struct ReportInput<'a> {
     /// The preset its config started from.
     pub preset: &'a str,
     /// The source of its randomness.
-    pub seed: i64,
+    pub seed: u64,
     /// Dimensions of the embedding z.
     pub embedding_dim: usize,
     /// The whole `config.toml`.
@@ -55,6 +56,7 @@ pub fn write(report: &ReportInput<'_>, path: &Path) -> Result<()> {
     let sections = [
         header(report, &facts),
         accuracy_section(&facts),
+        scores_section(report.records),
         health_section(&facts),
         preview_section(report.preview),
         plots,
@@ -79,7 +81,7 @@ fn page(name: &str, body: &str) -> String {
 struct Facts<'a> {
     epochs: usize,
     steps: u64,
-    last: Option<&'a Health>,
+    last: Option<&'a Scalars>,
     trained: Option<&'a Knn>,
     untrained: Option<&'a Knn>,
     pixels: Option<&'a Knn>,
@@ -90,22 +92,22 @@ impl<'a> Facts<'a> {
     fn of(report: &ReportInput<'a>) -> Self {
         let records = report.records;
         let epoch = records.iter().rev().find_map(|record| match record {
-            Record::Epoch { epoch, health, .. } => Some((*epoch, health)),
+            Record::Epoch { epoch, scalars, .. } => Some((*epoch, scalars)),
             _ => None,
         });
         let step = records.iter().rev().find_map(|record| match record {
-            Record::Step { step, health, .. } => Some((*step, health)),
-            Record::Epoch { step, health, .. } => Some((*step, health)),
+            Record::Step { step, scalars, .. } => Some((*step, scalars)),
+            Record::Epoch { step, scalars, .. } => Some((*step, scalars)),
             _ => None,
         });
         Self {
             epochs: epoch.map_or(0, |(epoch, _)| epoch),
             steps: step.map_or(0, |(step, _)| step),
             // An epoch's means say more than a single step.
-            last: epoch.map(|(_, health)| health).or(step.map(|(_, health)| health)),
-            trained: last_evaluation(records, KnnSource::Trained),
-            untrained: last_evaluation(records, KnnSource::Untrained),
-            pixels: last_evaluation(records, KnnSource::Pixels),
+            last: epoch.map(|(_, scalars)| scalars).or(step.map(|(_, scalars)| scalars)),
+            trained: last_evaluation(records, Source::Trained),
+            untrained: last_evaluation(records, Source::Untrained),
+            pixels: last_evaluation(records, Source::Pixels),
             embedding_dim: report.embedding_dim,
         }
     }
@@ -119,12 +121,13 @@ impl<'a> Facts<'a> {
 
     /// The spread of z as a share of the healthy 1/√d.
     fn relative_spread(&self) -> Option<f64> {
-        let z_std = self.last?.z_std;
+        let z_std = self.last?.get(Z_STD)?;
         z_std.is_finite().then(|| z_std * (self.embedding_dim as f64).sqrt())
     }
 
     fn collapsed(&self) -> bool {
-        self.last.is_some_and(|last| last.z_std < plots::collapse_below(self.embedding_dim))
+        let z_std = self.last.and_then(|last| last.get(Z_STD));
+        z_std.is_some_and(|z_std| z_std < plots::collapse_below(self.embedding_dim))
     }
 
     fn summary(&self) -> String {
@@ -149,19 +152,23 @@ impl<'a> Facts<'a> {
         text + "."
     }
 
+    fn loss(&self) -> Option<f64> {
+        self.last?.get(LOSS)
+    }
+
     fn summary_without_knn(&self) -> String {
-        match self.last {
-            Some(last) => format!(
+        match self.loss() {
+            Some(loss) => format!(
                 "{} of training, loss {}; not evaluated yet.",
                 counted(self.epochs, "epoch"),
-                signed(last.loss, 3)
+                signed(loss, 3)
             ),
             None => "Nothing has been logged yet.".to_owned(),
         }
     }
 }
 
-fn last_evaluation(records: &[Record], wanted: KnnSource) -> Option<&Knn> {
+fn last_evaluation(records: &[Record], wanted: Source) -> Option<&Knn> {
     records.iter().rev().find_map(|record| match record {
         Record::Knn(knn) if knn.source == wanted => Some(knn),
         _ => None,
@@ -189,7 +196,7 @@ fn tiles(report: &ReportInput<'_>, facts: &Facts<'_>) -> Vec<(String, String)> {
         nearest.map(|own| (percent(own.top1), format!("kNN top-1, k = {}", own.k))),
         gain(facts.pixels).map(|gain| (gain, "points over raw pixels".to_owned())),
         gain(facts.untrained).map(|gain| (gain, "points over untrained".to_owned())),
-        facts.last.map(|last| (signed(last.loss, 3), "loss, last epoch".to_owned())),
+        facts.loss().map(|loss| (signed(loss, 3), "loss, last epoch".to_owned())),
         median(report.timings, |timing| timing.images_per_second)
             .map(|speed| (grouped(speed.round() as u64), "images / second".to_owned())),
         facts.last.map(|_| {
@@ -226,6 +233,52 @@ fn accuracy_section(facts: &Facts<'_>) -> String {
         rows.collect::<String>(),
         grouped(trained.test_images as u64),
         grouped(trained.train_images as u64),
+    )
+}
+
+/// One table for each evaluation other than kNN, with the last scores of every source.
+fn scores_section(records: &[Record]) -> String {
+    let mut latest: Vec<&Scores> = Vec::new();
+    for record in records {
+        if let Record::Scores(scores) = record {
+            let of = |scores: &Scores| (scores.evaluation.clone(), scores.source);
+            latest.retain(|other| of(other) != of(scores));
+            latest.push(scores);
+        }
+    }
+    let mut names: Vec<&str> = latest.iter().map(|scores| scores.evaluation.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().map(|name| scores_table(name, &latest)).collect()
+}
+
+fn scores_table(name: &str, latest: &[&Scores]) -> String {
+    let sources = [
+        (Source::Trained, "own", "this run"),
+        (Source::Untrained, "floor", "untrained backbone"),
+        (Source::Pixels, "floor", "raw pixels"),
+    ];
+    let of_source =
+        |source| latest.iter().find(|scores| scores.evaluation == name && scores.source == source);
+    let columns: Vec<&str> = sources
+        .iter()
+        .find_map(|&(source, ..)| of_source(source))
+        .map_or_else(Vec::new, |scores| scores.scores.iter().map(|(name, _)| name).collect());
+    let heads: String =
+        columns.iter().map(|column| format!("<th>{}</th>", escape(column))).collect();
+    let rows = sources.into_iter().filter_map(|(source, class, label)| {
+        let scores = &of_source(source)?.scores;
+        let cell = |column: &&str| match scores.get(column) {
+            Some(score) => format!("<td>{}</td>", signed(score, 3)),
+            None => "<td>\u{2013}</td>".to_owned(),
+        };
+        let cells: String = columns.iter().map(cell).collect();
+        Some(format!("<tr class=\"{class}\"><td>{label}</td>{cells}</tr>\n"))
+    });
+    format!(
+        "<h2>{}</h2>\n<div class=\"card\"><table>\n<tr><th>features</th>{heads}</tr>\n{}</table></div>\n",
+        escape(name),
+        rows.collect::<String>(),
     )
 }
 
@@ -315,8 +368,8 @@ fn floor_verdict(facts: &Facts<'_>) -> Option<Verdict> {
 }
 
 fn affinity_verdict(facts: &Facts<'_>) -> Option<Verdict> {
-    let last = facts.last?;
-    let (same, different) = (last.affinity_same?, last.affinity_different?);
+    let number = |name| facts.last?.get(name).filter(|value| value.is_finite());
+    let (same, different) = (number(AFFINITY_SAME)?, number(AFFINITY_DIFFERENT)?);
     let values = format!("{} against {}", signed(same, 3), signed(different, 3));
     Some(match same > different {
         true => Verdict {
@@ -470,7 +523,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::synthetic;
+    use crate::record::synthetic;
 
     fn input<'a>(records: &'a [Record], timings: &'a [Record]) -> ReportInput<'a> {
         ReportInput {
@@ -562,12 +615,32 @@ mod tests {
     }
 
     #[test]
+    fn another_evaluation_has_a_table_of_its_own() {
+        let mut records = synthetic::records(1, false);
+        for (source, top1) in [(Source::Pixels, 0.25), (Source::Trained, 0.75)] {
+            records.push(Record::Scores(Scores {
+                evaluation: "probe".to_owned(),
+                epoch: 1,
+                source,
+                train_images: 4_000,
+                test_images: 1_000,
+                scores: [("top1", top1)].into_iter().collect(),
+            }));
+        }
+        let html = written(&input(&records, &[]));
+        assert_well_formed(&html);
+        assert!(html.contains("<h2>probe</h2>") && html.contains("<th>top1</th>"));
+        assert!(html.contains("<td>this run</td><td>0.750</td>"));
+        assert!(html.contains("<td>raw pixels</td><td>0.250</td>"));
+    }
+
+    #[test]
     fn a_collapsed_run_is_warned_of() {
         let mut records = synthetic::records(2, true);
         for record in &mut records {
             match record {
-                Record::Epoch { health, .. } => health.z_std = 0.002,
-                Record::Knn(knn) if knn.source == KnnSource::Trained => knn.results[0].top1 = 0.1,
+                Record::Epoch { scalars, .. } => scalars.set(Z_STD, 0.002),
+                Record::Knn(knn) if knn.source == Source::Trained => knn.results[0].top1 = 0.1,
                 _ => {}
             }
         }

@@ -1,37 +1,35 @@
-//! Evidence: the logs of a run, its plots and its report, all made from the run directory alone.
+//! Evidence: the plots and the report of a run, made from its directory alone.
 
 pub mod compare;
 mod figure;
 pub mod html;
-pub mod metrics;
 pub mod plots;
 pub mod preview;
-#[cfg(test)]
-mod synthetic;
 
 use std::path::{Path, PathBuf};
 
-use toml::{Table, Value};
-
+use crate::presets;
+use crate::record::{self, RunFiles};
 use crate::{Error, Result};
 
 /// Draws `plots/` and writes `report.html` from what a run directory holds; returns the latter's
 /// path.
 ///
 /// # Errors
-/// [`Error::Run`] when `run_dir` holds no run, [`Error::Data`] when a log is broken, [`Error::Io`]
+/// [`Error::Run`] when `run_dir` holds no run or its config is damaged, [`Error::Data`] when a log is broken, [`Error::Io`]
 /// when something cannot be read or written.
 pub fn generate(run_dir: &Path) -> Result<PathBuf> {
     let config_toml = required(run_dir, "config.toml")?;
-    let config = Settings::parse(run_dir, &config_toml)?;
-    let records =
-        metrics::read(&run_dir.join("metrics.jsonl")).map_err(|e| no_metrics(run_dir, e))?;
-    let timings = optional(metrics::read(&run_dir.join("timings.jsonl")))?;
-    let preview_path = run_dir.join("preview.png");
+    let files = RunFiles::of(run_dir);
+    let config = presets::read_run_config(&files.config_path())?;
+    let embedding_dim = config.model.projector.dim;
+    let records = record::read(&files.metrics_path()).map_err(|e| no_metrics(run_dir, e))?;
+    let timings = optional(record::read(&files.timings_path()))?;
+    let preview_path = files.preview();
     let preview =
         optional(std::fs::read(&preview_path).map(Some).map_err(Error::io("read", &preview_path)))?;
-    plots::write_all(&records, config.embedding_dim, &run_dir.join("plots"))?;
-    let path = run_dir.join("report.html");
+    plots::write_all(&records, embedding_dim, &files.plots())?;
+    let path = files.report();
     let again = format!(
         "logo-ssl pretrain --preset {} --config config.toml --run-dir ../again",
         config.preset
@@ -40,7 +38,7 @@ pub fn generate(run_dir: &Path) -> Result<PathBuf> {
         name: &name(run_dir),
         preset: &config.preset,
         seed: config.seed,
-        embedding_dim: config.embedding_dim,
+        embedding_dim,
         config_toml: &config_toml,
         records: &records,
         timings: &timings,
@@ -50,39 +48,6 @@ pub fn generate(run_dir: &Path) -> Result<PathBuf> {
     };
     html::write(&input, &path)?;
     Ok(path)
-}
-
-/// What a report needs of the config. Read key by key, so that a report can still be made of a run
-/// whose config an earlier or later version wrote.
-struct Settings {
-    preset: String,
-    seed: i64,
-    embedding_dim: usize,
-}
-
-impl Settings {
-    fn parse(run_dir: &Path, text: &str) -> Result<Self> {
-        let path = run_dir.join("config.toml");
-        let table: Table = text.parse().map_err(|e| Error::data(&path, format!("no TOML: {e}")))?;
-        let missing = |key: &str| {
-            Error::data(
-                &path,
-                format!("`{key}` is missing or of the wrong kind; restore the file the run wrote"),
-            )
-        };
-        let projector = table.get("model").and_then(|model| model.get("projector"));
-        let dim = projector.and_then(|projector| projector.get("dim")).and_then(Value::as_integer);
-        let dim = dim.and_then(|dim| usize::try_from(dim).ok()).filter(|&dim| dim > 0);
-        Ok(Self {
-            preset: table
-                .get("preset")
-                .and_then(Value::as_str)
-                .ok_or_else(|| missing("preset"))?
-                .to_owned(),
-            seed: table.get("seed").and_then(Value::as_integer).ok_or_else(|| missing("seed"))?,
-            embedding_dim: dim.ok_or_else(|| missing("model.projector.dim"))?,
-        })
-    }
 }
 
 fn required(run_dir: &Path, name: &str) -> Result<String> {
@@ -133,10 +98,14 @@ fn name(run_dir: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::metrics::Record;
     use super::*;
+    use crate::record::{Record, synthetic};
 
-    const CONFIG: &str = "preset = \"quickstart\"\nseed = 7\n[model]\nprojector = { dim = 128 }\n";
+    fn write_config(dir: &Path) {
+        let layers = presets::Layers::preset("quickstart").unwrap().set("seed=7").unwrap();
+        let config = presets::to_toml(&layers.build().unwrap());
+        std::fs::write(dir.join("config.toml"), config).unwrap();
+    }
 
     fn write_log(dir: &Path, name: &str, records: &[Record]) {
         let lines: Vec<_> = records.iter().map(|r| serde_json::to_string(r).unwrap()).collect();
@@ -146,7 +115,7 @@ mod tests {
     #[test]
     fn a_run_directory_gets_its_plots_and_report() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("config.toml"), CONFIG).unwrap();
+        write_config(dir.path());
         write_log(dir.path(), "metrics.jsonl", &synthetic::records(2, true));
         let path = generate(dir.path()).unwrap();
         assert_eq!(path, dir.path().join("report.html"));
@@ -167,7 +136,7 @@ mod tests {
     #[test]
     fn the_same_run_gives_the_same_report() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("config.toml"), CONFIG).unwrap();
+        write_config(dir.path());
         write_log(dir.path(), "metrics.jsonl", &synthetic::records(1, false));
         let first = std::fs::read(generate(dir.path()).unwrap()).unwrap();
         assert_eq!(std::fs::read(generate(dir.path()).unwrap()).unwrap(), first);
@@ -180,17 +149,17 @@ mod tests {
         assert!(matches!(error, Error::Run { .. }), "{error}");
         assert!(error.to_string().contains("no run directory"), "{error}");
 
-        std::fs::write(dir.path().join("config.toml"), CONFIG).unwrap();
+        write_config(dir.path());
         let error = generate(dir.path()).unwrap_err();
         assert!(matches!(error, Error::Run { .. }), "{error}");
         assert!(error.to_string().contains("no metrics.jsonl"), "{error}");
     }
 
     #[test]
-    fn a_config_without_the_embeddings_dimension_is_named() {
+    fn a_damaged_config_is_named() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("config.toml"), "preset = \"x\"\nseed = 1\n").unwrap();
         let error = generate(dir.path()).unwrap_err();
-        assert!(error.to_string().contains("config.toml: `model.projector.dim`"), "{error}");
+        assert!(error.to_string().contains("config.toml: is damaged"), "{error}");
     }
 }

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use plotters::style::RGBColor;
 
 use super::figure::{self, Figure, Level, Panel, Point, Series};
-use super::metrics::{Health, Knn, KnnSource, Record};
+use crate::record::scalars::{
+    COS_GG, COS_LG, COS_LL, GLOBAL_GLOBAL, LOCAL_GLOBAL, LOCAL_LOCAL, LOSS, Z_STD,
+};
+use crate::record::{Knn, Record, Scalars, Source};
 use crate::{Error, Result};
 use logo_ssl_base::files::{create_folder, write_atomic};
 
@@ -80,12 +83,14 @@ pub(super) fn all(records: &[Record], embedding_dim: usize) -> Vec<Captioned> {
 
 fn loss(records: &[Record]) -> Captioned {
     let parts = [
-        series("loss", BLACK, records, |health| Some(health.loss)),
+        series("loss", BLACK, records, |scalars| scalars.get(LOSS)),
         // Without LoGo the loss is L_gg, and a second curve would hide the first.
-        series("L_gg", BLUE, records, |health| health.local_global.and(Some(health.global_global))),
-        series("L_lg", VERMILION, records, |health| health.local_global),
+        series("L_gg", BLUE, records, |scalars| {
+            scalars.get(LOCAL_GLOBAL).and(scalars.get(GLOBAL_GLOBAL))
+        }),
+        series("L_lg", VERMILION, records, |scalars| scalars.get(LOCAL_GLOBAL)),
     ];
-    let affinity = series("L_ll", GREEN, records, |health| health.local_local);
+    let affinity = series("L_ll", GREEN, records, |scalars| scalars.get(LOCAL_LOCAL));
     let panels = vec![
         Panel { share: 2.4, ..panel("loss", parts) },
         Panel { share: 1.0, ..panel("L_ll, before \u{3bb}", [affinity]) },
@@ -113,7 +118,7 @@ fn spread(records: &[Record], embedding_dim: usize) -> Captioned {
             value: collapse_below(embedding_dim),
         },
     ];
-    let curve = series("z", BLUE, records, |health| Some(health.z_std));
+    let curve = series("z", BLUE, records, |scalars| scalars.get(Z_STD));
     let panel = panel("standard deviation of z at unit length", [curve]);
     Captioned {
         name: "std",
@@ -136,9 +141,9 @@ pub(super) fn collapse_below(embedding_dim: usize) -> f64 {
 
 fn cosines(records: &[Record]) -> Captioned {
     let curves = [
-        series("global\u{2013}global", BLUE, records, |health| Some(health.cos_gg)),
-        series("local\u{2013}global", VERMILION, records, |health| health.cos_lg),
-        series("local\u{2013}local", GREEN, records, |health| health.cos_ll),
+        series("global\u{2013}global", BLUE, records, |scalars| scalars.get(COS_GG)),
+        series("local\u{2013}global", VERMILION, records, |scalars| scalars.get(COS_LG)),
+        series("local\u{2013}local", GREEN, records, |scalars| scalars.get(COS_LL)),
     ];
     Captioned {
         name: "cosines",
@@ -155,7 +160,7 @@ fn cosines(records: &[Record]) -> Captioned {
 
 fn knn(records: &[Record]) -> Captioned {
     let mut neighbours: Vec<usize> =
-        evaluations(records, KnnSource::Trained).map(|(_, k, _)| k).collect();
+        evaluations(records, Source::Trained).map(|(_, k, _)| k).collect();
     neighbours.sort_unstable();
     neighbours.dedup();
     let colors = [BLUE, VERMILION, GREEN, PURPLE, BLACK];
@@ -164,7 +169,7 @@ fn knn(records: &[Record]) -> Captioned {
         .zip(colors.into_iter().cycle())
         .map(|(&k, color)| accuracy_curve(records, k, color));
     let least = neighbours.first().copied().unwrap_or(1);
-    let floors = [(KnnSource::Untrained, "untrained"), (KnnSource::Pixels, "raw pixels")];
+    let floors = [(Source::Untrained, "untrained"), (Source::Pixels, "raw pixels")];
     let levels =
         floors.into_iter().filter_map(|(source, name)| floor(records, source, name, least));
     let panel = Panel { levels: levels.collect(), ..panel("top-1 accuracy", curves) };
@@ -186,7 +191,7 @@ fn knn(records: &[Record]) -> Captioned {
 /// `(epoch, k, top-1 in percent)` of every finite result of `source`.
 fn evaluations(
     records: &[Record],
-    source: KnnSource,
+    source: Source,
 ) -> impl Iterator<Item = (usize, usize, f64)> + '_ {
     let of_source = records.iter().filter_map(move |record| match record {
         Record::Knn(Knn { epoch, source: of, results, .. }) if *of == source => {
@@ -200,7 +205,7 @@ fn evaluations(
 }
 
 fn accuracy_curve(records: &[Record], k: usize, color: RGBColor) -> Option<Series> {
-    let line: Vec<Point> = evaluations(records, KnnSource::Trained)
+    let line: Vec<Point> = evaluations(records, Source::Trained)
         .filter(|&(_, of, _)| of == k)
         .map(|(epoch, _, percent)| (epoch as f64, percent))
         .collect();
@@ -209,7 +214,7 @@ fn accuracy_curve(records: &[Record], k: usize, color: RGBColor) -> Option<Serie
     (!line.is_empty()).then_some(Series { label, color, dots: Vec::new(), line, markers })
 }
 
-fn floor(records: &[Record], source: KnnSource, name: &str, k: usize) -> Option<Level> {
+fn floor(records: &[Record], source: Source, name: &str, k: usize) -> Option<Level> {
     let (_, _, value) = evaluations(records, source).find(|&(_, of, _)| of == k)?;
     Some(Level { label: name.to_owned(), color: GREY, value })
 }
@@ -237,7 +242,7 @@ fn series(
     label: &str,
     color: RGBColor,
     records: &[Record],
-    value: impl Fn(&Health) -> Option<f64>,
+    value: impl Fn(&Scalars) -> Option<f64>,
 ) -> Option<Series> {
     let (steps, epochs) = values(records, value);
     let line = if epochs.len() >= ENOUGH_EPOCHS || steps.is_empty() {
@@ -258,15 +263,15 @@ fn series(
 }
 
 /// One finite value of every step, and of every epoch.
-fn values(records: &[Record], value: impl Fn(&Health) -> Option<f64>) -> (Vec<Point>, Vec<Point>) {
+fn values(records: &[Record], value: impl Fn(&Scalars) -> Option<f64>) -> (Vec<Point>, Vec<Point>) {
     let (mut steps, mut epochs) = (Vec::new(), Vec::new());
     for record in records {
-        let (points, step, health) = match record {
-            Record::Step { step, health, .. } => (&mut steps, step, health),
-            Record::Epoch { step, health, .. } => (&mut epochs, step, health),
+        let (points, step, scalars) = match record {
+            Record::Step { step, scalars, .. } => (&mut steps, step, scalars),
+            Record::Epoch { step, scalars, .. } => (&mut epochs, step, scalars),
             _ => continue,
         };
-        let finite = value(health).filter(|value| value.is_finite());
+        let finite = value(scalars).filter(|value| value.is_finite());
         points.extend(finite.map(|value| (*step as f64, value)));
     }
     (steps, epochs)
@@ -292,7 +297,7 @@ fn means(points: &[Point], count: usize) -> Vec<Point> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::synthetic;
+    use crate::record::synthetic;
 
     fn drawn(records: &[Record]) -> Vec<Plot> {
         let dir = tempfile::tempdir().unwrap();
@@ -334,11 +339,11 @@ mod tests {
     fn values_that_are_no_numbers_are_skipped() {
         let mut records = synthetic::records(6, true);
         for record in &mut records {
-            if let Record::Step { step, health, .. } = record
+            if let Record::Step { step, scalars, .. } = record
                 && *step % 3 == 0
             {
-                health.loss = f64::NAN;
-                health.z_std = f64::INFINITY;
+                scalars.set(LOSS, f64::NAN);
+                scalars.set(Z_STD, f64::INFINITY);
             }
         }
         assert_eq!(drawn(&records).len(), 4);

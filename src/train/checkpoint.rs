@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::means::Means;
 use super::state::Snapshot;
+use crate::config::Config;
 use crate::interop::tensors;
 use crate::model::params::State;
+use crate::presets;
+use crate::record::RunFiles;
 use crate::{Error, Result};
 
 /// Where a run stands. Randomness needs no state of its own: it is a function of the seed and of
@@ -74,6 +77,26 @@ impl Drop for Writer {
             let _ = writing.join();
         }
     }
+}
+
+/// The last checkpoint of a run of `config`, if one was written yet.
+///
+/// # Errors
+/// [`Error::Run`] when it belongs to another config; else as [`read`].
+pub fn read_last(files: &RunFiles, config: &Config) -> Result<Option<(Position, State)>> {
+    let path = files.last_checkpoint();
+    if !path.exists() {
+        return Ok(None);
+    }
+    let (position, state) = read(&path)?;
+    let started = presets::config_of_text(&position.config);
+    if !started.is_ok_and(|started| started.is_experiment_of(config)) {
+        return Err(Error::run(
+            files.config_path(),
+            "is not the config this run was started with; restore it, or start another run with --run-dir",
+        ));
+    }
+    Ok(Some((position, state)))
 }
 
 /// Reads a checkpoint.

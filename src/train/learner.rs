@@ -17,7 +17,8 @@ use crate::executor::{Array, Compiled, Device};
 use crate::framework::{self, Framework};
 use crate::model::params::{self, State, TensorData};
 use crate::model::{Affinity, Network};
-use crate::report::metrics::Health;
+use crate::record::Scalars;
+use crate::record::scalars::{GRAD_NORM, LR};
 
 /// Everything that training changes, on a device, and the programs that change it.
 pub struct Learner {
@@ -54,7 +55,7 @@ pub type NamedGradients = State;
 #[derive(Clone, Debug)]
 pub struct Update {
     /// The loss, its parts, and the signs of health.
-    pub health: Health,
+    pub scalars: Scalars,
     /// The gradients that were applied, by parameter name: the network's, and behind `affinity.`
     /// those of f_d's last step. Empty unless [`Learner::show_gradients`] asked for them.
     pub gradients: NamedGradients,
@@ -160,14 +161,14 @@ impl Learner {
     /// If there are not `optimizer.accumulate` batches.
     pub fn update(&mut self, batches: Vec<Views>, rates: Rates) -> Result<Update> {
         let (pending, gradients) = self.begin(batches, rates)?;
-        Ok(Update { health: pending.health()?, gradients: self.named(gradients)? })
+        Ok(Update { scalars: pending.scalars()?, gradients: self.named(gradients)? })
     }
 
     /// Begins an update as [`Learner::update`] and does not wait for its numbers. On a device that
     /// computes beside the processor it is done when they have come.
     ///
     /// # Errors
-    /// As [`Learner::update`]; what fails later is [`Pending::health`]'s error.
+    /// As [`Learner::update`]; what fails later is [`Pending::scalars`]'s error.
     ///
     /// # Panics
     /// If there are not `optimizer.accumulate` batches.
@@ -336,21 +337,26 @@ impl Pending {
     ///
     /// # Errors
     /// [`crate::Error::Device`] where the update failed.
-    pub fn health(&self) -> Result<Health> {
+    pub fn scalars(&self) -> Result<Scalars> {
         let mut means = Means::default();
-        let mut grad_norm = 0.0;
+        let mut grad_norm = None;
         for programs in &self.reports {
-            let mut health = Health { lr: self.lr, ..Health::default() };
+            let mut scalars = Scalars::default();
             for Report { names, numbers } in programs {
                 for (name, number) in names.iter().zip(numbers.read()?) {
-                    health.note(name, f64::from(number));
+                    scalars.set(*name, f64::from(number));
                 }
             }
-            grad_norm = health.grad_norm;
-            means.add(&health);
+            grad_norm = scalars.get(GRAD_NORM);
+            means.add(&scalars);
         }
+        let mut scalars = means.mean();
         // It is of the whole update, and its last batch reports it.
-        Ok(Health { grad_norm, lr: self.lr, ..means.mean() })
+        if let Some(grad_norm) = grad_norm {
+            scalars.set(GRAD_NORM, grad_norm);
+        }
+        scalars.set(LR, self.lr);
+        Ok(scalars)
     }
 }
 
@@ -450,4 +456,64 @@ fn with_separate_steps_renamed(state: &State) -> State {
         (name, data.clone())
     });
     renamed.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use graph::Node;
+
+    use super::*;
+    use crate::framework::{Memory, Needs, SimSiam};
+    use crate::model::Embedding;
+    use crate::presets::Layers;
+
+    /// SimSiam, with a number more in its log.
+    struct Reporting;
+
+    impl Framework for Reporting {
+        fn needs(&self) -> Needs {
+            SimSiam.needs()
+        }
+
+        fn similarity<'g>(
+            &self,
+            query: Embedding<'g>,
+            target: Embedding<'g>,
+            memory: &Memory<'g>,
+        ) -> Node<'g> {
+            SimSiam.similarity(query, target, memory)
+        }
+
+        fn report<'g>(
+            &self,
+            global: &[Embedding<'g>],
+            _targets: &[Embedding<'g>],
+            _memory: &Memory<'g>,
+        ) -> Vec<(&'static str, Node<'g>)> {
+            vec![("size", global[0].z.square().mean_all())]
+        }
+    }
+
+    #[test]
+    fn a_framework_of_ones_own_reports_its_own_numbers() {
+        let small = ["model.backbone=resnet10", "model.width=2", "framework.logo=false"];
+        let layers = Layers::preset("cifar10").unwrap();
+        let layers = small.into_iter().fold(layers, |layers, s| layers.set(s).unwrap());
+        let config = layers.build().unwrap();
+        let mut learner =
+            Learner::with_framework(&config, Box::new(Reporting), &Device::cpu()).unwrap();
+        let pixels = (0..2 * 4 * 3 * 64).map(|at| (at % 17) as f32 / 17.0).collect();
+        let views = Views {
+            global: TensorData::new(pixels, [8, 3, 8, 8]),
+            local: None,
+            negatives: vec![1, 2, 3, 0],
+            noise: None,
+            key_order: None,
+        };
+        let scalars = learner.update(vec![views], Rates::full(&config)).unwrap().scalars;
+        let names: Vec<&str> = scalars.iter().map(|(name, _)| name).collect();
+        let plain = ["lr", "loss", "global_global", "z_std", "cos_gg", "grad_norm"];
+        assert_eq!(names, [&plain[..], &["size"]].concat());
+        assert!(scalars.get("size").unwrap() > 0.0);
+    }
 }

@@ -2,45 +2,55 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::metrics::Health;
+use crate::record::Scalars;
+use crate::record::scalars::{COS_GG, GLOBAL_GLOBAL, GRAD_NORM, LOSS, LR, Z_STD};
 
 /// Sums over steps or batches, exact enough to survive a checkpoint bit by bit.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Means {
     steps: u64,
-    sums: Health,
+    sums: Scalars,
+}
+
+impl Default for Means {
+    /// Zeros for what every update reports, as checkpoints between two epochs have them.
+    fn default() -> Self {
+        let names = [LR, LOSS, GLOBAL_GLOBAL, Z_STD, COS_GG, GRAD_NORM];
+        Self { steps: 0, sums: names.map(|name| (name, 0.0)).into_iter().collect() }
+    }
 }
 
 impl Means {
-    /// Counts one step in.
-    pub fn add(&mut self, step: &Health) {
+    /// Counts one step in. A scalar that it lacks is lacking in the sums from then on.
+    pub fn add(&mut self, step: &Scalars) {
         self.steps += 1;
-        self.sums = zip(&self.sums, step, |sum, value| sum + value);
+        self.sums = step.map(|name, value| self.sums.get(name).unwrap_or(0.0) + value);
     }
 
     /// The means so far; zeros before the first step.
-    pub fn mean(&self) -> Health {
+    pub fn mean(&self) -> Scalars {
         let count = self.steps.max(1) as f64;
-        zip(&self.sums, &self.sums, |sum, _| sum / count)
+        self.sums.map(|_, sum| sum / count)
     }
 }
 
-/// Applies `f` field by field; a field that `b` lacks is lacking in the result.
-fn zip(a: &Health, b: &Health, f: impl Fn(f64, f64) -> f64) -> Health {
-    let both = |a: Option<f64>, b: Option<f64>| b.map(|b| f(a.unwrap_or(0.0), b));
-    Health {
-        lr: f(a.lr, b.lr),
-        loss: f(a.loss, b.loss),
-        global_global: f(a.global_global, b.global_global),
-        local_global: both(a.local_global, b.local_global),
-        local_local: both(a.local_local, b.local_local),
-        affinity_same: both(a.affinity_same, b.affinity_same),
-        affinity_different: both(a.affinity_different, b.affinity_different),
-        omega: both(a.omega, b.omega),
-        z_std: f(a.z_std, b.z_std),
-        cos_gg: f(a.cos_gg, b.cos_gg),
-        cos_lg: both(a.cos_lg, b.cos_lg),
-        cos_ll: both(a.cos_ll, b.cos_ll),
-        grad_norm: f(a.grad_norm, b.grad_norm),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_between_two_epochs_holds_zeros() {
+        let zeros = r#"{"steps":0,"sums":{"lr":0.0,"loss":0.0,"global_global":0.0,"z_std":0.0,"cos_gg":0.0,"grad_norm":0.0}}"#;
+        assert_eq!(serde_json::to_string(&Means::default()).unwrap(), zeros);
+        assert_eq!(serde_json::from_str::<Means>(zeros).unwrap(), Means::default());
+    }
+
+    #[test]
+    fn means_are_taken_name_by_name() {
+        let mut means = Means::default();
+        for loss in [1.0, 3.0] {
+            means.add(&[(LOSS, loss), ("mine", 10.0 * loss)].into_iter().collect());
+        }
+        assert_eq!(means.mean().iter().collect::<Vec<_>>(), [(LOSS, 2.0), ("mine", 20.0)]);
     }
 }

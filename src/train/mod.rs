@@ -1,4 +1,4 @@
-//! The loop, schedules, optimisers, checkpoints, the run directory.
+//! The loop, schedules, optimisers, checkpoints.
 
 pub mod checkpoint;
 pub mod gradients;
@@ -8,7 +8,6 @@ mod optimizer;
 mod pretrain;
 #[cfg(test)]
 mod replicas;
-pub mod run_dir;
 pub mod schedule;
 mod state;
 mod update;
@@ -17,7 +16,7 @@ mod workers;
 
 pub use learner::{Batch, Learner, Pending, Update};
 pub use optimizer::{Optimizer, Remembered};
-pub use pretrain::{Event, Setup, Summary, pretrain};
+pub use pretrain::{Setup, Summary, pretrain};
 pub use schedule::Rates;
 pub use state::Snapshot;
 pub use update::Replicas;

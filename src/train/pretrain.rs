@@ -9,19 +9,21 @@ use std::time::{Duration, Instant};
 use super::PREFETCH;
 use super::checkpoint::{self, Position};
 use super::learner::{Learner, Pending};
-use super::run_dir::{Log, RunDir};
 use super::schedule::{Rates, Schedule};
 use super::views::Views;
 use super::workers::Workers;
 use crate::augment::views::ViewMaker;
 use crate::config::{Config, OptimizerConfig};
-use crate::data::{Dataset, Evaluation, Splits};
-use crate::eval;
+use crate::data::{Dataset, Labelled, Splits};
+use crate::eval::{self, Evaluation, Subject};
 use crate::executor::Device;
 use crate::interop::weights;
 use crate::loader::{Loader, LoaderPlan, ViewBatch, epoch_order};
 use crate::presets;
-use crate::report::metrics::{Health, Knn, KnnSource, Record};
+use crate::record::scalars::{GRAD_NORM, LOSS, Z_STD};
+use crate::record::{
+    self, Event, JsonLines, Knn, Measured, Outcome, Record, RunDir, Scalars, Scores, Sink, Source,
+};
 use crate::report::preview::{self, preview_grid};
 use crate::{Error, Result};
 
@@ -30,50 +32,6 @@ const PREVIEW_IMAGES: usize = 4;
 /// Embeddings whose std is below this share of 1/√dim count as collapsing.
 const COLLAPSE: f64 = 0.1;
 
-/// What happens during a run, for whoever shows it.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// The run begins, or goes on, after `done` of `total` steps.
-    Started {
-        /// Steps done before.
-        done: u64,
-        /// Steps in all.
-        total: u64,
-        /// Steps an epoch.
-        steps_per_epoch: u64,
-    },
-    /// One update is done.
-    Step {
-        /// Updates done.
-        step: u64,
-        /// What the update reports.
-        health: &'a Health,
-        /// Training speed since the last step.
-        images_per_second: f64,
-    },
-    /// An epoch is done; its means.
-    Epoch {
-        /// Epochs done.
-        epoch: usize,
-        /// Means over the epoch's steps.
-        health: &'a Health,
-    },
-    /// Features for a kNN are being made.
-    Evaluating {
-        /// Of what.
-        source: KnnSource,
-        /// Images done.
-        done: usize,
-        /// Images in all.
-        total: usize,
-    },
-    /// A kNN result.
-    Knn(&'a Knn),
-    /// Something is not as it should be, though the run goes on.
-    Warning(String),
-}
-
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct Summary {
@@ -81,6 +39,8 @@ pub struct Summary {
     pub steps: u64,
     /// The last kNN of the trained network, and the two floors.
     pub knn: Vec<Knn>,
+    /// The same of every other evaluation.
+    pub scores: Vec<Scores>,
 }
 
 /// A run under way.
@@ -91,7 +51,7 @@ pub struct Pretraining<'a> {
     workers: Workers,
     checkpoint_every: u64,
     stop: &'a AtomicBool,
-    show: &'a mut dyn FnMut(Event<'_>),
+    sinks: Sinks<'a>,
     learner: Learner,
     /// The update that was begun last, whose numbers are not in the log yet.
     begun: Option<Begun>,
@@ -99,8 +59,6 @@ pub struct Pretraining<'a> {
     schedule: Schedule,
     views: Arc<ViewMaker>,
     position: Position,
-    metrics: Log,
-    timings: Log,
     steps_per_epoch: u64,
     warned_of_collapse: bool,
 }
@@ -132,8 +90,25 @@ pub struct Setup<'a> {
     pub checkpoint_every: u64,
     /// Set to have the run save itself and stop after the current step.
     pub stop: &'a AtomicBool,
-    /// Told of everything that happens.
-    pub show: &'a mut dyn FnMut(Event<'_>),
+    /// Told of everything that happens, beside the run's own logs.
+    pub sinks: Vec<&'a mut dyn Sink>,
+}
+
+/// All that are told of a run: first its own logs, which a checkpoint is tied to.
+struct Sinks<'a> {
+    logs: JsonLines,
+    others: Vec<&'a mut dyn Sink>,
+}
+
+impl Sinks<'_> {
+    fn tell(&mut self, event: &Event<'_>) -> Result<()> {
+        self.logs.tell(event)?;
+        self.others.iter_mut().try_for_each(|sink| sink.tell(event))
+    }
+
+    fn record(&mut self, record: &Record) -> Result<()> {
+        self.tell(&Event::Record(record))
+    }
 }
 
 /// Trains from the last checkpoint of `setup.dir`, or from the beginning, to the end.
@@ -148,7 +123,7 @@ pub fn pretrain(setup: Setup<'_>) -> Result<Summary> {
 
 impl<'a> Pretraining<'a> {
     fn open(setup: Setup<'a>) -> Result<Self> {
-        let Setup { config, dir, splits, device, workers, checkpoint_every, stop, show } = setup;
+        let Setup { config, dir, splits, device, workers, checkpoint_every, stop, sinks } = setup;
         let images = images_to_train_on(config, &*splits.train);
         warn_of_missing_classes(&*splits.train, images);
         let OptimizerConfig { batch_size, accumulate, .. } = config.optimizer;
@@ -160,7 +135,7 @@ impl<'a> Pretraining<'a> {
             )));
         }
         let mut learner = Learner::new(config, &device)?;
-        let position = match dir.read_checkpoint(config)? {
+        let position = match checkpoint::read_last(dir, config)? {
             Some((position, state)) => {
                 let path = dir.last_checkpoint();
                 learner.load(&state)?.map_err(|problem| Error::data(path, problem))?;
@@ -170,8 +145,7 @@ impl<'a> Pretraining<'a> {
             None => Position { config: presets::to_toml(config), ..Position::default() },
         };
         Ok(Self {
-            metrics: dir.metrics(position.log_bytes)?,
-            timings: dir.timings()?,
+            sinks: Sinks { logs: dir.logs(position.log_bytes)?, others: sinks },
             schedule: Schedule::new(&config.optimizer, steps_per_epoch),
             views: Arc::new(match config.framework.logo {
                 true => ViewMaker::of_config(config),
@@ -184,7 +158,6 @@ impl<'a> Pretraining<'a> {
             workers,
             checkpoint_every,
             stop,
-            show,
             learner,
             begun: None,
             checkpoints: checkpoint::Writer::default(),
@@ -205,11 +178,11 @@ impl<'a> Pretraining<'a> {
 
     fn train(&mut self) -> Result<Summary> {
         let total = self.steps_per_epoch * self.config.optimizer.epochs as u64;
-        (self.show)(Event::Started {
+        self.sinks.tell(&Event::Started {
             done: self.position.step,
             total,
             steps_per_epoch: self.steps_per_epoch,
-        });
+        })?;
         if !self.position.floors_done {
             self.save()?;
             self.preview()?;
@@ -231,7 +204,7 @@ impl<'a> Pretraining<'a> {
         let train = &self.splits.train;
         let images: Vec<usize> = (0..train.len().min(PREVIEW_IMAGES)).collect();
         let grid = preview_grid(train, &self.views, &images, 0)?;
-        preview::save(&grid, &self.dir.root().join("preview.png"))
+        preview::save(&grid, &self.dir.preview())
     }
 
     fn epochs_stepped(&self) -> usize {
@@ -299,18 +272,16 @@ impl<'a> Pretraining<'a> {
     fn record(&mut self, begun: Begun) -> Result<()> {
         let Begun { step, epoch, pending, waited, beginning } = begun;
         let reading = Instant::now();
-        let health = pending.health()?;
+        let scalars = pending.scalars()?;
         let updated = beginning + reading.elapsed();
-        self.check_finite(step, epoch, &health)?;
+        self.check_finite(step, epoch, &scalars)?;
 
         let bookkeeping = Instant::now();
-        self.position.means.add(&health);
-        self.metrics.append(&Record::Step { step, epoch, health: health.clone() })?;
+        self.position.means.add(&scalars);
+        self.sinks.record(&Record::Step { step, epoch, scalars: scalars.clone() })?;
         let images_per_second =
             self.config.optimizer.images_per_update() as f64 / (waited + updated).as_secs_f64();
-        (self.show)(Event::Step { step, health: &health, images_per_second });
-        self.watch_for_collapse(step, &health);
-        self.timings.append(&Record::Timing {
+        self.sinks.record(&Record::Timing {
             epoch,
             step,
             images_per_second,
@@ -318,7 +289,9 @@ impl<'a> Pretraining<'a> {
             views_wait_ms: milliseconds(waited),
             bookkeeping_ms: milliseconds(bookkeeping.elapsed()),
             views_cpu_ms: None,
-        })
+        })?;
+        self.watch_for_collapse(step, &scalars);
+        Ok(())
     }
 
     /// Writes down the update that was begun last. What is saved or evaluated is what is in the log.
@@ -333,9 +306,9 @@ impl<'a> Pretraining<'a> {
         numbered.map(|(number, batch)| Views::of_batch(batch, self.config, number)).collect()
     }
 
-    fn check_finite(&self, step: u64, epoch: usize, health: &Health) -> Result<()> {
-        let suspects = [health.loss, health.grad_norm];
-        match suspects.into_iter().find(|value| !value.is_finite()) {
+    fn check_finite(&self, step: u64, epoch: usize, scalars: &Scalars) -> Result<()> {
+        let suspects = [LOSS, GRAD_NORM].map(|name| scalars.get(name));
+        match suspects.into_iter().flatten().find(|value| !value.is_finite()) {
             None => Ok(()),
             Some(value) => Err(Error::NonFinite {
                 step: step - 1,
@@ -346,15 +319,15 @@ impl<'a> Pretraining<'a> {
         }
     }
 
-    fn watch_for_collapse(&mut self, step: u64, health: &Health) {
+    fn watch_for_collapse(&mut self, step: u64, scalars: &Scalars) {
         let healthy = 1.0 / (self.config.model.projector.dim as f64).sqrt();
-        if health.z_std < COLLAPSE * healthy && !self.warned_of_collapse {
+        let Some(z_std) = scalars.get(Z_STD) else { return };
+        if z_std < COLLAPSE * healthy && !self.warned_of_collapse {
             self.warned_of_collapse = true;
-            (self.show)(Event::Warning(format!(
-                "the embeddings are collapsing at step {step}: their std is {:.5}, healthy is about {healthy:.5}. \
-                 Lower optimizer.lr, or use a predictor (SimSiam) or a larger batch (SimCLR)",
-                health.z_std
-            )));
+            tracing::warn!(
+                "the embeddings are collapsing at step {step}: their std is {z_std:.5}, healthy is about {healthy:.5}. \
+                 Lower optimizer.lr, or use a predictor (SimSiam) or a larger batch (SimCLR)"
+            );
         }
     }
 
@@ -381,7 +354,7 @@ impl<'a> Pretraining<'a> {
 
     fn save(&mut self) -> Result<()> {
         self.settle()?;
-        self.position.log_bytes = self.metrics.sync()?;
+        self.position.log_bytes = self.sinks.logs.sync()?;
         self.write_checkpoint(self.dir.last_checkpoint())
     }
 
@@ -401,13 +374,8 @@ impl<'a> Pretraining<'a> {
             self.save()?;
         }
         self.settle()?;
-        let mean = self.position.means.mean();
-        self.metrics.append(&Record::Epoch {
-            epoch,
-            step: self.position.step,
-            health: mean.clone(),
-        })?;
-        (self.show)(Event::Epoch { epoch, health: &mean });
+        let (step, scalars) = (self.position.step, self.position.means.mean());
+        self.sinks.record(&Record::Epoch { epoch, step, scalars })?;
         if evaluates {
             self.evaluate(epoch)?;
         }
@@ -417,11 +385,10 @@ impl<'a> Pretraining<'a> {
     }
 
     fn evaluate(&mut self, epoch: usize) -> Result<()> {
-        let Some(evaluation) = self.splits.evaluation.clone() else { return Ok(()) };
-        let knn = self.knn(&evaluation, epoch, KnnSource::Trained)?;
-        let top1 = knn.results.first().map_or(0.0, |result| result.top1);
-        if self.position.best.is_none_or(|best| top1 > best) {
-            self.position.best = Some(top1);
+        let Some(labelled) = self.splits.evaluation.clone() else { return Ok(()) };
+        let score = self.measure(&labelled, epoch, Source::Trained)?.unwrap_or(0.0);
+        if self.position.best.is_none_or(|best| score > best) {
+            self.position.best = Some(score);
             self.write_checkpoint(self.dir.best_checkpoint())?;
         }
         Ok(())
@@ -430,57 +397,79 @@ impl<'a> Pretraining<'a> {
     /// What the trained network must beat, on the same data.
     fn evaluate_floors(&mut self) -> Result<()> {
         match self.splits.evaluation.clone() {
-            Some(evaluation) => {
-                self.knn(&evaluation, 0, KnnSource::Pixels)?;
-                self.knn(&evaluation, 0, KnnSource::Untrained)?;
+            Some(labelled) => {
+                self.measure(&labelled, 0, Source::Pixels)?;
+                self.measure(&labelled, 0, Source::Untrained)?;
             }
-            None => (self.show)(Event::Warning(
+            None => tracing::warn!(
                 "there are no labels, or no test images, so there will be no kNN: name a labelled dataset with \
                  --eval-dataset to have one"
-                    .to_owned(),
-            )),
+            ),
         }
         self.position.floors_done = true;
         self.save()
     }
 
-    fn knn(&mut self, evaluation: &Evaluation, epoch: usize, source: KnnSource) -> Result<Knn> {
-        let started = Instant::now();
-        let encoder = self.learner.encoder();
-        let subject = match source {
-            KnnSource::Pixels => eval::Subject::Pixels,
-            KnnSource::Untrained | KnnSource::Trained => eval::Subject::Encoder(&encoder),
+    /// Every evaluation of `source`; the first one's leading score.
+    fn measure(
+        &mut self,
+        labelled: &Labelled,
+        epoch: usize,
+        source: Source,
+    ) -> Result<Option<f64>> {
+        let (train_images, test_images) = (labelled.bank.len(), labelled.test.len());
+        let measured = Measured { epoch, source, train_images, test_images };
+        let encoder = (source != Source::Pixels).then(|| self.learner.encoder());
+        let mut subject = Subject::new(encoder.as_ref(), labelled, self.config);
+        let mut leading = None;
+        for evaluation in eval::ALL.into_iter().filter(|evaluation| evaluation.measures(source)) {
+            let started = Instant::now();
+            let outcome = self.run_evaluation(evaluation, &mut subject, source)?;
+            leading = leading.or(outcome.leading());
+            self.sinks.record(&measured.record(evaluation.name(), outcome))?;
+            let seconds = started.elapsed().as_secs_f64();
+            self.sinks.record(&Record::Evaluation { epoch, seconds })?;
+        }
+        Ok(leading)
+    }
+
+    fn run_evaluation(
+        &mut self,
+        evaluation: &dyn Evaluation,
+        subject: &mut Subject<'_>,
+        source: Source,
+    ) -> Result<Outcome> {
+        let (stop, sinks, name) = (self.stop, &mut self.sinks, evaluation.name());
+        let mut progress = |done: usize, total: usize| {
+            sinks.tell(&Event::Evaluating { evaluation: name, source, done, total })?;
+            Ok(!stop.load(Ordering::SeqCst))
         };
-        let (stop, show) = (self.stop, &mut *self.show);
-        let progress = |done: usize, total: usize| {
-            show(Event::Evaluating { source, done, total });
-            !stop.load(Ordering::SeqCst)
-        };
-        let Some(results) = eval::knn_of(subject, evaluation, self.config, progress)? else {
-            self.check_stop()?;
-            unreachable!("an evaluation ends early only when it is told to stop");
-        };
-        let (train_images, test_images) = (evaluation.bank.len(), evaluation.test.len());
-        let knn = Knn { epoch, source, train_images, test_images, results };
-        self.metrics.append(&Record::Knn(knn.clone()))?;
-        let seconds = started.elapsed().as_secs_f64();
-        self.timings.append(&Record::Evaluation { epoch, seconds })?;
-        (self.show)(Event::Knn(&knn));
-        Ok(knn)
+        match evaluation.run(subject, &mut progress)? {
+            Some(outcome) => Ok(outcome),
+            None => {
+                self.check_stop()?;
+                unreachable!("an evaluation ends early only when it is told to stop")
+            }
+        }
     }
 
     fn summary(&self) -> Result<Summary> {
-        let records = crate::report::metrics::read(&self.dir.root().join("metrics.jsonl"))?;
-        let knn = records.into_iter().filter_map(|record| match record {
-            Record::Knn(knn) => Some(knn),
-            _ => None,
-        });
-        let mut latest: Vec<Knn> = Vec::new();
-        for knn in knn {
-            latest.retain(|other| other.source != knn.source);
-            latest.push(knn);
+        let mut summary = Summary { steps: self.position.step, knn: vec![], scores: vec![] };
+        for record in record::read(&self.dir.metrics_path())? {
+            match record {
+                Record::Knn(knn) => {
+                    summary.knn.retain(|other| other.source != knn.source);
+                    summary.knn.push(knn);
+                }
+                Record::Scores(scores) => {
+                    let of = |scores: &Scores| (scores.evaluation.clone(), scores.source);
+                    summary.scores.retain(|other| of(other) != of(&scores));
+                    summary.scores.push(scores);
+                }
+                _ => {}
+            }
         }
-        Ok(Summary { steps: self.position.step, knn: latest })
+        Ok(summary)
     }
 }
 

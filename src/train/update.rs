@@ -12,6 +12,7 @@ use crate::framework::{Framework, Memory};
 use crate::model::params::{Entry, Layout, TensorData, Weights};
 use crate::model::{Affinity, Embedding, Network, Phase};
 use crate::objective;
+use crate::record::scalars;
 
 /// Where the initial weights of the affinity branch off from the network's.
 const AFFINITY_SEED: u64 = 0x10c0;
@@ -380,7 +381,7 @@ impl<'g> Building<'_, 'g> {
     /// One step of encoder and predictor; the momentum encoder follows.
     fn apply(&mut self, gradient: Node<'g>) {
         let size = norm(gradient);
-        self.report("grad_norm", size);
+        self.report(scalars::GRAD_NORM, size);
         if self.state.find(MAIN_NORM).is_some() {
             self.state.set(MAIN_NORM, size.reshape(&[1]));
         }
@@ -404,7 +405,7 @@ impl<'g> Building<'_, 'g> {
         let judge = Judge { affinity: &self.logo().affinity, weights: &of_affinity };
         let local_local = logo::local_local(judge, &local, self.method.recipe.step);
         self.keep_statistics(AFFINITY, &of_affinity);
-        self.report("local_local", local_local);
+        self.report(scalars::LOCAL_LOCAL, local_local);
         flat_gradient(local_local * self.method.recipe.lambda, weights.trained())
     }
 
@@ -493,10 +494,12 @@ impl<'g> Building<'_, 'g> {
             }
             _ => logo::plain(&views, recipe),
         };
-        self.report("loss", losses.total);
-        self.report("global_global", losses.global_global);
-        losses.local_global.into_iter().for_each(|loss| self.report("local_global", loss));
-        losses.local_local.into_iter().for_each(|loss| self.report("local_local", loss));
+        self.report(scalars::LOSS, losses.total);
+        self.report(scalars::GLOBAL_GLOBAL, losses.global_global);
+        losses.local_global.into_iter().for_each(|loss| self.report(scalars::LOCAL_GLOBAL, loss));
+        losses.local_local.into_iter().for_each(|loss| self.report(scalars::LOCAL_LOCAL, loss));
+        let own = framework.report(global, targets, &memory).into_iter();
+        own.for_each(|(name, number)| self.report(name, number));
         losses
     }
 
@@ -590,9 +593,9 @@ impl<'g> Building<'_, 'g> {
     }
 
     fn report_affinities(&mut self, affinities: &Affinities<'g>, omega: Node<'g>) {
-        self.report("omega", omega);
-        self.report("affinity_same", affinities.same.mean_all());
-        self.report("affinity_different", affinities.different.mean_all());
+        self.report(scalars::OMEGA, omega);
+        self.report(scalars::AFFINITY_SAME, affinities.same.mean_all());
+        self.report(scalars::AFFINITY_DIFFERENT, affinities.different.mean_all());
     }
 
     /// The collapse watch: how spread out the embeddings are, and how alike the views.
@@ -600,12 +603,15 @@ impl<'g> Building<'_, 'g> {
         let z = |views: &[Embedding<'g>]| views.iter().map(|view| view.z).collect::<Vec<_>>();
         let cosine = |(a, b): (&Node<'g>, &Node<'g>)| objective::mean_cosine(*a, *b);
         let global = z(global);
-        self.report("cos_gg", objective::mean(logo::pairs(&global).map(cosine).collect()));
-        self.report("z_std", objective::embedding_std(global[0]));
+        self.report(scalars::COS_GG, objective::mean(logo::pairs(&global).map(cosine).collect()));
+        self.report(scalars::Z_STD, objective::embedding_std(global[0]));
         if let Some(local) = local.map(z) {
             let across = local.iter().flat_map(|l| global.iter().map(move |g| (l, g)));
-            self.report("cos_lg", objective::mean(across.map(cosine).collect()));
-            self.report("cos_ll", objective::mean(logo::pairs(&local).map(cosine).collect()));
+            self.report(scalars::COS_LG, objective::mean(across.map(cosine).collect()));
+            self.report(
+                scalars::COS_LL,
+                objective::mean(logo::pairs(&local).map(cosine).collect()),
+            );
         }
     }
 }

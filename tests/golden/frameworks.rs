@@ -102,10 +102,11 @@ fn assert_update(
     }
     let rates = Rates { encoder: 0.05, predictor: 0.05, affinity: 0.02, momentum: 0.9 };
     let update = learner.update(vec![views], rates).unwrap();
-    let (health, at) = (&update.health, at.join("."));
-    let mut reported = vec![("loss", health.loss), ("gg", health.global_global)];
-    reported.extend(health.local_global.map(|lg| ("lg", lg)));
-    reported.extend(health.omega.map(|omega| ("omega", omega)));
+    let (scalars, at) = (&update.scalars, at.join("."));
+    let number = |name: &str| scalars.get(name).unwrap();
+    let mut reported = vec![("loss", number("loss")), ("gg", number("global_global"))];
+    reported.extend(scalars.get("local_global").map(|lg| ("lg", lg)));
+    reported.extend(scalars.get("omega").map(|omega| ("omega", omega)));
     for (part, value) in reported {
         let expected = f.values(&format!("{at}.{part}"));
         assert_close(&format!("{what} {part}"), &[value as f32], &expected);

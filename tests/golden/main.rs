@@ -326,16 +326,16 @@ fn equation_9_two_full_updates() {
         let mut learner = learner(&f, &[], &on);
         for (step, suffix) in [("step1", ""), ("step2", "2")] {
             let update = learner.update(vec![views(&f, suffix)], RATES).unwrap();
-            let health = &update.health;
+            let scalars = &update.scalars;
             let what = format!("{step} on {device}");
             for (name, value) in [
-                ("loss", Some(health.loss)),
-                ("gg", Some(health.global_global)),
-                ("lg", health.local_global),
-                ("ll", health.local_local),
-                ("omega", health.omega),
-                ("same", health.affinity_same),
-                ("different", health.affinity_different),
+                ("loss", scalars.get("loss")),
+                ("gg", scalars.get("global_global")),
+                ("lg", scalars.get("local_global")),
+                ("ll", scalars.get("local_local")),
+                ("omega", scalars.get("omega")),
+                ("same", scalars.get("affinity_same")),
+                ("different", scalars.get("affinity_different")),
             ] {
                 let expected = f.values(&format!("{step}.{name}"));
                 assert_close(&format!("{what} {name}"), &[value.unwrap() as f32], &expected);
@@ -358,7 +358,7 @@ fn plain_simsiam_update() {
         let mut learner = learner(&f, &["framework.logo=false"], &on);
         let update = learner.update(vec![views(&f, "")], RATES).unwrap();
         let what = format!("plain on {device}");
-        assert_close(&what, &[update.health.loss as f32], &f.values("plain.loss"));
+        assert_close(&what, &[update.scalars.get("loss").unwrap() as f32], &f.values("plain.loss"));
         assert_gradients(&what, &update.gradients, &f.section("plain.grad."));
     }
 }
@@ -372,7 +372,7 @@ fn mean_of_the_six_terms_update() {
         let rates = Rates { affinity: 0.0, ..RATES };
         let update = learner.update(vec![views(&f, "")], rates).unwrap();
         let what = format!("mean on {device}");
-        assert_close(&what, &[update.health.loss as f32], &mean.values("loss"));
+        assert_close(&what, &[update.scalars.get("loss").unwrap() as f32], &mean.values("loss"));
         frameworks::assert_whole_gradient(&what, &update.gradients, &mean.section("grad."));
     }
 }

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use logo_ssl::config::{Config, EvalDataset, Features};
-use logo_ssl::data::{DatasetName, Evaluation};
-use logo_ssl::eval::{self, Encoder as Trained, Subject};
+use logo_ssl::data::{DatasetName, Labelled};
+use logo_ssl::eval::{Encoder as Trained, Subject, knn};
 use logo_ssl::executor::Device;
 use logo_ssl::interop::weights;
 use logo_ssl::presets::{self, Layers};
-use logo_ssl::report::metrics::KnnResult;
+use logo_ssl::record::{KnnResult, RunFiles};
 use logo_ssl::train::{checkpoint, learner::Learner};
 use logo_ssl::{Error, Result};
 use serde_json::json;
@@ -52,14 +52,14 @@ struct Encoder {
 pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
     arguments.threads.install()?;
     let config = arguments.config()?;
-    let evaluation = arguments.data_dir.splits(&config)?.evaluation.ok_or_else(|| {
+    let labelled = arguments.data_dir.splits(&config)?.evaluation.ok_or_else(|| {
         let name = evaluated(&config);
         Error::Usage(format!(
             "{name} has no labels, or no test images: choose another with --dataset"
         ))
     })?;
-    let results = arguments.evaluate(&config, &evaluation)?;
-    print(&results, &config, &evaluation, output);
+    let results = arguments.evaluate(&config, &labelled)?;
+    print(&results, &config, &labelled, output);
     Ok(())
 }
 
@@ -69,7 +69,7 @@ impl Arguments {
         let dataset = self.dataset.as_deref().map(str::parse::<DatasetName>).transpose()?;
         let preset = |name: DatasetName| Layers::preset(name.source().preset)?.build();
         let mut config = match (&self.encoder.run, dataset) {
-            (Some(run), _) => presets::read_run_config(&run.join("config.toml"))?,
+            (Some(run), _) => presets::read_run_config(&RunFiles::of(run).config_path())?,
             (None, Some(name)) => preset(name)?,
             (None, None) => {
                 let known =
@@ -90,22 +90,23 @@ impl Arguments {
         Ok(config)
     }
 
-    fn evaluate(&self, config: &Config, evaluation: &Evaluation) -> Result<Vec<KnnResult>> {
+    fn evaluate(&self, config: &Config, labelled: &Labelled) -> Result<Vec<KnnResult>> {
         let device = self.on.open()?;
-        let knn = |subject| {
-            eval::knn_of(subject, evaluation, config, |_, _| true)?
-                .ok_or_else(|| Error::Usage("the evaluation was stopped".into()))
+        let encoder = match (&self.encoder.run, &self.encoder.weights) {
+            (Some(run), _) => last_encoder(run, config, &device)?,
+            (None, Some(file)) => weights::read(file, &device)?,
+            (None, None) => {
+                return Err(Error::Usage("name an encoder by --run or --weights".into()));
+            }
         };
-        match (&self.encoder.run, &self.encoder.weights) {
-            (Some(run), _) => knn(Subject::Encoder(&last_encoder(run, config, &device)?)),
-            (None, Some(file)) => knn(Subject::Encoder(&weights::read(file, &device)?)),
-            (None, None) => Err(Error::Usage("name an encoder by --run or --weights".into())),
-        }
+        let mut subject = Subject::new(Some(&encoder), labelled, config);
+        knn::of_subject(&mut subject, &mut |_, _| Ok(true))?
+            .ok_or_else(|| Error::Usage("the evaluation was stopped".into()))
     }
 }
 
 fn last_encoder(run: &Path, config: &Config, device: &Device) -> Result<Trained> {
-    let path = run.join("checkpoints/last.safetensors");
+    let path = RunFiles::of(run).last_checkpoint();
     let (_, state) = checkpoint::read(&path)?;
     let mut learner = Learner::new(config, device)?;
     learner.load(&state)?.map_err(|problem| Error::data(path, problem))?;
@@ -120,8 +121,8 @@ fn evaluated(config: &Config) -> DatasetName {
     }
 }
 
-fn print(results: &[KnnResult], config: &Config, evaluation: &Evaluation, output: Output) {
-    let (train, test) = (evaluation.bank.len(), evaluation.test.len());
+fn print(results: &[KnnResult], config: &Config, labelled: &Labelled, output: Output) {
+    let (train, test) = (labelled.bank.len(), labelled.test.len());
     let name = evaluated(config);
     if output.json {
         let knn = json!({ "dataset": name, "features": config.eval.features,

@@ -1,8 +1,10 @@
 //! Warnings and traces on stderr.
 
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
+use indicatif::MultiProgress;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -12,13 +14,38 @@ use tracing_subscriber::registry::LookupSpan;
 /// Shows warnings, or what `$LOGO_SSL_LOG` asks for, with time and place: `debug`, `logo_ssl::data=info`.
 pub fn to_stderr() {
     let log = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
+        .with_writer(|| Stderr)
         .with_ansi(io::stderr().is_terminal())
         // It would say so on stderr, and panic where that is what fails.
         .log_internal_errors(false);
     match EnvFilter::try_from_env("LOGO_SSL_LOG") {
         Ok(filter) => log.with_env_filter(filter).init(),
         Err(_) => log.with_max_level(Level::WARN).event_format(Plain).init(),
+    }
+}
+
+/// The bars on the terminal, while there are any.
+static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
+
+/// Has warnings appear above `bars`, which they would tear otherwise; with none, as plain lines again.
+pub fn above_bars(bars: Option<MultiProgress>) {
+    *BARS.lock().unwrap_or_else(PoisonError::into_inner) = bars;
+}
+
+/// Takes in whole lines.
+struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match &*BARS.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(bars) => bars.println(String::from_utf8_lossy(line).trim_end())?,
+            None => io::stderr().write_all(line)?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 

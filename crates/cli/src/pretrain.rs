@@ -10,7 +10,7 @@ use logo_ssl::data::Splits;
 use logo_ssl::engine::{self, LEVEL_VARIABLE};
 use logo_ssl::executor::{Device, DeviceName};
 use logo_ssl::presets::{self, Layers, PRESETS};
-use logo_ssl::train::run_dir::{self, RunDir};
+use logo_ssl::record::run_dir::{self, RunDir};
 use logo_ssl::train::{Setup, Workers, pretrain};
 use logo_ssl::{Error, Result, report};
 use logo_ssl_base::files::write_atomic;
@@ -259,7 +259,7 @@ pub fn train(
         workers,
         checkpoint_every: checkpoint_every.max(1),
         stop,
-        show: &mut |event| progress.show(&event),
+        sinks: vec![&mut progress],
     })?;
     let report = report::generate(dir.root())?;
     progress.finish(&summary, &dir.weights(), &report);

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use logo_ssl::Result;
 use logo_ssl::config::Config;
-use logo_ssl::report::metrics::{Health, Knn, KnnSource};
-use logo_ssl::train::{Event, Summary};
+use logo_ssl::record::scalars::{GLOBAL_GLOBAL, LOCAL_GLOBAL, LOCAL_LOCAL, LOSS, Z_STD};
+use logo_ssl::record::{Event, Knn, Record, Scalars, Scores, Sink, Source};
+use logo_ssl::train::Summary;
 use serde_json::json;
 
-use super::Output;
+use super::{Output, log};
 
 /// How often a plain line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -24,6 +26,8 @@ pub struct Progress {
     bars: Option<Bars>,
     steps_per_epoch: u64,
     total: u64,
+    /// What the last step saw; it is shown when its timing comes.
+    scalars: Scalars,
     first: Option<(u64, Instant)>,
     last_line: Option<Instant>,
 }
@@ -55,7 +59,28 @@ impl Bars {
         let epoch = bar("{prefix:>12} {bar:30.cyan} {pos}/{len} {msg}");
         let run = bar("{prefix:>12} {bar:30.blue} {pos}/{len} steps, {elapsed} gone, {eta} to go");
         run.set_prefix("run");
+        log::above_bars(Some(all.clone()));
         Self { all, epoch, run }
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        log::above_bars(None);
+    }
+}
+
+impl Sink for Progress {
+    fn tell(&mut self, event: &Event<'_>) -> Result<()> {
+        if let Event::Record(Record::Step { scalars, .. }) = event {
+            self.scalars = scalars.clone();
+        }
+        match self.output {
+            Output { json: true, .. } => self.json(event),
+            Output { quiet: true, .. } => {}
+            _ => self.show(event),
+        }
+        Ok(())
     }
 }
 
@@ -71,26 +96,33 @@ impl Progress {
             bars: bars.then(Bars::new),
             steps_per_epoch: 1,
             total: 1,
+            scalars: Scalars::default(),
             first: None,
             last_line: None,
         }
     }
 
-    /// Shows one event.
-    pub fn show(&mut self, event: &Event<'_>) {
+    fn show(&mut self, event: &Event<'_>) {
         match event {
-            Event::Warning(text) => self.line(&format!("warning: {text}")),
-            _ if self.output.json => self.json(event),
-            _ if self.output.quiet => {}
             Event::Started { done, total, steps_per_epoch } => {
                 self.started(*done, *total, *steps_per_epoch);
             }
-            Event::Step { step, health, images_per_second } => {
-                self.step(*step, health, *images_per_second);
+            Event::Record(record) => self.record(record),
+            Event::Evaluating { evaluation, source, done, total } => {
+                self.evaluating(evaluation, *source, [*done, *total]);
             }
-            Event::Epoch { epoch, health } => self.epoch(*epoch, health),
-            Event::Evaluating { source, done, total } => self.evaluating(*source, *done, *total),
-            Event::Knn(knn) => self.line(&describe(knn)),
+            _ => {}
+        }
+    }
+
+    fn record(&mut self, record: &Record) {
+        match record {
+            Record::Timing { step, images_per_second, .. } => {
+                self.step(*step, *images_per_second);
+            }
+            Record::Epoch { epoch, scalars, .. } => self.epoch(*epoch, scalars),
+            Record::Knn(knn) => self.line(&describe(knn)),
+            Record::Scores(scores) => self.line(&describe_scores(scores)),
             _ => {}
         }
     }
@@ -109,6 +141,9 @@ impl Progress {
         }
         for knn in &summary.knn {
             say!("{}", describe(knn));
+        }
+        for scores in &summary.scores {
+            say!("{}", describe_scores(scores));
         }
         say!("weights: {}", weights.display());
         say!("report:  {}", report.display());
@@ -129,7 +164,8 @@ impl Progress {
         }
     }
 
-    fn step(&mut self, step: u64, health: &Health, images_per_second: f64) {
+    fn step(&mut self, step: u64, images_per_second: f64) {
+        let (loss, spread) = (self.scalars.get_or_nan(LOSS), self.spread(&self.scalars));
         let within = (step - 1) % self.steps_per_epoch + 1;
         let epoch = (step - 1) / self.steps_per_epoch + 1;
         if let Some(bars) = &self.bars {
@@ -137,9 +173,7 @@ impl Progress {
             bars.epoch.set_position(within);
             bars.epoch.set_prefix(format!("epoch {epoch}"));
             bars.epoch.set_message(format!(
-                "loss {:.4}, std {:.3} of healthy, {images_per_second:.0} images/s",
-                health.loss,
-                self.spread(health)
+                "loss {loss:.4}, std {spread:.3} of healthy, {images_per_second:.0} images/s"
             ));
             bars.run.set_position(step);
             return;
@@ -148,10 +182,8 @@ impl Progress {
         if self.last_line.is_none_or(|last| now - last >= LINE_EVERY) {
             self.last_line = Some(now);
             self.line(&format!(
-                "epoch {epoch}, step {step}/{}: loss {:.4}, std {:.3} of healthy, {:.0} images/s, {} to go",
+                "epoch {epoch}, step {step}/{}: loss {loss:.4}, std {spread:.3} of healthy, {:.0} images/s, {} to go",
                 self.total,
-                health.loss,
-                self.spread(health),
                 self.speed(step).unwrap_or(images_per_second),
                 self.eta(step)
             ));
@@ -159,8 +191,8 @@ impl Progress {
     }
 
     /// The embeddings' std as a share of the healthy 1/√dim.
-    fn spread(&self, health: &Health) -> f64 {
-        health.z_std * (self.embedding_dim as f64).sqrt()
+    fn spread(&self, scalars: &Scalars) -> f64 {
+        scalars.get_or_nan(Z_STD) * (self.embedding_dim as f64).sqrt()
     }
 
     /// Images a second since the start.
@@ -178,21 +210,21 @@ impl Progress {
         indicatif::HumanDuration(left).to_string()
     }
 
-    fn epoch(&self, epoch: usize, health: &Health) {
-        let mut line =
-            format!("epoch {epoch}: loss {:.4}, L_gg {:.4}", health.loss, health.global_global);
-        if let (Some(lg), Some(ll)) = (health.local_global, health.local_local) {
+    fn epoch(&self, epoch: usize, scalars: &Scalars) {
+        let [loss, gg] = [LOSS, GLOBAL_GLOBAL].map(|name| scalars.get_or_nan(name));
+        let mut line = format!("epoch {epoch}: loss {loss:.4}, L_gg {gg:.4}");
+        if let [Some(lg), Some(ll)] = [LOCAL_GLOBAL, LOCAL_LOCAL].map(|name| scalars.get(name)) {
             line.push_str(&format!(", L_lg {lg:.4}, L_ll {ll:.4}"));
         }
-        line.push_str(&format!(", std {:.3} of healthy", self.spread(health)));
+        line.push_str(&format!(", std {:.3} of healthy", self.spread(scalars)));
         self.line(&line);
     }
 
-    fn evaluating(&self, source: KnnSource, done: usize, total: usize) {
+    fn evaluating(&self, evaluation: &'static str, source: Source, [done, total]: [usize; 2]) {
         if let Some(bars) = &self.bars {
             bars.epoch.set_length(total as u64);
             bars.epoch.set_position(done as u64);
-            bars.epoch.set_prefix("kNN");
+            bars.epoch.set_prefix(evaluation);
             bars.epoch.set_message(format!("features of the {}", name(source)));
         }
     }
@@ -203,14 +235,17 @@ impl Progress {
                 json!({ "event": "started", "run_dir": self.run_dir, "done": done, "total": total,
                     "steps_per_epoch": steps_per_epoch })
             }
-            Event::Step { step, health, images_per_second } => {
+            Event::Record(Record::Timing { step, images_per_second, .. }) => {
                 json!({ "event": "step", "step": step, "images_per_second": images_per_second,
-                    "health": health })
+                    "health": self.scalars })
             }
-            Event::Epoch { epoch, health } => {
-                json!({ "event": "epoch", "epoch": epoch, "health": health })
+            Event::Record(Record::Epoch { epoch, scalars, .. }) => {
+                json!({ "event": "epoch", "epoch": epoch, "health": scalars })
             }
-            Event::Knn(knn) => json!({ "event": "knn", "knn": knn }),
+            Event::Record(Record::Knn(knn)) => json!({ "event": "knn", "knn": knn }),
+            Event::Record(Record::Scores(scores)) => {
+                json!({ "event": "scores", "scores": scores })
+            }
             _ => return,
         };
         say!("{value}");
@@ -226,20 +261,35 @@ impl Progress {
     }
 }
 
-fn name(source: KnnSource) -> &'static str {
+fn name(source: Source) -> &'static str {
     match source {
-        KnnSource::Pixels => "raw pixels",
-        KnnSource::Untrained => "untrained backbone",
-        KnnSource::Trained => "trained backbone",
+        Source::Pixels => "raw pixels",
+        Source::Untrained => "untrained backbone",
+        Source::Trained => "trained backbone",
     }
 }
 
 /// One line: `kNN, trained backbone (epoch 8): 61.2 % at k = 1, …`.
 pub fn describe(knn: &Knn) -> String {
-    let of = match knn.source {
-        KnnSource::Trained => format!("{} (epoch {})", name(knn.source), knn.epoch),
-        floor => name(floor).to_owned(),
-    };
+    let of = measured(knn.source, knn.epoch);
     let results = knn.results.iter().map(|r| format!("{:.2} % at k = {}", 100.0 * r.top1, r.k));
     format!("kNN, {of}: {}", results.collect::<Vec<_>>().join(", "))
+}
+
+/// One line: `probe, trained backbone (epoch 8): top1 0.6120, …`.
+fn describe_scores(scores: &Scores) -> String {
+    let Scores { evaluation, source, epoch, scores, .. } = scores;
+    let numbers = scores.iter().map(|(name, score)| format!("{name} {score:.4}"));
+    format!(
+        "{evaluation}, {}: {}",
+        measured(*source, *epoch),
+        numbers.collect::<Vec<_>>().join(", ")
+    )
+}
+
+fn measured(source: Source, epoch: usize) -> String {
+    match source {
+        Source::Trained => format!("{} (epoch {epoch})", name(source)),
+        floor => name(floor).to_owned(),
+    }
 }

@@ -5,9 +5,9 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use logo_ssl::config::Config;
+use logo_ssl::record::RunDir;
 use logo_ssl::report::compare::Comparison;
 use logo_ssl::sweep::{Planned, Sweep};
-use logo_ssl::train::run_dir::RunDir;
 use logo_ssl::{Error, Result};
 
 use super::compute::{TrainOn, open_for};

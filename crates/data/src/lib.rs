@@ -48,7 +48,7 @@ pub use decode::{DecodeError, Encoded};
 pub use error::{Error, Result};
 pub use images::Images;
 pub use source::{DatasetName, Location, Origin, Part, Parts, Source, data_dir};
-pub use splits::{Evaluation, Splits};
+pub use splits::{Labelled, Splits};
 
 /// An RGB image, 8 bits a channel, interleaved: `[height, width, 3]`.
 #[derive(Clone, Copy, Debug)]

@@ -11,12 +11,12 @@ pub struct Splits {
     /// Trained on, with or without labels.
     pub train: Images,
     /// What the kNN is about; none where there are no labels, or nothing to test on.
-    pub evaluation: Option<Evaluation>,
+    pub evaluation: Option<Labelled>,
 }
 
 /// Two labelled parts of one dataset.
 #[derive(Clone, Debug)]
-pub struct Evaluation {
+pub struct Labelled {
     /// Searched for neighbours.
     pub bank: Images,
     /// Classified.
@@ -55,12 +55,12 @@ impl Splits {
         let images = |dataset| Images::new(dataset, max_bad_fraction);
         let Parts { train, test, unlabelled } = parts;
         let (train, unlabelled) = (train.map(images), unlabelled.map(images));
-        let evaluation = train.clone().and_then(|bank| Evaluation::of(bank, test.map(images)));
+        let evaluation = train.clone().and_then(|bank| Labelled::of(bank, test.map(images)));
         Some(Self { train: unlabelled.or(train)?, evaluation })
     }
 }
 
-impl Evaluation {
+impl Labelled {
     fn of(bank: Images, test: Option<Images>) -> Option<Self> {
         let labelled = |set: &Images| !set.is_empty() && !set.classes().is_empty();
         let test = test.filter(labelled)?;

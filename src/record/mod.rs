@@ -1,0 +1,97 @@
+//! What a run writes and others read: records, the two logs they go into, and where things lie in a run
+//! directory.
+//!
+//! A record is one line of a log: one JSON object, told apart by `"kind"`. `metrics.jsonl` holds
+//! [`Record::Step`], [`Record::Epoch`], [`Record::Knn`] and [`Record::Scores`]: the same config and seed give
+//! the same file.
+//! `timings.jsonl` holds what a clock said, [`Record::Timing`] and [`Record::Evaluation`], and differs
+//! from run to run.
+
+mod evaluation;
+mod log;
+pub mod run_dir;
+pub mod scalars;
+mod sink;
+#[cfg(test)]
+pub(crate) mod synthetic;
+
+use serde::{Deserialize, Serialize};
+
+pub use evaluation::{Knn, KnnResult, Measured, Outcome, Scores, Source};
+pub use log::read;
+pub use run_dir::{RunDir, RunFiles};
+pub use scalars::Scalars;
+pub use sink::{Event, JsonLines, Sink};
+
+/// The version of the logs that this program writes, and the latest that it reads.
+///
+/// Version 1 has the kinds of [`Record`], each with at least the keys documented there; a step and an
+/// epoch may have any other numbers beside them, so a scalar more is no new version. Logs do not name
+/// their version as yet: those that name none are of version 1. A kind that this version does not know
+/// is refused by [`read`], so a later version that adds kinds is noticed and not half read.
+pub const SCHEMA: u32 = 1;
+
+/// The kinds of schema version 1, as lines name them.
+const KINDS: [&str; 6] = ["step", "epoch", "knn", "scores", "timing", "evaluation"];
+
+/// One line of a log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Record {
+    /// One optimiser step.
+    Step {
+        /// Optimiser steps done, this one included.
+        step: u64,
+        /// Epochs done before this step.
+        epoch: usize,
+        /// What the step saw.
+        #[serde(flatten)]
+        scalars: Scalars,
+    },
+    /// One epoch: the means over its steps.
+    Epoch {
+        /// Epochs done, this one included.
+        epoch: usize,
+        /// Optimiser steps done.
+        step: u64,
+        /// The means.
+        #[serde(flatten)]
+        scalars: Scalars,
+    },
+    /// One kNN evaluation.
+    Knn(Knn),
+    /// One evaluation of another kind.
+    Scores(Scores),
+    /// How fast training went since the last such record.
+    Timing {
+        /// Epochs done before this step.
+        epoch: usize,
+        /// Optimiser steps done.
+        step: u64,
+        /// Images trained on a second, each with all of its views.
+        images_per_second: f64,
+        /// Milliseconds an optimiser step took, all in all.
+        step_ms: f64,
+        /// Milliseconds of it that the training loop waited for views.
+        views_wait_ms: f64,
+        /// Milliseconds of it that went into logging and checkpoints.
+        bookkeeping_ms: f64,
+        /// Processor milliseconds, over all threads, that making the views took.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        views_cpu_ms: Option<f64>,
+    },
+    /// How long one evaluation took.
+    Evaluation {
+        /// Epochs done.
+        epoch: usize,
+        /// Seconds.
+        seconds: f64,
+    },
+}
+
+impl Record {
+    /// Whether a clock had a part in it, so that it differs from run to run.
+    pub fn is_of_clock(&self) -> bool {
+        matches!(self, Record::Timing { .. } | Record::Evaluation { .. })
+    }
+}

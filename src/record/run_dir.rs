@@ -1,0 +1,246 @@
+//! The run directory: one experiment, one config, one folder.
+
+use std::fs::{self, File, TryLockError};
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use super::JsonLines;
+use super::log::Log;
+use crate::config::Config;
+use crate::data::Places;
+use crate::presets;
+use crate::{Error, Result};
+use logo_ssl_base::files::{create_folder, write_atomic};
+
+/// Where things lie in a run directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFiles {
+    root: PathBuf,
+}
+
+impl RunFiles {
+    /// Of the run in `root`, whether there is one or not.
+    pub fn of(root: &Path) -> Self {
+        Self { root: root.to_path_buf() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// All values of the experiment, resolved.
+    pub fn config_path(&self) -> PathBuf {
+        self.root.join("config.toml")
+    }
+
+    /// Where the run's images lie.
+    pub fn places_path(&self) -> PathBuf {
+        self.root.join("places.json")
+    }
+
+    /// The log of what follows from config and seed.
+    pub fn metrics_path(&self) -> PathBuf {
+        self.root.join("metrics.jsonl")
+    }
+
+    /// The log of what a clock said.
+    pub fn timings_path(&self) -> PathBuf {
+        self.root.join("timings.jsonl")
+    }
+
+    /// The folder of the checkpoints.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.root.join("checkpoints")
+    }
+
+    /// The checkpoint to go on from.
+    pub fn last_checkpoint(&self) -> PathBuf {
+        self.checkpoints().join("last.safetensors")
+    }
+
+    /// The checkpoint with the best kNN.
+    pub fn best_checkpoint(&self) -> PathBuf {
+        self.checkpoints().join("best.safetensors")
+    }
+
+    /// The backbone's final weights.
+    pub fn weights(&self) -> PathBuf {
+        self.root.join("weights.safetensors")
+    }
+
+    /// The picture of images and their views.
+    pub fn preview(&self) -> PathBuf {
+        self.root.join("preview.png")
+    }
+
+    /// The folder of the plots.
+    pub fn plots(&self) -> PathBuf {
+        self.root.join("plots")
+    }
+
+    /// The report.
+    pub fn report(&self) -> PathBuf {
+        self.root.join("report.html")
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.root.join(".lock")
+    }
+}
+
+/// A run directory that this process alone holds.
+#[derive(Debug)]
+pub struct RunDir {
+    files: RunFiles,
+    /// Held for its lock, which ends with the process however it ends.
+    _lock: File,
+}
+
+/// A held run directory is its files under a lock, as a guard is what it guards.
+impl Deref for RunDir {
+    type Target = RunFiles;
+
+    fn deref(&self) -> &RunFiles {
+        &self.files
+    }
+}
+
+impl RunDir {
+    /// Starts a run in `root`, which must not hold one already.
+    ///
+    /// # Errors
+    /// [`Error::Run`] when it does, or when another process holds it; [`Error::Io`] when it cannot
+    /// be written.
+    pub fn create(root: &Path, config: &Config) -> Result<Self> {
+        create_folder(root)?;
+        let dir = Self::lock(root)?;
+        if dir.config_path().exists() {
+            return Err(Error::run(
+                root,
+                "already holds a run; go on with it by --resume, or choose another --run-dir",
+            ));
+        }
+        create_folder(&dir.checkpoints())?;
+        write_atomic(&dir.config_path(), presets::to_toml(config).as_bytes())?;
+        Ok(dir)
+    }
+
+    /// Opens the run in `root` to go on with it, and reads its config.
+    ///
+    /// # Errors
+    /// [`Error::Run`] when there is none, or when another process holds it.
+    pub fn open(root: &Path) -> Result<(Self, Config)> {
+        if !RunFiles::of(root).config_path().exists() {
+            return Err(Error::run(root, "holds no run to resume; start one without --resume"));
+        }
+        let dir = Self::lock(root)?;
+        let config = presets::read_run_config(&dir.config_path())?;
+        create_folder(&dir.checkpoints())?;
+        Ok((dir, config))
+    }
+
+    fn lock(root: &Path) -> Result<Self> {
+        let files = RunFiles::of(root);
+        let path = files.lock_path();
+        let lock = File::create(&path).map_err(Error::io("create", &path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { files, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Error::run(
+                root,
+                "is in use by another logo-ssl; wait for it, stop it, or choose another --run-dir",
+            )),
+            Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
+        }
+    }
+
+    /// Keeps where the run's images lie, so that going on with it needs no flags.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file.
+    pub fn keep_places(&self, places: &Places) -> Result<()> {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let places = Places {
+            data: places.data.as_ref().map(absolute),
+            eval: places.eval.as_ref().map(absolute),
+        };
+        let text = serde_json::to_vec(&places).map_err(std::io::Error::other);
+        let path = self.places_path();
+        Ok(write_atomic(&path, &text.map_err(Error::io("write", &path))?)?)
+    }
+
+    /// What [`RunDir::keep_places`] kept; nothing in runs of before it.
+    ///
+    /// # Errors
+    /// [`Error::Run`] when it is damaged.
+    pub fn places(&self) -> Result<Places> {
+        let path = self.places_path();
+        let Ok(text) = fs::read(&path) else { return Ok(Places::default()) };
+        serde_json::from_slice(&text).map_err(|error| {
+            Error::run(
+                path,
+                format!("is damaged ({error}); remove it, and name the images by --data-dir"),
+            )
+        })
+    }
+
+    /// The run's logs, to be appended to. `metrics.jsonl` is cut to its first `bytes`: what came later
+    /// was not saved with the weights and will be written again.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file; [`Error::Run`] when `metrics.jsonl` is shorter than that.
+    pub fn logs(&self, bytes: u64) -> Result<JsonLines> {
+        let metrics = Log::open(&self.metrics_path(), Some(bytes))?;
+        Ok(JsonLines::new(metrics, Log::open(&self.timings_path(), None)?))
+    }
+}
+
+/// A run directory that does not exist yet: `base`, or `base-2`, `base-3`, …
+pub fn unused(base: &Path) -> PathBuf {
+    let numbered = (2..).map(|n| {
+        let mut name = base.as_os_str().to_os_string();
+        name.push(format!("-{n}"));
+        PathBuf::from(name)
+    });
+    let free = |path: &PathBuf| !RunFiles::of(path).config_path().exists();
+    std::iter::once(base.to_path_buf()).chain(numbered).find(free).expect("numbers do not run out")
+}
+
+/// The run among `base`, `base-2`, … whose files changed last.
+pub fn latest(base: &Path) -> Option<PathBuf> {
+    let (parent, stem) = (base.parent()?, base.file_name()?.to_str()?);
+    let runs = fs::read_dir(parent).ok()?.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let rest = path.file_name()?.to_str()?.strip_prefix(stem)?.to_owned();
+        let number = rest.strip_prefix('-').is_some_and(|n| n.parse::<u32>().is_ok());
+        let metrics = RunFiles::of(&path).metrics_path();
+        let changed = metrics.metadata().and_then(|m| m.modified()).ok()?;
+        (rest.is_empty() || number).then_some((changed, path))
+    });
+    runs.max().map(|(_, path)| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn runs_are_numbered_and_the_latest_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("quickstart");
+        assert_eq!(unused(&base), base);
+        assert_eq!(latest(&base), None);
+        let names = ["quickstart", "quickstart-2", "quickstart-old"];
+        for (name, age) in names.into_iter().zip([10, 20, 0]) {
+            let run = folder.path().join(name);
+            fs::create_dir(&run).unwrap();
+            fs::write(run.join("config.toml"), "").unwrap();
+            let log = File::create(run.join("metrics.jsonl")).unwrap();
+            log.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        }
+        assert_eq!(unused(&base), folder.path().join("quickstart-3"));
+        assert_eq!(latest(&base), Some(base), "another name is another run");
+    }
+}
