@@ -85,7 +85,7 @@ impl Arguments {
         }
         config.eval.k.clone_from(&self.k);
         config.eval.temperature = self.temperature;
-        presets::validate(&config)?;
+        config.validate()?;
         Ok(config)
     }
 

@@ -174,7 +174,7 @@ pub fn reopen_device(
     };
     config.compute.device = wanted.clone();
     config.compute.instructions = level_of(config);
-    presets::validate(config)?;
+    config.validate()?;
     let device = open_for(config)?;
     write_atomic(&dir.config_path(), presets::to_toml(config).as_bytes())?;
     tracing::warn!(
