@@ -10,7 +10,7 @@ use logo_ssl::data::Splits;
 use logo_ssl::engine::{self, LEVEL_VARIABLE};
 use logo_ssl::executor::{Device, DeviceName};
 use logo_ssl::files::write_atomic;
-use logo_ssl::presets::{self, Layers, PRESETS};
+use logo_ssl::presets::{self, Layers};
 use logo_ssl::train::run_dir::{self, RunDir};
 use logo_ssl::train::{Setup, Workers, pretrain};
 use logo_ssl::{Error, Result, report};
@@ -67,7 +67,7 @@ pub struct Arguments {
 
 impl Arguments {
     fn preset_name(&self) -> &str {
-        self.preset.as_deref().unwrap_or(PRESETS[0].0)
+        self.preset.as_deref().unwrap_or(presets::DEFAULT)
     }
 
     /// The flags that are short for a `--set`.

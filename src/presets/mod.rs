@@ -1,6 +1,5 @@
 //! How a config is put together: preset < file < flags, every key checked.
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
@@ -9,54 +8,53 @@ use crate::config::Config;
 use crate::error::suggest;
 use crate::{Error, Result};
 
-/// The presets, as they are embedded in the binary. Each is complete: it names every key.
-pub const PRESETS: [(&str, &str); 11] = [
-    ("quickstart", include_str!("../configs/quickstart.toml")),
-    ("cifar10", include_str!("../configs/cifar10.toml")),
-    ("cifar10-seed", include_str!("../configs/cifar10-seed.toml")),
-    ("cifar10-cpu", include_str!("../configs/cifar10-cpu.toml")),
-    ("cifar10-moco-logo", include_str!("../configs/cifar10-moco-logo.toml")),
-    ("cifar10-byol-logo", include_str!("../configs/cifar10-byol-logo.toml")),
-    ("folder", include_str!("../configs/folder.toml")),
-    ("imagenet100-moco-logo", include_str!("../configs/imagenet100-moco-logo.toml")),
-    ("imagenet100-simsiam-logo", include_str!("../configs/imagenet100-simsiam-logo.toml")),
-    ("imagenet1k-moco-logo", include_str!("../configs/imagenet1k-moco-logo.toml")),
-    ("imagenet1k-simsiam-logo", include_str!("../configs/imagenet1k-simsiam-logo.toml")),
-];
+mod inherit;
 
-/// Presets that are another one but for a line: `(name, the other, with LoGo)`.
-pub const TWINS: [(&str, &str, bool); 8] = [
-    ("cifar10-simsiam-logo", "cifar10", true),
-    ("cifar10-simsiam", "cifar10", false),
-    ("cifar10-moco", "cifar10-moco-logo", false),
-    ("cifar10-byol", "cifar10-byol-logo", false),
-    ("imagenet100-moco", "imagenet100-moco-logo", false),
-    ("imagenet100-simsiam", "imagenet100-simsiam-logo", false),
-    ("imagenet1k-moco", "imagenet1k-moco-logo", false),
-    ("imagenet1k-simsiam", "imagenet1k-simsiam-logo", false),
-];
+use inherit::Files;
+
+/// The preset that is meant where none is named.
+pub const DEFAULT: &str = "quickstart";
+
+/// The presets' files, embedded. Each states what differs from its `base`; one without is complete.
+const FILES: Files<'static> = Files(&[
+    ("quickstart", include_str!("../../configs/quickstart.toml")),
+    ("cifar10", include_str!("../../configs/cifar10.toml")),
+    ("cifar10-seed", include_str!("../../configs/cifar10-seed.toml")),
+    ("cifar10-cpu", include_str!("../../configs/cifar10-cpu.toml")),
+    ("cifar10-moco-logo", include_str!("../../configs/cifar10-moco-logo.toml")),
+    ("cifar10-byol-logo", include_str!("../../configs/cifar10-byol-logo.toml")),
+    ("folder", include_str!("../../configs/folder.toml")),
+    ("imagenet100-moco-logo", include_str!("../../configs/imagenet100-moco-logo.toml")),
+    ("imagenet100-simsiam-logo", include_str!("../../configs/imagenet100-simsiam-logo.toml")),
+    ("imagenet1k-moco-logo", include_str!("../../configs/imagenet1k-moco-logo.toml")),
+    ("imagenet1k-simsiam-logo", include_str!("../../configs/imagenet1k-simsiam-logo.toml")),
+    ("cifar10-simsiam-logo", include_str!("../../configs/cifar10-simsiam-logo.toml")),
+    ("cifar10-simsiam", include_str!("../../configs/cifar10-simsiam.toml")),
+    ("cifar10-moco", include_str!("../../configs/cifar10-moco.toml")),
+    ("cifar10-byol", include_str!("../../configs/cifar10-byol.toml")),
+    ("imagenet100-moco", include_str!("../../configs/imagenet100-moco.toml")),
+    ("imagenet100-simsiam", include_str!("../../configs/imagenet100-simsiam.toml")),
+    ("imagenet1k-moco", include_str!("../../configs/imagenet1k-moco.toml")),
+    ("imagenet1k-simsiam", include_str!("../../configs/imagenet1k-simsiam.toml")),
+]);
 
 /// The names of all presets.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    let files = PRESETS.iter().map(|(name, _)| *name);
-    files.chain(TWINS.iter().map(|(name, _, _)| *name))
+    FILES.names()
 }
 
-/// The commented text of a preset.
+/// The commented text of a preset, complete: what its file states, laid over what it inherits.
 ///
 /// # Errors
 /// [`Error::Usage`] with the nearest name when there is none of that name.
-pub fn preset_text(name: &str) -> Result<Cow<'static, str>> {
-    if let Some((_, base, logo)) = TWINS.iter().find(|(twin, _, _)| *twin == name) {
-        let text = preset_text(base)?;
-        let text =
-            text.replacen(&format!("preset = \"{base}\""), &format!("preset = \"{name}\""), 1);
-        return Ok(Cow::Owned(text.replacen("logo = true", &format!("logo = {logo}"), 1)));
+pub fn preset_text(name: &str) -> Result<String> {
+    if !names().any(|known| known == name) {
+        return Err(Error::Usage(format!(
+            "there is no preset `{name}`: {}",
+            suggest(name, names())
+        )));
     }
-    let found = PRESETS.iter().find(|(known, _)| *known == name);
-    found.map(|(_, text)| Cow::Borrowed(*text)).ok_or_else(|| {
-        Error::Usage(format!("there is no preset `{name}`: {}", suggest(name, names())))
-    })
+    FILES.resolve(name).map(|document| document.to_string()).map_err(Error::Usage)
 }
 
 /// A config in the making. Later layers win; each is checked against the preset's keys.
@@ -184,4 +182,73 @@ fn merge(base: &mut Table, layer: Table, path: &mut Vec<String>, origin: &str) -
         path.pop();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every key with its value, by its dotted path.
+    fn leaves(table: &Table) -> Vec<(String, Value)> {
+        let mut found = Vec::new();
+        for (key, value) in table {
+            match value {
+                Value::Table(inner) => {
+                    let inner = leaves(inner).into_iter();
+                    found.extend(inner.map(|(path, value)| (format!("{key}.{path}"), value)));
+                }
+                value => found.push((key.clone(), value.clone())),
+            }
+        }
+        found
+    }
+
+    fn table(text: &str) -> Table {
+        text.parse().unwrap()
+    }
+
+    fn keys(text: &str) -> Vec<String> {
+        leaves(&table(text)).into_iter().map(|(path, _)| path).collect()
+    }
+
+    #[test]
+    fn every_preset_resolves_to_every_key_and_has_its_own_name() {
+        for name in names() {
+            let config = Layers::preset(name).unwrap().build().unwrap();
+            assert_eq!(config.preset, name);
+            assert_eq!(keys(&preset_text(name).unwrap()), keys(&to_toml(&config)), "{name}");
+        }
+        assert!(names().any(|name| name == DEFAULT));
+    }
+
+    #[test]
+    fn no_preset_states_what_its_base_has_already() {
+        for (name, text) in FILES.0 {
+            let stated = table(text);
+            let Some(base) = stated.get("base") else { continue };
+            let inherited = leaves(&table(&preset_text(base.as_str().unwrap()).unwrap()));
+            for leaf in leaves(&stated) {
+                assert!(!inherited.contains(&leaf), "{name}: {leaf:?}");
+            }
+        }
+    }
+
+    /// Comments stand at the head of the file or at the end of a line that states something: elsewhere
+    /// they would be lost.
+    #[test]
+    fn no_comment_of_a_file_is_lost() {
+        for (name, text) in FILES.0 {
+            let resolved = preset_text(name).unwrap();
+            let comments = text.lines().filter_map(|line| line.split_once('#'));
+            for (_, comment) in comments {
+                assert!(resolved.contains(comment), "{name}: {comment}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_preset_is_refused_with_the_nearest() {
+        let error = preset_text("cifar-10").unwrap_err().to_string();
+        assert_eq!(error, "there is no preset `cifar-10`: did you mean `cifar10`?");
+    }
 }
