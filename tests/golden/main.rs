@@ -12,7 +12,7 @@ use std::path::Path;
 
 use graph::{Node, depends, gradients};
 use logo_ssl::config::{
-    AffinityConfig, AffinityForm, AffinityObjective, AffinityPairs, Backbone, Config, Features,
+    AffinityForm, AffinityObjective, AffinityPairs, Backbone, Config, Features,
 };
 use logo_ssl::executor::Device;
 use logo_ssl::framework::logo::{self, Judge, Pairing};
@@ -190,8 +190,8 @@ impl Flat {
 /// Two updates of f_d by Ω, then L_ll and its gradients, as the fixture `name` has them.
 fn assert_affinity(name: &str, form: AffinityForm, omega: AffinityObjective) {
     let f = Fixture::read(&format!("golden_{name}.safetensors"));
-    let preset = Layers::preset("cifar10").unwrap().build().unwrap().affinity;
-    let settings = AffinityConfig { form, objective: omega, width: 8, depth: 3, ..preset };
+    let mut settings = Layers::preset("cifar10").unwrap().build().unwrap().affinity;
+    (settings.form, settings.objective, settings.width, settings.depth) = (form, omega, 8, 3);
     let affinity = Affinity::new(12, &settings);
     for (device, on) in devices() {
         let what = format!("{name} on {device}");

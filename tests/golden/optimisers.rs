@@ -1,7 +1,7 @@
 //! Four updates by SGD, LARS and AdamW, at rates that change, with gradients of the fixture's.
 
 use graph::Node;
-use logo_ssl::config::{AffinityConfig, OptimizerConfig};
+use logo_ssl::config::OptimizerConfig;
 use logo_ssl::model::Affinity;
 use logo_ssl::model::params::TensorData;
 use logo_ssl::presets::Layers;
@@ -24,8 +24,9 @@ fn optimizer(settings: &[&str]) -> OptimizerConfig {
 /// two, the optimiser goes on from what it remembers.
 fn assert_updates(name: &str, scale: f64, settings: &[&str]) {
     let f = Fixture::read("golden_optimisers.safetensors");
-    let preset = Layers::preset("cifar10").unwrap().build().unwrap().affinity;
-    let affinity = Affinity::new(6, &AffinityConfig { width: 5, depth: 2, ..preset });
+    let mut shape = Layers::preset("cifar10").unwrap().build().unwrap().affinity;
+    (shape.width, shape.depth) = (5, 2);
+    let affinity = Affinity::new(6, &shape);
     let [layout, _] = affinity.layouts();
     let optimizer = Optimizer::new(&optimizer(settings));
     let flat = |values: Vec<f32>| TensorData::new(values.clone(), [values.len()]);

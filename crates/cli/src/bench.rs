@@ -7,7 +7,7 @@ use logo_ssl::bench::{
 use logo_ssl::config::{Backbone, Config, Precision, Stem};
 use logo_ssl::engine;
 use logo_ssl::executor::{Device, DeviceName};
-use logo_ssl::presets::{self, Layers};
+use logo_ssl::presets::Layers;
 use logo_ssl::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -174,7 +174,7 @@ fn named<T: DeserializeOwned>(flag: &str, value: &str) -> Result<T> {
 fn update(arguments: &Update, output: Output) -> Result<()> {
     let mut config = config(&arguments.preset, &arguments.set)?;
     arguments.on.lay_over(&mut config);
-    presets::validate(&config)?;
+    config.validate()?;
     let threads = arguments.threads.install()?;
     let device = open_for(&config)?;
     let found = bench::update(&config, arguments.steps, &device)?;
@@ -191,7 +191,7 @@ fn update(arguments: &Update, output: Output) -> Result<()> {
 fn train(arguments: &Train, output: Output) -> Result<()> {
     let mut config = config(&arguments.preset, &arguments.set)?;
     arguments.on.lay_over(&mut config);
-    presets::validate(&config)?;
+    config.validate()?;
     let threads = arguments.threads.install()?;
     let device = open_for(&config)?;
     let splits = arguments.data_dir.splits(&config)?;

@@ -3,9 +3,9 @@
 use std::env::{self, consts::OS};
 
 use clap::Args;
+use logo_ssl::Result;
 use logo_ssl::config::Config;
 use logo_ssl::executor::{self, Device, DeviceName, OpenOptions};
-use logo_ssl::{Result, presets};
 use plugins::Kind;
 
 use super::Output;
@@ -75,7 +75,7 @@ impl TrainOn {
     pub fn lay_over(&self, config: &mut Config) -> Result<()> {
         self.on.lay_over(config);
         config.compute.deterministic |= self.deterministic;
-        presets::validate(config)
+        config.validate()
     }
 
     /// One line, where the CPU is to train although a GPU is here and nobody chose.

@@ -86,7 +86,7 @@ impl Arguments {
         }
         config.eval.k.clone_from(&self.k);
         config.eval.temperature = self.temperature;
-        presets::validate(&config)?;
+        config.validate()?;
         Ok(config)
     }
 

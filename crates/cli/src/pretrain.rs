@@ -9,7 +9,8 @@ use logo_ssl::config::Config;
 use logo_ssl::data::Splits;
 use logo_ssl::engine::{self, LEVEL_VARIABLE};
 use logo_ssl::executor::{Device, DeviceName};
-use logo_ssl::presets::{self, Layers, PRESETS};
+
+use logo_ssl::presets::{self, Layers};
 use logo_ssl::record::run_dir::{self, RunDir};
 use logo_ssl::train::{Setup, Workers, pretrain};
 use logo_ssl::{Error, Result, report};
@@ -67,7 +68,7 @@ pub struct Arguments {
 
 impl Arguments {
     fn preset_name(&self) -> &str {
-        self.preset.as_deref().unwrap_or(PRESETS[0].0)
+        self.preset.as_deref().unwrap_or(presets::DEFAULT)
     }
 
     /// The flags that are short for a `--set`.
@@ -174,7 +175,7 @@ pub fn reopen_device(
     };
     config.compute.device = wanted.clone();
     config.compute.instructions = level_of(config);
-    presets::validate(config)?;
+    config.validate()?;
     let device = open_for(config)?;
     write_atomic(&dir.config_path(), presets::to_toml(config).as_bytes())?;
     tracing::warn!(

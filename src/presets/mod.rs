@@ -1,0 +1,254 @@
+//! How a config is put together: preset < file < flags, every key checked.
+
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use crate::config::Config;
+use crate::{Error, Result};
+use logo_ssl_base::suggest;
+
+mod inherit;
+
+use inherit::Files;
+
+/// The preset that is meant where none is named.
+pub const DEFAULT: &str = "quickstart";
+
+/// The presets' files, embedded. Each states what differs from its `base`; one without is complete.
+const FILES: Files<'static> = Files(&[
+    ("quickstart", include_str!("../../configs/quickstart.toml")),
+    ("cifar10", include_str!("../../configs/cifar10.toml")),
+    ("cifar10-seed", include_str!("../../configs/cifar10-seed.toml")),
+    ("cifar10-cpu", include_str!("../../configs/cifar10-cpu.toml")),
+    ("cifar10-moco-logo", include_str!("../../configs/cifar10-moco-logo.toml")),
+    ("cifar10-byol-logo", include_str!("../../configs/cifar10-byol-logo.toml")),
+    ("folder", include_str!("../../configs/folder.toml")),
+    ("imagenet100-moco-logo", include_str!("../../configs/imagenet100-moco-logo.toml")),
+    ("imagenet100-simsiam-logo", include_str!("../../configs/imagenet100-simsiam-logo.toml")),
+    ("imagenet1k-moco-logo", include_str!("../../configs/imagenet1k-moco-logo.toml")),
+    ("imagenet1k-simsiam-logo", include_str!("../../configs/imagenet1k-simsiam-logo.toml")),
+    ("cifar10-simsiam-logo", include_str!("../../configs/cifar10-simsiam-logo.toml")),
+    ("cifar10-simsiam", include_str!("../../configs/cifar10-simsiam.toml")),
+    ("cifar10-moco", include_str!("../../configs/cifar10-moco.toml")),
+    ("cifar10-byol", include_str!("../../configs/cifar10-byol.toml")),
+    ("imagenet100-moco", include_str!("../../configs/imagenet100-moco.toml")),
+    ("imagenet100-simsiam", include_str!("../../configs/imagenet100-simsiam.toml")),
+    ("imagenet1k-moco", include_str!("../../configs/imagenet1k-moco.toml")),
+    ("imagenet1k-simsiam", include_str!("../../configs/imagenet1k-simsiam.toml")),
+]);
+
+/// The names of all presets.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FILES.names()
+}
+
+/// The commented text of a preset, complete: what its file states, laid over what it inherits.
+///
+/// # Errors
+/// [`Error::Usage`] with the nearest name when there is none of that name.
+pub fn preset_text(name: &str) -> Result<String> {
+    if !names().any(|known| known == name) {
+        return Err(Error::Usage(format!(
+            "there is no preset `{name}`: {}",
+            suggest(name, names())
+        )));
+    }
+    FILES.resolve(name).map(|document| document.to_string()).map_err(Error::Usage)
+}
+
+/// A config in the making. Later layers win; each is checked against the preset's keys.
+pub struct Layers {
+    table: Table,
+}
+
+impl Layers {
+    /// Starts from the preset called `name`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when there is none of that name.
+    pub fn preset(name: &str) -> Result<Self> {
+        let table = parse(&preset_text(name)?, &format!("preset {name}"))?;
+        Ok(Self { table })
+    }
+
+    /// Lays the TOML file at `path` on top.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read, [`Error::Usage`] when it is no TOML or has unknown keys.
+    pub fn file(mut self, path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let origin = path.display().to_string();
+        let layer = parse(&text, &origin)?;
+        merge(&mut self.table, layer, &mut Vec::new(), &origin)?;
+        Ok(self)
+    }
+
+    /// Lays one `key.path=value` on top; the value is TOML, or else a plain string.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when there is no `=`, or no such key.
+    pub fn set(mut self, assignment: &str) -> Result<Self> {
+        let Some((key, value)) = assignment.split_once('=') else {
+            return Err(Error::Usage(format!(
+                "`{assignment}` is no assignment; write it as key=value, for example optimizer.lr=0.1"
+            )));
+        };
+        let value = value.trim();
+        let parsed = format!("v = {value}").parse::<Table>().ok().and_then(|mut t| t.remove("v"));
+        let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
+        let mut layer = value;
+        for part in key.trim().rsplit('.') {
+            layer = Value::Table(Table::from_iter([(part.to_owned(), layer)]));
+        }
+        if let Value::Table(layer) = layer {
+            merge(&mut self.table, layer, &mut Vec::new(), "--set")?;
+        }
+        Ok(self)
+    }
+
+    /// The finished, validated config.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] naming the first value of a wrong type or out of range, or two settings
+    /// that contradict each other.
+    pub fn build(self) -> Result<Config> {
+        let config: Config = self
+            .table
+            .try_into()
+            .map_err(|error: toml::de::Error| Error::Usage(format!("config: {}", tidy(&error))))?;
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// Reads back the `config.toml` of a run.
+///
+/// # Errors
+/// [`Error::Run`] when it is missing or damaged.
+pub fn read_run_config(path: &Path) -> Result<Config> {
+    let damaged = |message: String| Error::Run { path: PathBuf::from(path), message };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| damaged(format!("cannot be read ({error}); is this a run directory?")))?;
+    let config =
+        config_of_text(&text).map_err(|problem| damaged(format!("is damaged: {problem}")))?;
+    config.validate()?;
+    Ok(config)
+}
+
+/// A config from what [`to_toml`] made of it, by this version or one before it: keys that are younger
+/// than the text have the value that they stand for without being there.
+///
+/// # Errors
+/// A sentence naming what is missing or wrong.
+pub fn config_of_text(text: &str) -> Result<Config, String> {
+    toml::from_str(text).map_err(|error| tidy(&error))
+}
+
+/// All values of `config`, resolved, as TOML.
+pub fn to_toml(config: &Config) -> String {
+    toml::to_string(config).expect("a config is made of TOML's own types")
+}
+
+fn parse(text: &str, origin: &str) -> Result<Table> {
+    text.parse::<Table>()
+        .map_err(|error| Error::Usage(format!("{origin} is no valid TOML: {}", tidy(&error))))
+}
+
+/// TOML's error without the trailing line break.
+fn tidy(error: &toml::de::Error) -> String {
+    error.to_string().trim_end().to_owned()
+}
+
+fn merge(base: &mut Table, layer: Table, path: &mut Vec<String>, origin: &str) -> Result<()> {
+    for (key, value) in layer {
+        path.push(key.clone());
+        let dotted = path.join(".");
+        if !base.contains_key(&key) {
+            let known = base.keys().map(String::as_str);
+            let hint = suggest(&key, known);
+            return Err(Error::Usage(format!("unknown key `{dotted}` in {origin}: {hint}")));
+        }
+        match (&mut base[&key], value) {
+            (Value::Table(inner), Value::Table(layer)) => merge(inner, layer, path, origin)?,
+            (Value::Table(_), _) => {
+                return Err(Error::Usage(format!(
+                    "`{dotted}` in {origin} is a section, not a value"
+                )));
+            }
+            (Value::Float(old), Value::Integer(new)) => *old = new as f64,
+            (old, new) => *old = new,
+        }
+        path.pop();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every key with its value, by its dotted path.
+    fn leaves(table: &Table) -> Vec<(String, Value)> {
+        let mut found = Vec::new();
+        for (key, value) in table {
+            match value {
+                Value::Table(inner) => {
+                    let inner = leaves(inner).into_iter();
+                    found.extend(inner.map(|(path, value)| (format!("{key}.{path}"), value)));
+                }
+                value => found.push((key.clone(), value.clone())),
+            }
+        }
+        found
+    }
+
+    fn table(text: &str) -> Table {
+        text.parse().unwrap()
+    }
+
+    fn keys(text: &str) -> Vec<String> {
+        leaves(&table(text)).into_iter().map(|(path, _)| path).collect()
+    }
+
+    #[test]
+    fn every_preset_resolves_to_every_key_and_has_its_own_name() {
+        for name in names() {
+            let config = Layers::preset(name).unwrap().build().unwrap();
+            assert_eq!(config.preset, name);
+            assert_eq!(keys(&preset_text(name).unwrap()), keys(&to_toml(&config)), "{name}");
+        }
+        assert!(names().any(|name| name == DEFAULT));
+    }
+
+    #[test]
+    fn no_preset_states_what_its_base_has_already() {
+        for (name, text) in FILES.0 {
+            let stated = table(text);
+            let Some(base) = stated.get("base") else { continue };
+            let inherited = leaves(&table(&preset_text(base.as_str().unwrap()).unwrap()));
+            for leaf in leaves(&stated) {
+                assert!(!inherited.contains(&leaf), "{name}: {leaf:?}");
+            }
+        }
+    }
+
+    /// Comments stand at the head of the file or at the end of a line that states something: elsewhere
+    /// they would be lost.
+    #[test]
+    fn no_comment_of_a_file_is_lost() {
+        for (name, text) in FILES.0 {
+            let resolved = preset_text(name).unwrap();
+            let comments = text.lines().filter_map(|line| line.split_once('#'));
+            for (_, comment) in comments {
+                assert!(resolved.contains(comment), "{name}: {comment}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_preset_is_refused_with_the_nearest() {
+        let error = preset_text("cifar-10").unwrap_err().to_string();
+        assert_eq!(error, "there is no preset `cifar-10`: did you mean `cifar10`?");
+    }
+}
