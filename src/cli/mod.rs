@@ -145,7 +145,7 @@ impl Threads {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     log::to_stderr();
-    decode::silence_contained_panics();
+    decode::silence_caught_panics();
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
