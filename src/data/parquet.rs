@@ -16,7 +16,6 @@ mod footer;
 mod hybrid;
 mod images;
 mod kept;
-mod once;
 mod page;
 mod place;
 mod snappy;

@@ -1,9 +1,10 @@
 //! The images of one group of rows, found page by page.
 
+use once_cell::sync::OnceCell;
+
 use super::column::{Layout, values};
 use super::footer::{Chunk, Column};
 use super::kept::Kept;
-use super::once::Once;
 use super::place::Place;
 use super::source::{Outcome, Source};
 
@@ -12,22 +13,22 @@ use super::source::{Outcome, Source};
 pub struct Images {
     rows: usize,
     chunk: Chunk,
-    pages: Once<Pages>,
+    pages: OnceCell<Pages>,
 }
 
 /// The pages that they are in.
 #[derive(Debug)]
 struct Pages {
     layout: Layout,
-    dictionary: Once<Vec<Place>>,
+    dictionary: OnceCell<Vec<Place>>,
     /// Of each page the place of each row, if it is not null.
-    places: Vec<Once<Box<[Option<Place>]>>>,
+    places: Vec<OnceCell<Box<[Option<Place>]>>>,
 }
 
 impl Images {
     /// Those in `chunk`, one for each of `rows`.
     pub fn new(rows: usize, chunk: Chunk) -> Self {
-        Self { rows, chunk, pages: Once::default() }
+        Self { rows, chunk, pages: OnceCell::new() }
     }
 
     /// How many rows there are.
@@ -54,10 +55,10 @@ impl Images {
         kept: &Kept,
         number: usize,
     ) -> Outcome<Option<Vec<u8>>> {
-        let pages = self.pages.get(|| {
+        let pages = self.pages.get_or_try_init(|| -> Outcome<_> {
             let layout = Layout::of(source, &self.chunk, column, self.rows)?;
-            let places = layout.pages.iter().map(|_| Once::default()).collect();
-            Ok(Pages { layout, dictionary: Once::default(), places })
+            let places = layout.pages.iter().map(|_| OnceCell::new()).collect();
+            Ok(Pages { layout, dictionary: OnceCell::new(), places })
         })?;
         let place = pages.place(source, column, row)?;
         place.map(|place| place.read(source, self.chunk.codec, kept, number)).transpose()
@@ -69,8 +70,9 @@ impl Pages {
         let pages = &self.layout.pages;
         let at = pages.partition_point(|page| page.end <= row);
         let page = &pages[at];
-        let places = self.places[at].get(|| {
-            let dictionary = self.dictionary.get(|| self.layout.dictionary(source, column))?;
+        let places = self.places[at].get_or_try_init(|| -> Outcome<_> {
+            let dictionary =
+                self.dictionary.get_or_try_init(|| self.layout.dictionary(source, column))?;
             Ok(values(source, &page.head, column, dictionary)?.into_boxed_slice())
         })?;
         Ok(places[row + page.head.values - page.end])
@@ -97,9 +99,9 @@ mod tests {
                 let column = &footer.columns[0];
                 let kept = Kept::default();
                 images.read(&&file[..], column, 5, &kept, 0).unwrap().unwrap();
-                let pages = images.pages.get(|| panic!("known")).unwrap();
+                let pages = images.pages.get().unwrap();
                 assert_eq!(pages.places.len(), 4);
-                let places = pages.places[1].get(|| panic!("known")).unwrap();
+                let places = pages.places[1].get().unwrap();
                 let is_expected = |place: &Option<Place>| match compression {
                     Compression::UNCOMPRESSED => matches!(place, Some(Place::Bare { .. }) | None),
                     Compression::SNAPPY => matches!(place, Some(Place::Piece { .. }) | None),
