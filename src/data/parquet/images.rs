@@ -4,7 +4,7 @@ use once_cell::sync::OnceCell;
 
 use super::column::{Layout, values};
 use super::footer::{Chunk, Column};
-use super::kept::Kept;
+use super::page_cache::PageCache;
 use super::place::Place;
 use super::source::{Outcome, Source};
 
@@ -37,7 +37,7 @@ impl Images {
     }
 
     /// The bytes of the image in `row` of the group, which is in this `column` of `source`; none where it
-    /// is null. Pages are looked for in `kept`, as those of the file with this `number`.
+    /// is null. Pages are looked for in `cache`, as those of the file with this `number`.
     ///
     /// The first time that an image in a page is asked for, all of that page is read, to find where each
     /// of its images lies. From then on no more is read than it takes.
@@ -52,7 +52,7 @@ impl Images {
         source: &dyn Source,
         column: &Column,
         row: usize,
-        kept: &Kept,
+        cache: &PageCache,
         number: usize,
     ) -> Outcome<Option<Vec<u8>>> {
         let pages = self.pages.get_or_try_init(|| -> Outcome<_> {
@@ -61,7 +61,7 @@ impl Images {
             Ok(Pages { layout, dictionary: OnceCell::new(), places })
         })?;
         let place = pages.place(source, column, row)?;
-        place.map(|place| place.read(source, self.chunk.codec, kept, number)).transpose()
+        place.map(|place| place.read(source, self.chunk.codec, cache, number)).transpose()
     }
 }
 
@@ -97,8 +97,8 @@ mod tests {
                 let mut footer = Footer::read(&&file[..]).unwrap();
                 let images = Images::new(12, footer.groups.remove(0).chunks.swap_remove(0));
                 let column = &footer.columns[0];
-                let kept = Kept::default();
-                images.read(&&file[..], column, 5, &kept, 0).unwrap().unwrap();
+                let cache = PageCache::default();
+                images.read(&&file[..], column, 5, &cache, 0).unwrap().unwrap();
                 let pages = images.pages.get().unwrap();
                 assert_eq!(pages.places.len(), 4);
                 let places = pages.places[1].get().unwrap();

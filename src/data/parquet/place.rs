@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::codec::Codec;
 use super::column::Plain;
 use super::footer::Chunk;
-use super::kept::Kept;
 use super::page::{Heads, Page};
+use super::page_cache::PageCache;
 use super::snappy::{self, Entries};
 use super::source::{Fault, Outcome, Source, read};
 
@@ -49,7 +49,7 @@ pub enum Place {
 
 impl Place {
     /// The bytes of an image in a chunk of `source` that is compressed with `codec`. Pages are looked
-    /// for in `kept`, as those of the file with this `number`.
+    /// for in `cache`, as those of the file with this `number`.
     ///
     /// # Errors
     /// When they cannot be read, or no longer are what they were when the place was noted.
@@ -57,7 +57,7 @@ impl Place {
         self,
         source: &dyn Source,
         codec: i64,
-        kept: &Kept,
+        cache: &PageCache,
         number: usize,
     ) -> Outcome<Vec<u8>> {
         match self {
@@ -73,7 +73,7 @@ impl Place {
             Place::Page { at, packed, skip, length } => {
                 let range = at..at + u64::from(packed);
                 let contents =
-                    kept.page((number, at), || contents(source, Chunk { range, codec }))?;
+                    cache.page((number, at), || contents(source, Chunk { range, codec }))?;
                 let image =
                     contents.get(skip as usize..).and_then(|from| from.get(..length as usize));
                 Ok(image.ok_or_else(|| changed(at))?.to_vec())
@@ -182,7 +182,7 @@ mod tests {
         };
         assert!(packed < 70_000, "{place:?}");
         let source = page.body.as_slice();
-        let read = |source: &[u8]| place.read(&source, 1, &Kept::default(), 0);
+        let read = |source: &[u8]| place.read(&source, 1, &PageCache::default(), 0);
         assert_eq!(read(source).unwrap(), contents[150_000..160_000]);
         for changed in [&source[..100_000], &vec![0xff; source.len()]] {
             assert!(matches!(read(changed), Err(Fault::Wrong(_))));

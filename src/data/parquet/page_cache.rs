@@ -14,7 +14,7 @@ type Key = (usize, u64);
 
 /// The pages asked for last, 128 MiB in all.
 #[derive(Debug, Default)]
-pub struct Kept {
+pub struct PageCache {
     pages: Mutex<Pages>,
 }
 
@@ -32,7 +32,7 @@ struct Entry {
     asked: u64,
 }
 
-impl Kept {
+impl PageCache {
     /// The page called `key`, which `unpack` gives if it is not here.
     ///
     /// # Errors
@@ -87,12 +87,12 @@ mod tests {
 
     #[test]
     fn a_page_is_unpacked_once_and_the_oldest_leave_when_there_is_no_room() {
-        let kept = Kept::default();
+        let cache = PageCache::default();
         let third = MOST_BYTES / 3;
         let mut unpacked = Vec::new();
         for at in [0, 1, 0, 2, 3, 0, 1, 9, 9] {
             let length = if at == 9 { MOST_BYTES + 1 } else { third };
-            let page = kept.page((7, at), || {
+            let page = cache.page((7, at), || {
                 unpacked.push(at);
                 Ok(vec![at as u8; length])
             });
@@ -100,6 +100,6 @@ mod tests {
             assert_eq!((page.len(), page[0]), (length, at as u8));
         }
         assert_eq!(unpacked, [0, 1, 2, 3, 1, 9, 9]);
-        assert_eq!(kept.pages().bytes, 0, "what is larger than all the room is not kept");
+        assert_eq!(cache.pages().bytes, 0, "what is larger than all the room is not kept");
     }
 }
