@@ -8,6 +8,7 @@
 //! write them, up to 128 KiB more. So an epoch reads such a dataset once, and the first epoch once more.
 //! With zstd, gzip or LZ4 an image takes its whole page each time, unless that is among the last.
 
+mod byte_range;
 mod codec;
 mod column;
 #[cfg(test)]
@@ -17,7 +18,6 @@ mod hybrid;
 mod images;
 mod page;
 mod page_cache;
-mod place;
 mod snappy;
 mod source;
 mod table;

@@ -241,7 +241,7 @@ mod tests {
         let mut table = table(file);
         let cache = PageCache::default();
         assert_eq!(table.len(), rows.len());
-        // Backwards, so that the last group is looked through first, and twice, for then places are known.
+        // Backwards, so that the last group is looked through first, and twice, for then ranges are known.
         for _ in 0..2 {
             for (at, (image, _)) in rows.iter().enumerate().rev() {
                 match (image, table.image(&file, at, &cache)) {
