@@ -1,7 +1,8 @@
 //! Pages that have been unpacked, for as long as there is room.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lru::LruCache;
 
 use super::source::Outcome;
 
@@ -13,23 +14,24 @@ const MOST_BYTES: usize = 1 << 27;
 type Key = (usize, u64);
 
 /// The pages asked for last, 128 MiB in all.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PageCache {
     pages: Mutex<Pages>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pages {
-    by_key: HashMap<Key, Entry>,
+    by_use: LruCache<Key, Arc<Vec<u8>>>,
+    /// Those of all pages together.
     bytes: usize,
-    /// How many times any was asked for.
-    clock: u64,
 }
 
-#[derive(Debug)]
-struct Entry {
-    contents: Arc<Vec<u8>>,
-    asked: u64,
+impl Default for PageCache {
+    fn default() -> Self {
+        // What bounds it is the bytes of its pages, not their number.
+        let pages = Pages { by_use: LruCache::unbounded(), bytes: 0 };
+        Self { pages: Mutex::new(pages) }
+    }
 }
 
 impl PageCache {
@@ -42,8 +44,8 @@ impl PageCache {
         key: Key,
         unpack: impl FnOnce() -> Outcome<Vec<u8>>,
     ) -> Outcome<Arc<Vec<u8>>> {
-        if let Some(contents) = self.pages().get(key) {
-            return Ok(contents);
+        if let Some(contents) = self.pages().by_use.get(&key) {
+            return Ok(Arc::clone(contents));
         }
         // Without the lock: what takes time is this, and threads rarely want the same page at once.
         let contents = Arc::new(unpack()?);
@@ -58,25 +60,14 @@ impl PageCache {
 }
 
 impl Pages {
-    fn get(&mut self, key: Key) -> Option<Arc<Vec<u8>>> {
-        self.clock += 1;
-        let entry = self.by_key.get_mut(&key)?;
-        entry.asked = self.clock;
-        Some(Arc::clone(&entry.contents))
-    }
-
     fn put(&mut self, key: Key, contents: Arc<Vec<u8>>) {
         self.bytes += contents.len();
-        let entry = Entry { contents, asked: self.clock };
-        if let Some(before) = self.by_key.insert(key, entry) {
-            self.bytes -= before.contents.len();
+        if let Some(before) = self.by_use.put(key, contents) {
+            self.bytes -= before.len();
         }
         while self.bytes > MOST_BYTES {
-            let oldest = self.by_key.iter().min_by_key(|(_, entry)| entry.asked);
-            let Some(key) = oldest.map(|(key, _)| *key) else { break };
-            if let Some(removed) = self.by_key.remove(&key) {
-                self.bytes -= removed.contents.len();
-            }
+            let Some((_, least_recent)) = self.by_use.pop_lru() else { break };
+            self.bytes -= least_recent.len();
         }
     }
 }
