@@ -27,7 +27,7 @@ pub enum Subject<'a> {
 /// it says no.
 ///
 /// # Errors
-/// As [`features::of_model`].
+/// Those of [`features::of_pixels`] and [`features::of_encoder`].
 pub fn knn_of(
     subject: Subject<'_>,
     evaluation: &Evaluation,
