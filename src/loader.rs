@@ -244,25 +244,34 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::time::{Duration, Instant};
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Sender, channel};
 
     use super::*;
     use crate::augment::views::tests::{config, maker};
     use crate::data::{Dataset, Image, Picture};
 
     /// Images of 8 x 8 pixels, each of its own bytes. Number `panics` panics, those of `broken` are
-    /// nonsense.
+    /// nonsense. Each waits at the `gate`, where there is one.
     struct Toy {
         images: Vec<Vec<u8>>,
         panics: Option<usize>,
         broken: Vec<usize>,
+        gate: Option<Gate>,
+    }
+
+    /// Tells of each image that is asked for, and holds it back until the other end of `opened` is gone.
+    struct Gate {
+        asked: Sender<()>,
+        opened: Mutex<Receiver<()>>,
     }
 
     impl Toy {
         fn new(count: usize) -> Self {
             let byte = |index: usize, at: usize| (31 * index + 7 * at + at * at) as u8;
             let image = |index| (0..3 * 8 * 8).map(|at| byte(index, at)).collect();
-            Toy { images: (0..count).map(image).collect(), panics: None, broken: Vec::new() }
+            let images = (0..count).map(image).collect();
+            Toy { images, panics: None, broken: Vec::new(), gate: None }
         }
     }
 
@@ -278,6 +287,10 @@ mod tests {
         }
 
         fn picture(&self, index: usize) -> logo_ssl_data::Result<Picture<'_>> {
+            if let Some(Gate { asked, opened }) = &self.gate {
+                asked.send(()).unwrap();
+                opened.lock().unwrap().recv().unwrap_err();
+            }
             assert_ne!(Some(index), self.panics, "image {index} panics");
             Ok(match self.broken.contains(&index) {
                 true => Picture::File(b"nonsense"[..].into()),
@@ -393,11 +406,21 @@ mod tests {
 
     #[test]
     fn dropping_early_stops_workers_within_a_batch() {
-        let endless =
-            LoaderPlan { order: vec![0; 1_000_000], batch_size: 300_000, ..plan(3, 1, 0) };
-        let began = Instant::now();
-        drop(start(Toy::new(IMAGES), endless));
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        const WORKERS: usize = 3;
+        let (asked, images_asked_for) = channel();
+        let (open, opened) = channel();
+        let gate = Some(Gate { asked, opened: Mutex::new(opened) });
+        let plan = LoaderPlan { order: vec![0; 300], batch_size: 100, ..plan(WORKERS, 1, 0) };
+        let loader = start(Toy { gate, ..Toy::new(IMAGES) }, plan);
+        (0..WORKERS).for_each(|_| images_asked_for.recv().unwrap());
+        let stop = Arc::clone(&loader.stop);
+        let dropping = thread::spawn(|| drop(loader));
+        while !stop.load(Ordering::Relaxed) {
+            thread::yield_now();
+        }
+        drop(open);
+        dropping.join().unwrap();
+        assert_eq!(images_asked_for.iter().count(), 0, "the rest of a batch was made");
     }
 
     /// The batches of images of which the first `count` of the epoch are broken.

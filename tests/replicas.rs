@@ -15,7 +15,7 @@ use logo_ssl::presets::Layers;
 use logo_ssl::rng::{Stream, generator};
 use logo_ssl::train::{Learner, Rates, Views};
 use rand::RngExt;
-use support::{distance, plugin, xla};
+use support::{distance, plugin, skipped, xla};
 
 const BATCH: usize = 16;
 const UPDATES: u64 = 20;
@@ -91,7 +91,7 @@ fn weights(state: &State) -> Vec<f32> {
 #[test]
 fn two_devices_with_halves_are_one_with_the_whole() {
     let Some(path) = plugin() else {
-        return eprintln!("skipped: LOGO_SSL_PJRT_PLUGIN is not set");
+        return skipped("LOGO_SSL_PJRT_PLUGIN is not set");
     };
     let simclr = ["framework.name=simclr", "model.predictor.hidden=0", "framework.temperature=0.2"];
     let cases: [(&[&str], bool); 4] =
@@ -121,7 +121,7 @@ fn two_devices_with_halves_are_one_with_the_whole() {
 #[test]
 fn twenty_updates_of_a_warm_up_in_a_row() {
     let Some(path) = plugin() else {
-        return eprintln!("skipped: LOGO_SSL_PJRT_PLUGIN is not set");
+        return skipped("LOGO_SSL_PJRT_PLUGIN is not set");
     };
     for (settings, key_order) in [(&[][..], false), (&MOCO, true)] {
         let config = config(settings);
@@ -151,7 +151,7 @@ fn twenty_updates_of_a_warm_up_in_a_row() {
 #[test]
 fn each_device_may_normalise_its_own_part() {
     let Some(path) = plugin() else {
-        return eprintln!("skipped: LOGO_SSL_PJRT_PLUGIN is not set");
+        return skipped("LOGO_SSL_PJRT_PLUGIN is not set");
     };
     let config = config(&["compute.sync=false"]);
     let state = Learner::new(&config, &Device::cpu()).unwrap().state().unwrap();
@@ -166,7 +166,7 @@ fn each_device_may_normalise_its_own_part() {
 #[test]
 fn a_run_goes_on_with_another_number_of_devices() {
     let Some(path) = plugin() else {
-        return eprintln!("skipped: LOGO_SSL_PJRT_PLUGIN is not set");
+        return skipped("LOGO_SSL_PJRT_PLUGIN is not set");
     };
     let config = config(&[]);
     let devices = [xla(&path, &[0, 1]), Device::cpu(), xla(&path, &[0])];

@@ -11,7 +11,7 @@ use flate2::{Compression, write::GzEncoder};
 use logo_ssl_data::cifar::{Cifar, Format};
 use logo_ssl_data::idx::Array;
 use logo_ssl_data::pack::Pack;
-use logo_ssl_data::parquet::{Kept, Table};
+use logo_ssl_data::parquet::{PageCache, Table};
 use logo_ssl_data::stl10::{Part, Stl10};
 use logo_ssl_data::{Dataset, Encoded, archive, pickle as python, webdataset};
 use tempfile::TempDir;
@@ -124,8 +124,9 @@ pub fn parquet(data: &[u8]) -> bool {
     let Ok(mut table) = Table::read(&data, 0) else { return false };
     let labels = table.take_labels();
     assert_eq!(labels.len(), table.len());
-    let kept = Kept::default();
-    let mut images = (0..table.len().min(MOST_LOOKED_AT)).map(|row| table.image(&data, row, &kept));
+    let cache = PageCache::default();
+    let mut images =
+        (0..table.len().min(MOST_LOOKED_AT)).map(|row| table.image(&data, row, &cache));
     images.all(|image| image.is_ok())
 }
 

@@ -8,11 +8,9 @@
 pub mod blur;
 pub mod color;
 pub mod crop;
-#[cfg(test)]
-mod draws;
-#[cfg(test)]
-mod pipeline;
 pub mod resize;
+#[cfg(test)]
+mod tests;
 pub mod views;
 
 use rand::{Rng, RngExt};

@@ -114,7 +114,7 @@ pub fn local_local(affinities: Node<'_>) -> Node<'_> {
     affinities.mean_all()
 }
 
-/// Equation 6: Ω = E_same[f_d] - E_different[f_d], to be maximised over f_d's weights. Both are
+/// Equation 6: `Ω = E_same[f_d] - E_different[f_d]`, to be maximised over f_d's weights. Both are
 /// affinities, `[batch]`.
 pub fn omega<'g>(same: Node<'g>, different: Node<'g>) -> Node<'g> {
     same.mean_all() - different.mean_all()

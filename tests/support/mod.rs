@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,13 +10,21 @@ use graph::{Graph, Node, Program, Type};
 use logo_ssl::executor::{Device, Xla, XlaOptions};
 use logo_ssl::model::params::TensorData;
 
+/// Says that a test, or a part of one, is skipped and why. Unlike what is printed by macros, this is shown
+/// for tests that pass, too.
+pub fn skipped(why: &str) {
+    let test = std::thread::current();
+    let line = format!("skipped in {}: {why}\n", test.name().unwrap_or("a test"));
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error is open");
+}
+
 /// The devices that a test of numbers runs on, by name: the processor and, where `LOGO_SSL_PJRT_PLUGIN`
 /// names a plugin, XLA through it.
 pub fn devices() -> Vec<(&'static str, Device)> {
     let mut devices = vec![("cpu", Device::cpu())];
     match plugin() {
         Some(path) => devices.push(("xla", xla(&path, &[0]))),
-        None => eprintln!("skipped on XLA: LOGO_SSL_PJRT_PLUGIN is not set"),
+        None => skipped("on XLA: LOGO_SSL_PJRT_PLUGIN is not set"),
     }
     devices
 }

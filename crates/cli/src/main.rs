@@ -147,7 +147,7 @@ fn main() -> ExitCode {
     cpu_kernels::keep_freed_memory();
     let cli = Cli::parse();
     log::to_stderr();
-    logo_ssl_data::decode::silence_contained_panics();
+    logo_ssl_data::decode::silence_caught_panics();
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 
 use predicates::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{command, files, tiny_run};
 
 const LEVEL: &str = "LOGO_SSL_CPU_LEVEL";
@@ -95,21 +95,66 @@ fn an_unknown_precision_is_refused() {
     refused.stderr(predicate::str::contains("f32 or bf16"));
 }
 
+/// What the bench named first prints as found, and that it says who found it.
+fn found(arguments: &[&str]) -> Value {
+    let mut printed = printed(&[&["bench"], arguments].concat());
+    assert_eq!((&printed["bench"], &printed["device"]), (&arguments[0].into(), &"cpu".into()));
+    assert!(printed["instructions"].is_string() && printed["threads"].as_u64() > Some(0));
+    printed["found"].take()
+}
+
+/// The number under `key`, which is above zero.
+fn positive(found: &Value, key: &str) -> f64 {
+    let number = found[key].as_f64().unwrap_or_else(|| panic!("no number {key}: {found}"));
+    assert!(number > 0.0 && number.is_finite(), "{key}: {found}");
+    number
+}
+
 #[test]
-fn benches_print_their_figures() {
-    let step = printed(&["bench", "step", "--width", "4", "--batch", "4", "--precision", "bf16"]);
-    assert_eq!(step["found"]["precision"], "bf16");
-    assert!(step["found"]["crops_per_second"].as_f64().unwrap() > 0.0);
-    let knn = printed(&["bench", "knn", "--queries", "50", "--bank", "300", "--dim", "20"]);
-    assert!(knn["found"]["rate"]["gflops"].as_f64().unwrap() > 0.0);
-    let views = printed(&["bench", "views"]);
-    assert!(views["found"]["images_per_second"].as_f64().unwrap() > 0.0);
+fn the_bench_of_steps_counts_the_same_operations_a_crop_for_every_batch() {
+    let [one, other] = ["4", "6"].map(|batch| {
+        let found = found(&["step", "--width", "4", "--batch", batch, "--precision", "bf16"]);
+        assert_eq!(found["precision"], "bf16");
+        assert_eq!((found["width"].as_u64(), found["batch"].to_string()), (Some(4), batch.into()));
+        if !found["peak_memory_mib"].is_null() {
+            positive(&found, "peak_memory_mib");
+        }
+        positive(&found["rate"], "ceiling_gflops");
+        positive(&found["rate"], "gflops") / positive(&found, "crops_per_second")
+    });
+    assert!((one / other - 1.0).abs() < 1e-9, "{one} and {other} GFLOP a crop");
+}
+
+#[test]
+fn the_bench_of_neighbours_counts_the_inner_products() {
+    let found = found(&["knn", "--queries", "50", "--bank", "300", "--dim", "20"]);
+    positive(&found["rate"], "ceiling_gflops");
+    let operations = 1e9 * positive(&found["rate"], "gflops") * positive(&found, "seconds");
+    let expected = 2.0 * 50.0 * 300.0 * 20.0;
+    assert!((operations / expected - 1.0).abs() < 1e-9, "{operations}, not {expected}: {found}");
     command().args(["bench", "knn", "--k", "0"]).assert().code(2);
-    let small = ["bench", "train", "--set", "model.width=4", "--set", "optimizer.batch_size=8"];
-    let train = printed(&[&small[..], &["--steps", "2"]].concat());
-    assert_eq!(train["found"]["batch"], 8);
-    assert!(train["found"]["images_per_second"].as_f64().unwrap() > 0.0);
-    let refused =
-        command().args(small).args(["--set", "optimizer.batch_size=4096"]).assert().code(2);
+}
+
+#[test]
+fn the_bench_of_views_says_their_sizes_and_its_threads() {
+    let found = found(&["views", "--threads", "1"]);
+    assert_eq!((&found["sizes"], &found["threads"]), (&json!([32, 16]), &json!(1)));
+    positive(&found, "images_per_second");
+}
+
+#[test]
+fn the_bench_of_updates_waits_for_views_within_the_update() {
+    let small = ["train", "--set", "model.width=4", "--set", "optimizer.batch_size=8"];
+    let found = found(&[&small[..], &["--steps", "2"]].concat());
+    assert_eq!((&found["batch"], &found["sizes"]), (&json!(8), &json!([32, 16])));
+    let update_seconds = 8.0 / positive(&found, "images_per_second");
+    let waited = positive(&found, "views_wait_seconds");
+    assert!(waited <= update_seconds, "{waited} s of {update_seconds} s: {found}");
+    let refused = command()
+        .arg("bench")
+        .args(small)
+        .args(["--set", "optimizer.batch_size=4096"])
+        .assert()
+        .code(2);
     refused.stderr(predicate::str::contains("4000 images"));
 }

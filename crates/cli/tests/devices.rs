@@ -17,7 +17,7 @@ const VARIABLE: &str = "LOGO_SSL_PJRT_PLUGIN";
 fn plugin() -> Option<String> {
     let plugin = support::plugin();
     if plugin.is_none() {
-        eprintln!("skipped: {VARIABLE} is not set");
+        support::skipped(&format!("{VARIABLE} is not set"));
     }
     plugin.map(|path| path.display().to_string())
 }

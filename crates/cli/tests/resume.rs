@@ -5,23 +5,70 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use logo_ssl::train::checkpoint;
+use serde_json::Value;
 use support::{command, files, tiny_arguments, tiny_run};
 
-fn spawn(run: &Path, more: &[&str]) -> Child {
-    Command::new(assert_cmd::cargo::cargo_bin!("logo-ssl"))
+fn pretrain(run: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("logo-ssl"));
+    command
         .args(tiny_arguments(run))
-        .args(["--epochs", "2", "--checkpoint-every", "3"])
+        .args(["--epochs", "2", "--checkpoint-every", "3", "--json"])
         .args(more)
-        .env_remove("LOGO_SSL_DATA")
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+        .env_remove("LOGO_SSL_DATA");
+    command
+}
+
+/// A run that nothing interrupts.
+fn uninterrupted(run: &Path, more: &[&str]) {
+    assert!(pretrain(run, more).stdout(Stdio::null()).status().unwrap().success());
+}
+
+/// A run under way, and the events that it prints.
+struct Running {
+    child: Child,
+    events: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(run: &Path, more: &[&str]) -> Self {
+        let mut command = pretrain(run, more);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let events = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, events }
+    }
+
+    /// Reads events up to the `count`th that is `wanted`.
+    fn read_to(&mut self, count: usize, wanted: impl Fn(&Value) -> bool) {
+        let mut seen = 0;
+        while seen < count {
+            let line = self.events.next().expect("the run ended before the event").unwrap();
+            let event: Value = serde_json::from_str(&line).unwrap();
+            seen += usize::from(wanted(&event));
+        }
+    }
+
+    /// Waits until it tells of step number `step`.
+    fn wait_for_step(&mut self, step: u64) {
+        self.read_to(1, |event| event["event"] == "step" && event["step"] == step);
+    }
+
+    /// Whether it was killed before its end.
+    fn kill(mut self) -> bool {
+        self.child.kill().unwrap();
+        !self.child.wait().unwrap().success()
+    }
+
+    /// Sends `signal` and waits for the end.
+    fn stop(self, signal: &str) -> Output {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+        self.child.wait_with_output().unwrap()
+    }
 }
 
 fn resume(run: &Path) {
@@ -32,59 +79,58 @@ fn resume(run: &Path) {
         .success();
 }
 
+/// From before the first file to behind the last step, some of them while a checkpoint is written. What
+/// lies between the event and the kill is up to the machine.
+const MOMENTS: [(&str, usize); 11] = [
+    ("started", 0),
+    ("started", 1),
+    ("knn", 1),
+    ("knn", 2),
+    ("step", 1),
+    ("step", 3),
+    ("epoch", 1),
+    ("knn", 3),
+    ("step", 6),
+    ("epoch", 2),
+    ("knn", 4),
+];
+
 #[test]
 fn killed_at_any_moment_it_ends_with_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
-    let began = Instant::now();
-    assert!(spawn(&whole, &[]).wait().unwrap().success());
-    let took = began.elapsed();
+    uninterrupted(&whole, &[]);
     let expected = files(&whole);
 
     let mut cut_short = 0;
-    for (attempt, share) in [0.08, 0.3, 0.5, 0.62, 0.74, 0.86, 0.95].into_iter().enumerate() {
-        let run = folder.path().join(format!("killed-{attempt}"));
-        let mut child = spawn(&run, &[]);
-        std::thread::sleep(took.mul_f64(share));
-        child.kill().unwrap();
-        cut_short += usize::from(!child.wait().unwrap().success());
+    for (event, count) in MOMENTS {
+        let run = folder.path().join(format!("{event}-{count}"));
+        let mut running = Running::start(&run, &[]);
+        running.read_to(count, |found| found["event"] == event);
+        cut_short += usize::from(running.kill());
         if run.join("config.toml").exists() {
             resume(&run);
         } else {
             tiny_run(&run).assert().success();
         }
-        assert_eq!(files(&run), expected, "killed after {share} of {took:?}");
+        assert_eq!(files(&run), expected, "killed after {event} {count}");
     }
-    assert!(cut_short >= 4, "only {cut_short} runs were killed before their end");
+    assert!(cut_short >= 8, "only {cut_short} runs were killed before their end");
 }
 
-/// Waits until the log holds `steps` steps.
-fn wait_for_steps(run: &Path, steps: usize) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    loop {
-        let log = fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
-        if log.matches(r#""kind":"step""#).count() >= steps {
-            return;
-        }
-        assert!(Instant::now() < deadline, "no step {steps} in two minutes");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// A run under `settings` is killed as soon as its log holds so many steps, goes on, is killed again …
-/// and ends with the bytes of one that was not.
-fn assert_survives(settings: &[&str], killed_after: &[usize]) {
+/// A run under `settings` is killed as soon as it tells of a step, goes on, is killed again … and ends
+/// with the bytes of one that was not.
+fn assert_survives(settings: &[&str], killed_after: &[u64]) {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
     let settings: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
-    assert!(spawn(&whole, &settings).wait().unwrap().success());
+    uninterrupted(&whole, &settings);
     let run = folder.path().join("run");
-    for (attempt, &steps) in killed_after.iter().enumerate() {
+    for (attempt, &step) in killed_after.iter().enumerate() {
         let resume: &[&str] = if attempt == 0 { &[] } else { &["--resume"] };
-        let mut child = spawn(&run, &[&settings, resume].concat());
-        wait_for_steps(&run, steps);
-        child.kill().unwrap();
-        child.wait().unwrap();
+        let mut running = Running::start(&run, &[&settings, resume].concat());
+        running.wait_for_step(step);
+        running.kill();
     }
     resume(&run);
     assert_eq!(files(&run), files(&whole));
@@ -132,12 +178,11 @@ fn of_before(config: &str) -> String {
 fn a_run_of_before_the_choice_of_optimisers_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
-    assert!(spawn(&whole, &[]).wait().unwrap().success());
+    uninterrupted(&whole, &[]);
     let run = folder.path().join("run");
-    let mut child = spawn(&run, &[]);
-    wait_for_steps(&run, 4);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let mut running = Running::start(&run, &[]);
+    running.wait_for_step(4);
+    running.kill();
 
     let (config, last) = (run.join("config.toml"), run.join("checkpoints/last.safetensors"));
     fs::write(&config, of_before(&fs::read_to_string(&config).unwrap())).unwrap();
@@ -157,14 +202,12 @@ fn a_run_of_before_the_choice_of_optimisers_goes_on() {
 fn told_to_stop_it_saves_and_says_how_to_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
-    assert!(spawn(&whole, &[]).wait().unwrap().success());
+    uninterrupted(&whole, &[]);
     for signal in ["-INT", "-TERM"] {
         let run = folder.path().join(signal);
-        let child = spawn(&run, &[]);
-        wait_for_steps(&run, 1);
-        let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-        let output = child.wait_with_output().unwrap();
+        let mut running = Running::start(&run, &[]);
+        running.wait_for_step(1);
+        let output = running.stop(signal);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains("nothing is lost") && said.contains("--resume --run-dir"), "{said}");
@@ -200,11 +243,10 @@ fn a_momentum_encoder_and_its_queue_come_back() {
     let more: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
     let folder = tempfile::tempdir().unwrap();
     let (whole, run) = (folder.path().join("whole"), folder.path().join("run"));
-    assert!(spawn(&whole, &more).wait().unwrap().success());
-    let mut child = spawn(&run, &more);
-    wait_for_steps(&run, 5);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    uninterrupted(&whole, &more);
+    let mut running = Running::start(&run, &more);
+    running.wait_for_step(5);
+    running.kill();
     resume(&run);
     assert_eq!(files(&run), files(&whole));
 }

@@ -8,6 +8,7 @@
 //! write them, up to 128 KiB more. So an epoch reads such a dataset once, and the first epoch once more.
 //! With zstd, gzip or LZ4 an image takes its whole page each time, unless that is among the last.
 
+mod byte_range;
 mod codec;
 mod column;
 #[cfg(test)]
@@ -15,10 +16,8 @@ mod fixture;
 mod footer;
 mod hybrid;
 mod images;
-mod kept;
-mod once;
 mod page;
-mod place;
+mod page_cache;
 mod snappy;
 mod source;
 mod table;
@@ -30,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-pub use kept::Kept;
+pub use page_cache::PageCache;
 pub use source::{Fault, Outcome, Source};
 pub use table::Table;
 
@@ -61,7 +60,7 @@ pub struct Parquet {
     /// One a row.
     labels: Vec<Option<Label>>,
     classes: Vec<String>,
-    kept: Kept,
+    cache: PageCache,
 }
 
 /// A file, and how many rows there are up to its last.
@@ -99,7 +98,7 @@ impl Parquet {
             Part { path, table, end }
         });
         let parts = parts.collect();
-        let mut this = Self { parts, labels, classes: Vec::new(), kept: Kept::default() };
+        let mut this = Self { parts, labels, classes: Vec::new(), cache: PageCache::default() };
         if this.is_empty() {
             return Err(Error::data(dir, "there is no row in its Parquet files"));
         }
@@ -141,7 +140,7 @@ impl Dataset for Parquet {
         let (Part { path, table, .. }, row) = self.part_and_row(index);
         // Opening takes microseconds, and to hold all files open is more than many a system allows.
         let file = File::open(path).map_err(Error::io("read", path))?;
-        let bytes = table.image(&file, row, &self.kept).map_err(|fault| fault.at(path))?;
+        let bytes = table.image(&file, row, &self.cache).map_err(|fault| fault.at(path))?;
         Ok(Picture::File(Cow::Owned(bytes)))
     }
 

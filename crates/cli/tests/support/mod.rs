@@ -4,9 +4,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+
+/// Says that a test, or a part of one, is skipped and why. Unlike what is printed by macros, this is shown
+/// for tests that pass, too.
+pub fn skipped(why: &str) {
+    let test = std::thread::current();
+    let line = format!("skipped in {}: {why}\n", test.name().unwrap_or("a test"));
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error is open");
+}
 
 /// The plugin to test with, where there is one.
 pub fn plugin() -> Option<PathBuf> {

@@ -8,7 +8,7 @@
 //!
 //! A decoder that panics has met a broken image: that is an error like any other.
 
-mod contain;
+mod catch_panics;
 mod jpeg;
 mod orientation;
 mod others;
@@ -18,11 +18,11 @@ use std::borrow::Cow;
 use image::ImageFormat;
 use image::metadata::Orientation;
 
-use self::contain::contain;
+use self::catch_panics::catch_panics;
 use self::others::Other;
 use super::Pixels;
 
-pub use self::contain::silence_contained_panics;
+pub use self::catch_panics::silence_caught_panics;
 
 /// What image files are called. Their contents decide how they are read.
 pub const EXTENSIONS: [&str; 9] =
@@ -121,7 +121,7 @@ impl<'a> Encoded<'a> {
     pub fn open(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let format = image::guess_format(bytes)
             .map_err(|_| DecodeError::NotAnImage { bytes: bytes.len() })?;
-        let decoder = contain(format.to_mime_type(), || -> Result<Box<dyn Decoder>, _> {
+        let decoder = catch_panics(format.to_mime_type(), || -> Result<Box<dyn Decoder>, _> {
             match format {
                 ImageFormat::Jpeg => jpeg::open(bytes),
                 _ => Ok(Box::new(Other::open(bytes, format)?)),
@@ -154,7 +154,7 @@ impl<'a> Encoded<'a> {
     pub fn decode(self) -> Result<Pixels<'static>, DecodeError> {
         let (width, height) = self.size();
         let (stored, orientation) = (self.decoder.size(), self.decoder.orientation());
-        let mut pixels = contain(self.format.to_mime_type(), || self.decoder.decode())?;
+        let mut pixels = catch_panics(self.format.to_mime_type(), || self.decoder.decode())?;
         if orientation != Orientation::NoTransforms {
             pixels = orientation::upright(&pixels, stored, orientation);
         }

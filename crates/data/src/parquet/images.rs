@@ -1,10 +1,11 @@
 //! The images of one group of rows, found page by page.
 
+use once_cell::sync::OnceCell;
+
+use super::byte_range::ByteRange;
 use super::column::{Layout, values};
 use super::footer::{Chunk, Column};
-use super::kept::Kept;
-use super::once::Once;
-use super::place::Place;
+use super::page_cache::PageCache;
 use super::source::{Outcome, Source};
 
 /// The images of a group of rows, and what is known so far of where they lie.
@@ -12,22 +13,22 @@ use super::source::{Outcome, Source};
 pub struct Images {
     rows: usize,
     chunk: Chunk,
-    pages: Once<Pages>,
+    pages: OnceCell<Pages>,
 }
 
 /// The pages that they are in.
 #[derive(Debug)]
 struct Pages {
     layout: Layout,
-    dictionary: Once<Vec<Place>>,
-    /// Of each page the place of each row, if it is not null.
-    places: Vec<Once<Box<[Option<Place>]>>>,
+    dictionary: OnceCell<Vec<ByteRange>>,
+    /// Of each page, for each row that is not null, where its image lies.
+    ranges: Vec<OnceCell<Box<[Option<ByteRange>]>>>,
 }
 
 impl Images {
     /// Those in `chunk`, one for each of `rows`.
     pub fn new(rows: usize, chunk: Chunk) -> Self {
-        Self { rows, chunk, pages: Once::default() }
+        Self { rows, chunk, pages: OnceCell::new() }
     }
 
     /// How many rows there are.
@@ -36,7 +37,7 @@ impl Images {
     }
 
     /// The bytes of the image in `row` of the group, which is in this `column` of `source`; none where it
-    /// is null. Pages are looked for in `kept`, as those of the file with this `number`.
+    /// is null. Pages are looked for in `cache`, as those of the file with this `number`.
     ///
     /// The first time that an image in a page is asked for, all of that page is read, to find where each
     /// of its images lies. From then on no more is read than it takes.
@@ -51,29 +52,35 @@ impl Images {
         source: &dyn Source,
         column: &Column,
         row: usize,
-        kept: &Kept,
+        cache: &PageCache,
         number: usize,
     ) -> Outcome<Option<Vec<u8>>> {
-        let pages = self.pages.get(|| {
+        let pages = self.pages.get_or_try_init(|| -> Outcome<_> {
             let layout = Layout::of(source, &self.chunk, column, self.rows)?;
-            let places = layout.pages.iter().map(|_| Once::default()).collect();
-            Ok(Pages { layout, dictionary: Once::default(), places })
+            let ranges = layout.pages.iter().map(|_| OnceCell::new()).collect();
+            Ok(Pages { layout, dictionary: OnceCell::new(), ranges })
         })?;
-        let place = pages.place(source, column, row)?;
-        place.map(|place| place.read(source, self.chunk.codec, kept, number)).transpose()
+        let range = pages.range(source, column, row)?;
+        range.map(|range| range.read(source, self.chunk.codec, cache, number)).transpose()
     }
 }
 
 impl Pages {
-    fn place(&self, source: &dyn Source, column: &Column, row: usize) -> Outcome<Option<Place>> {
+    fn range(
+        &self,
+        source: &dyn Source,
+        column: &Column,
+        row: usize,
+    ) -> Outcome<Option<ByteRange>> {
         let pages = &self.layout.pages;
         let at = pages.partition_point(|page| page.end <= row);
         let page = &pages[at];
-        let places = self.places[at].get(|| {
-            let dictionary = self.dictionary.get(|| self.layout.dictionary(source, column))?;
+        let ranges = self.ranges[at].get_or_try_init(|| -> Outcome<_> {
+            let dictionary =
+                self.dictionary.get_or_try_init(|| self.layout.dictionary(source, column))?;
             Ok(values(source, &page.head, column, dictionary)?.into_boxed_slice())
         })?;
-        Ok(places[row + page.head.values - page.end])
+        Ok(ranges[row + page.head.values - page.end])
     }
 }
 
@@ -86,7 +93,7 @@ mod tests {
     use crate::parquet::footer::Footer;
 
     #[test]
-    fn a_place_is_as_near_to_the_image_as_the_codec_allows() {
+    fn a_range_is_as_near_to_the_image_as_the_codec_allows() {
         let zstd = Compression::ZSTD(ZstdLevel::default());
         for compression in [Compression::UNCOMPRESSED, Compression::SNAPPY, zstd] {
             for dictionary in [false, true] {
@@ -95,25 +102,27 @@ mod tests {
                 let mut footer = Footer::read(&&file[..]).unwrap();
                 let images = Images::new(12, footer.groups.remove(0).chunks.swap_remove(0));
                 let column = &footer.columns[0];
-                let kept = Kept::default();
-                images.read(&&file[..], column, 5, &kept, 0).unwrap().unwrap();
-                let pages = images.pages.get(|| panic!("known")).unwrap();
-                assert_eq!(pages.places.len(), 4);
-                let places = pages.places[1].get(|| panic!("known")).unwrap();
-                let is_expected = |place: &Option<Place>| match compression {
-                    Compression::UNCOMPRESSED => matches!(place, Some(Place::Bare { .. }) | None),
-                    Compression::SNAPPY => matches!(place, Some(Place::Piece { .. }) | None),
-                    _ => matches!(place, Some(Place::Page { .. }) | None),
+                let cache = PageCache::default();
+                images.read(&&file[..], column, 5, &cache, 0).unwrap().unwrap();
+                let pages = images.pages.get().unwrap();
+                assert_eq!(pages.ranges.len(), 4);
+                let ranges = pages.ranges[1].get().unwrap();
+                let is_expected = |range: &Option<ByteRange>| match compression {
+                    Compression::UNCOMPRESSED => {
+                        matches!(range, Some(ByteRange::File { .. }) | None)
+                    }
+                    Compression::SNAPPY => matches!(range, Some(ByteRange::Stream { .. }) | None),
+                    _ => matches!(range, Some(ByteRange::Page { .. }) | None),
                 };
-                assert!(places.iter().all(is_expected), "{style:?}: {places:?}");
-                let null: Vec<bool> = places.iter().map(Option::is_none).collect();
+                assert!(ranges.iter().all(is_expected), "{style:?}: {ranges:?}");
+                let null: Vec<bool> = ranges.iter().map(Option::is_none).collect();
                 assert_eq!(null, [true, false, false], "{style:?}");
             }
         }
     }
 
     #[test]
-    fn a_place_is_small() {
-        assert_eq!(size_of::<Option<Place>>(), 24);
+    fn a_range_is_small() {
+        assert_eq!(size_of::<Option<ByteRange>>(), 24);
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::column::whole_numbers;
 use super::footer::{Column, Footer, RowGroup, ValueKind};
 use super::images::Images;
-use super::kept::Kept;
+use super::page_cache::PageCache;
 use super::source::{Fault, Outcome, Source};
 use crate::sharded::Label;
 
@@ -39,7 +39,7 @@ struct Group {
 
 impl Table {
     /// Reads the footer and the labels of `source`, and nothing of its images. `number` tells it from
-    /// others that are read with the same [`Kept`].
+    /// others that are read with the same [`PageCache`].
     ///
     /// # Errors
     /// When it is damaged, has no column of images, or labels without meaning.
@@ -89,11 +89,11 @@ impl Table {
     ///
     /// # Panics
     /// If `row >= self.len()`.
-    pub fn image(&self, source: &dyn Source, row: usize, kept: &Kept) -> Outcome<Vec<u8>> {
+    pub fn image(&self, source: &dyn Source, row: usize, cache: &PageCache) -> Outcome<Vec<u8>> {
         let Group { end, images } =
             &self.groups[self.groups.partition_point(|group| group.end <= row)];
         let column = &self.column;
-        let image = images.read(source, column, row + images.rows() - end, kept, self.number)?;
+        let image = images.read(source, column, row + images.rows() - end, cache, self.number)?;
         image.ok_or_else(|| {
             let column = column.name();
             Fault::Wrong(format!(
@@ -239,12 +239,12 @@ mod tests {
 
     fn assert_holds(file: &[u8], rows: &[Row], style: Style) {
         let mut table = table(file);
-        let kept = Kept::default();
+        let cache = PageCache::default();
         assert_eq!(table.len(), rows.len());
-        // Backwards, so that the last group is looked through first, and twice, for then places are known.
+        // Backwards, so that the last group is looked through first, and twice, for then ranges are known.
         for _ in 0..2 {
             for (at, (image, _)) in rows.iter().enumerate().rev() {
-                match (image, table.image(&file, at, &kept)) {
+                match (image, table.image(&file, at, &cache)) {
                     (Some(image), Ok(found)) => assert_eq!(found, *image, "{style:?}, row {at}"),
                     (None, found) => {
                         let expected = format!("has no image in row {at}: image.bytes is null");
@@ -278,10 +278,10 @@ mod tests {
         for style in styles() {
             let file = style.write(&rows(12), &[]);
             let table = table(&file);
-            table.image(&&file[..], 0, &Kept::default()).unwrap();
+            table.image(&&file[..], 0, &PageCache::default()).unwrap();
             for other in [&file[..40], &vec![0; file.len()], &vec![0xff; file.len()]] {
                 for row in 0..table.len() {
-                    let image = table.image(&other, row, &Kept::default());
+                    let image = table.image(&other, row, &PageCache::default());
                     let is_bare = style.compression == Compression::UNCOMPRESSED
                         || style.version == WriterVersion::PARQUET_2_0;
                     assert!(is_bare && other.len() == file.len() || image.is_err(), "{style:?}");
@@ -353,7 +353,7 @@ mod tests {
         let try_all = |file: &[u8]| {
             let Ok(table) = Table::read(&file, 0) else { return };
             assert!(table.len() <= file.len());
-            (0..table.len()).for_each(|row| drop(table.image(&file, row, &Kept::default())));
+            (0..table.len()).for_each(|row| drop(table.image(&file, row, &PageCache::default())));
         };
         for at in 0..file.len() {
             for change in [1, 2, 0x10, 0x80, 0xff] {

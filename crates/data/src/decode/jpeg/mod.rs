@@ -1,15 +1,16 @@
-//! JPEG at its full size, by one of two decoders: a fast one for all that is usual.
+//! JPEG at its full size, by one of two decoders: zune-jpeg, which is fast, and jpeg-decoder for
+//! the few kinds that zune-jpeg makes wrong pixels of.
 //!
 //! A JPEG can also be decoded at half its size and less, but little is won: the Huffman codes of
 //! all its pixels still have to be read, and that is most of the work.
 
-mod rare;
-mod usual;
+mod by_jpeg_decoder;
+mod by_zune_jpeg;
 
 use std::ops::RangeInclusive;
 
-use self::rare::Rare;
-use self::usual::Usual;
+use self::by_jpeg_decoder::ByJpegDecoder;
+use self::by_zune_jpeg::ByZuneJpeg;
 use super::{DecodeError, Decoder};
 
 const FORMAT: &str = "image/jpeg";
@@ -29,25 +30,25 @@ const OTHER_FRAMES: [u8; 10] = [0xc3, 0xc5, 0xc6, 0xc7, 0xc9, 0xca, 0xcb, 0xcd, 
 
 /// Reads the header of a JPEG.
 pub(super) fn open<'a>(bytes: &'a [u8]) -> Result<Box<dyn Decoder + 'a>, DecodeError> {
-    let decoder: Box<dyn Decoder> = match kind(bytes)? {
-        Kind::Usual => Box::new(Usual::open(bytes)?),
-        Kind::Rare => Box::new(Rare::open(bytes)?),
+    let decoder: Box<dyn Decoder> = match decoded_by(bytes)? {
+        DecodedBy::ZuneJpeg => Box::new(ByZuneJpeg::open(bytes)?),
+        DecodedBy::JpegDecoder => Box::new(ByJpegDecoder::open(bytes)?),
     };
     if is_whole(bytes) { Ok(decoder) } else { Err(truncated()) }
 }
 
 /// Which decoder gives the right pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
-    Usual,
+enum DecodedBy {
+    ZuneJpeg,
     /// The colours come in scans of their own though the frame is sequential, as some encoders
     /// write them that choose the best Huffman codes; or they are finer than the brightness; or
     /// thirds are involved. zune-jpeg 0.5.15 gives wrong pixels, an error or a panic.
-    Rare,
+    JpegDecoder,
 }
 
-/// Reads as much of a header as tells what kind it is.
-fn kind(bytes: &[u8]) -> Result<Kind, DecodeError> {
+/// Reads as much of a header as tells which decoder is to decode it.
+fn decoded_by(bytes: &[u8]) -> Result<DecodedBy, DecodeError> {
     let mut frame = Frame { is_progressive: false, components: &[] };
     for Segment { code, contents } in Segments::new(bytes) {
         if OTHER_FRAMES.contains(&code) {
@@ -57,11 +58,11 @@ fn kind(bytes: &[u8]) -> Result<Kind, DecodeError> {
             frame = Frame { is_progressive: code == PROGRESSIVE_FRAME, components };
         } else if code == START_OF_SCAN {
             let scanned = contents.first().copied().unwrap_or(0);
-            return frame.kind(usize::from(scanned) < frame.components.len());
+            return frame.decoded_by(usize::from(scanned) < frame.components.len());
         }
     }
     // Too short to be decoded by either.
-    Ok(Kind::Usual)
+    Ok(DecodedBy::ZuneJpeg)
 }
 
 /// What a frame says of its components.
@@ -72,15 +73,15 @@ struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// The kind, if its first scan has all of the components or not.
-    fn kind(&self, is_apart: bool) -> Result<Kind, DecodeError> {
-        if self.has_usual_factors() && (self.is_progressive || !is_apart) {
-            Ok(Kind::Usual)
+    /// The decoder of the frame; `is_apart` says whether its first scan lacks some of the components.
+    fn decoded_by(&self, is_apart: bool) -> Result<DecodedBy, DecodeError> {
+        if self.has_factors_of_zune_jpeg() && (self.is_progressive || !is_apart) {
+            Ok(DecodedBy::ZuneJpeg)
         } else if self.has_factors_between() && (self.is_progressive || is_apart) {
             // jpeg-decoder 0.3.2 miscounts the blocks of such a component in a scan of its own.
             Err(unsupported("its scans have sampling factors between one and the most".to_string()))
         } else {
-            Ok(Kind::Rare)
+            Ok(DecodedBy::JpegDecoder)
         }
     }
 
@@ -90,10 +91,10 @@ impl Frame<'_> {
 
     /// Whether the first component has the most samples in both directions, and all have a power of
     /// two of them.
-    fn has_usual_factors(&self) -> bool {
+    fn has_factors_of_zune_jpeg(&self) -> bool {
         let first = self.factors().next().unwrap_or_default();
-        let is_usual = |(factor, most): (u8, u8)| factor <= most && factor.is_power_of_two();
-        self.factors().all(|factors| factors.into_iter().zip(first).all(is_usual))
+        let fits = |(factor, most): (u8, u8)| factor <= most && factor.is_power_of_two();
+        self.factors().all(|factors| factors.into_iter().zip(first).all(fits))
     }
 
     /// Whether a component has more samples than the fewest there can be, and fewer than another.
@@ -408,22 +409,26 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn rare_kinds_are_told_from_the_usual() {
+    fn the_header_decides_on_the_decoder() {
         let plain = jpeg(&scene(3), ColorType::Rgb, |_| {});
         let apart =
             jpeg(&scene(3), ColorType::Rgb, |encoder| set(encoder, FACTORS[0], Order::Apart));
         let progressive = jpeg(&scene(3), ColorType::Rgb, |encoder| encoder.set_progressive(true));
-        assert_eq!(kind(&plain).unwrap(), Kind::Usual);
-        assert_eq!(kind(&progressive).unwrap(), Kind::Usual);
-        assert_eq!(kind(&apart).unwrap(), Kind::Rare);
-        assert_eq!(kind(FINE_COLOURS).unwrap(), Kind::Rare);
+        assert_eq!(decoded_by(&plain).unwrap(), DecodedBy::ZuneJpeg);
+        assert_eq!(decoded_by(&progressive).unwrap(), DecodedBy::ZuneJpeg);
+        assert_eq!(decoded_by(&apart).unwrap(), DecodedBy::JpegDecoder);
+        assert_eq!(decoded_by(FINE_COLOURS).unwrap(), DecodedBy::JpegDecoder);
         let stuffed = [&FINE_COLOURS[..2], &STUFFED, &FINE_COLOURS[2..]].concat();
-        assert_eq!(kind(&stuffed).unwrap(), Kind::Rare);
+        assert_eq!(decoded_by(&stuffed).unwrap(), DecodedBy::JpegDecoder);
         let frame = plain.windows(2).position(|window| window == [MARKER, 0xc0]).unwrap();
         for (component, factors) in [(0, 0x31), (1, 0x21), (1, 0x12), (2, 0x21), (0, 0x10)] {
             let mut bytes = plain.clone();
             bytes[frame + 11 + 3 * component] = factors;
-            assert_eq!(kind(&bytes).unwrap(), Kind::Rare, "component {component}: {factors:x}");
+            assert_eq!(
+                decoded_by(&bytes).unwrap(),
+                DecodedBy::JpegDecoder,
+                "component {component}: {factors:x}"
+            );
         }
     }
 
@@ -437,21 +442,21 @@ pub(super) mod tests {
             for (component, factors) in factors.into_iter().enumerate() {
                 bytes[frame + 11 + 3 * component] = factors;
             }
-            kind(&bytes).map_err(|error| error.to_string())
+            decoded_by(&bytes).map_err(|error| error.to_string())
         };
         let [together, apart, progressive] = ORDERS.map(order);
         for first in [[0x41, 0x21, 0x11], [0x14, 0x12, 0x14], [0x42, 0x21, 0x41]] {
-            assert_eq!(with(together.clone(), first), Ok(Kind::Usual));
-            assert_eq!(with(progressive.clone(), first), Ok(Kind::Usual));
+            assert_eq!(with(together.clone(), first), Ok(DecodedBy::ZuneJpeg));
+            assert_eq!(with(progressive.clone(), first), Ok(DecodedBy::ZuneJpeg));
             assert!(with(apart.clone(), first).unwrap_err().contains("between one and the most"));
         }
-        assert_eq!(with(together, [0x21, 0x41, 0x11]), Ok(Kind::Rare));
+        assert_eq!(with(together, [0x21, 0x41, 0x11]), Ok(DecodedBy::JpegDecoder));
         assert!(with(progressive, [0x21, 0x41, 0x11]).unwrap_err().contains("between"));
-        assert_eq!(with(apart, [0x41, 0x11, 0x41]), Ok(Kind::Rare));
+        assert_eq!(with(apart, [0x41, 0x11, 0x41]), Ok(DecodedBy::JpegDecoder));
     }
 
     #[test]
-    fn a_rare_kind_is_turned_and_its_damage_named_as_any() {
+    fn what_jpeg_decoder_decodes_is_turned_and_its_damage_named_as_any() {
         let exif = exif(6);
         let bytes = jpeg(&scene(3), ColorType::Rgb, |encoder| {
             set(encoder, SamplingFactor::R_4_2_0, Order::Apart);

@@ -3,9 +3,9 @@
 
 use serde::Deserialize;
 
-use super::color::{Change, Jitter};
-use super::crop::{CropBox, crop_box};
-use super::uniform;
+use crate::augment::color::{Change, Jitter};
+use crate::augment::crop::{CropBox, crop_box};
+use crate::augment::uniform;
 use crate::config::{CropConfig, JitterConfig};
 use logo_ssl_base::rng::{Generator, Stream, generator};
 
@@ -39,7 +39,7 @@ struct JitterDraw {
 }
 
 fn theirs() -> Draws {
-    serde_json::from_str(include_str!("../../tests/fixtures/draws.json")).unwrap()
+    serde_json::from_str(include_str!("../../../tests/fixtures/draws.json")).unwrap()
 }
 
 fn rng(draw: usize) -> Generator {

@@ -1,4 +1,4 @@
-//! JPEGs of three components that zune-jpeg makes wrong colours of, by way of jpeg-decoder.
+//! The JPEGs that jpeg-decoder decodes: those of three components that zune-jpeg makes wrong colours of.
 
 use std::io::ErrorKind;
 
@@ -8,24 +8,24 @@ use jpeg_decoder::{Error, ImageInfo, PixelFormat};
 use super::{DecodeError, Decoder, damaged, truncated, unsupported};
 
 /// A JPEG whose header has been read.
-pub(super) struct Rare<'a> {
+pub(super) struct ByJpegDecoder<'a> {
     decoder: jpeg_decoder::Decoder<&'a [u8]>,
     info: ImageInfo,
 }
 
-impl<'a> Rare<'a> {
+impl<'a> ByJpegDecoder<'a> {
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut decoder = jpeg_decoder::Decoder::new(bytes);
         decoder.read_info().map_err(failure)?;
         let info = decoder.info().ok_or_else(truncated)?;
         match info.pixel_format {
-            PixelFormat::RGB24 => Ok(Rare { decoder, info }),
+            PixelFormat::RGB24 => Ok(ByJpegDecoder { decoder, info }),
             other => Err(unsupported(format!("its {other:?} samples come in a rare order"))),
         }
     }
 }
 
-impl Decoder for Rare<'_> {
+impl Decoder for ByJpegDecoder<'_> {
     fn size(&self) -> (usize, usize) {
         (usize::from(self.info.width), usize::from(self.info.height))
     }

@@ -7,19 +7,19 @@ use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use super::DecodeError;
 
 thread_local! {
-    /// Whether a panic of this thread would be contained.
-    static CONTAINS: Cell<bool> = const { Cell::new(false) };
+    /// Whether a panic of this thread would be caught.
+    static CATCHES: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs a decoder on a file of `format`. Its panic is the file's damage.
-pub(super) fn contain<T>(
+pub(super) fn catch_panics<T>(
     format: &'static str,
     decode: impl FnOnce() -> Result<T, DecodeError>,
 ) -> Result<T, DecodeError> {
-    let outer = CONTAINS.replace(true);
+    let outer = CATCHES.replace(true);
     // Nothing half-changed is seen again: the decoder is gone with the closure.
     let decoded = catch_unwind(AssertUnwindSafe(decode));
-    CONTAINS.set(outer);
+    CATCHES.set(outer);
     decoded.unwrap_or_else(|panic| {
         let reason = format!("its decoder gave up: {}", message(&*panic));
         Err(DecodeError::Damaged { format, reason })
@@ -32,13 +32,13 @@ fn message(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("it does not say why")
 }
 
-/// Keeps the panics of decoders, which become [`DecodeError`]s, from being printed as well.
+/// Keeps the caught panics of decoders, which become [`DecodeError`]s, from being printed as well.
 ///
 /// This changes the hook of the whole program, so it is for its `main` to call, once.
-pub fn silence_contained_panics() {
+pub fn silence_caught_panics() {
     let print = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        if !CONTAINS.get() {
+        if !CATCHES.get() {
             print(info);
         }
     }));
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     fn failure(decode: impl FnOnce() -> Result<u8, DecodeError>) -> String {
-        contain("image/jpeg", decode).unwrap_err().to_string()
+        catch_panics("image/jpeg", decode).unwrap_err().to_string()
     }
 
     #[test]
@@ -66,19 +66,19 @@ mod tests {
 
     #[test]
     fn what_does_not_panic_passes_through() {
-        assert_eq!(contain("image/png", || Ok(3)).unwrap(), 3);
+        assert_eq!(catch_panics("image/png", || Ok(3)).unwrap(), 3);
         let truncated = || Err(DecodeError::Truncated { format: "image/png" });
         assert!(matches!(
-            contain::<u8>("image/png", truncated),
+            catch_panics::<u8>("image/png", truncated),
             Err(DecodeError::Truncated { .. })
         ));
     }
 
     #[test]
-    fn only_a_decoder_is_contained() {
-        assert!(contain("image/png", || Ok(CONTAINS.get())).unwrap());
-        assert!(!CONTAINS.get());
+    fn only_a_decoders_panics_are_caught() {
+        assert!(catch_panics("image/png", || Ok(CATCHES.get())).unwrap());
+        assert!(!CATCHES.get());
         failure(|| panic!("a decoder"));
-        assert!(!CONTAINS.get());
+        assert!(!CATCHES.get());
     }
 }

@@ -1,7 +1,8 @@
 //! Pages that have been unpacked, for as long as there is room.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lru::LruCache;
 
 use super::source::Outcome;
 
@@ -13,26 +14,27 @@ const MOST_BYTES: usize = 1 << 27;
 type Key = (usize, u64);
 
 /// The pages asked for last, 128 MiB in all.
-#[derive(Debug, Default)]
-pub struct Kept {
+#[derive(Debug)]
+pub struct PageCache {
     pages: Mutex<Pages>,
 }
 
-#[derive(Debug, Default)]
-struct Pages {
-    by_key: HashMap<Key, Entry>,
-    bytes: usize,
-    /// How many times any was asked for.
-    clock: u64,
-}
-
 #[derive(Debug)]
-struct Entry {
-    contents: Arc<Vec<u8>>,
-    asked: u64,
+struct Pages {
+    by_use: LruCache<Key, Arc<Vec<u8>>>,
+    /// Those of all pages together.
+    bytes: usize,
 }
 
-impl Kept {
+impl Default for PageCache {
+    fn default() -> Self {
+        // What bounds it is the bytes of its pages, not their number.
+        let pages = Pages { by_use: LruCache::unbounded(), bytes: 0 };
+        Self { pages: Mutex::new(pages) }
+    }
+}
+
+impl PageCache {
     /// The page called `key`, which `unpack` gives if it is not here.
     ///
     /// # Errors
@@ -42,8 +44,8 @@ impl Kept {
         key: Key,
         unpack: impl FnOnce() -> Outcome<Vec<u8>>,
     ) -> Outcome<Arc<Vec<u8>>> {
-        if let Some(contents) = self.pages().get(key) {
-            return Ok(contents);
+        if let Some(contents) = self.pages().by_use.get(&key) {
+            return Ok(Arc::clone(contents));
         }
         // Without the lock: what takes time is this, and threads rarely want the same page at once.
         let contents = Arc::new(unpack()?);
@@ -58,25 +60,14 @@ impl Kept {
 }
 
 impl Pages {
-    fn get(&mut self, key: Key) -> Option<Arc<Vec<u8>>> {
-        self.clock += 1;
-        let entry = self.by_key.get_mut(&key)?;
-        entry.asked = self.clock;
-        Some(Arc::clone(&entry.contents))
-    }
-
     fn put(&mut self, key: Key, contents: Arc<Vec<u8>>) {
         self.bytes += contents.len();
-        let entry = Entry { contents, asked: self.clock };
-        if let Some(before) = self.by_key.insert(key, entry) {
-            self.bytes -= before.contents.len();
+        if let Some(before) = self.by_use.put(key, contents) {
+            self.bytes -= before.len();
         }
         while self.bytes > MOST_BYTES {
-            let oldest = self.by_key.iter().min_by_key(|(_, entry)| entry.asked);
-            let Some(key) = oldest.map(|(key, _)| *key) else { break };
-            if let Some(removed) = self.by_key.remove(&key) {
-                self.bytes -= removed.contents.len();
-            }
+            let Some((_, least_recent)) = self.by_use.pop_lru() else { break };
+            self.bytes -= least_recent.len();
         }
     }
 }
@@ -87,12 +78,12 @@ mod tests {
 
     #[test]
     fn a_page_is_unpacked_once_and_the_oldest_leave_when_there_is_no_room() {
-        let kept = Kept::default();
+        let cache = PageCache::default();
         let third = MOST_BYTES / 3;
         let mut unpacked = Vec::new();
         for at in [0, 1, 0, 2, 3, 0, 1, 9, 9] {
             let length = if at == 9 { MOST_BYTES + 1 } else { third };
-            let page = kept.page((7, at), || {
+            let page = cache.page((7, at), || {
                 unpacked.push(at);
                 Ok(vec![at as u8; length])
             });
@@ -100,6 +91,6 @@ mod tests {
             assert_eq!((page.len(), page[0]), (length, at as u8));
         }
         assert_eq!(unpacked, [0, 1, 2, 3, 1, 9, 9]);
-        assert_eq!(kept.pages().bytes, 0, "what is larger than all the room is not kept");
+        assert_eq!(cache.pages().bytes, 0, "what is larger than all the room is not kept");
     }
 }

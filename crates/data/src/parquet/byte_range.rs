@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::codec::Codec;
 use super::column::Plain;
 use super::footer::Chunk;
-use super::kept::Kept;
 use super::page::{Heads, Page};
+use super::page_cache::PageCache;
 use super::snappy::{self, Entries};
 use super::source::{Fault, Outcome, Source, read};
 
@@ -15,16 +15,16 @@ const LENGTH_BYTES: usize = 4;
 
 /// Where the bytes of an image are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ByteRange {
     /// In the file, as they are.
-    Bare {
+    File {
         /// Where they begin.
         at: u64,
         /// How many there are.
         length: u32,
     },
     /// In what a piece of a Snappy stream unpacks to.
-    Piece {
+    Stream {
         /// Where the piece begins in the file.
         at: u64,
         /// Its bytes there.
@@ -47,22 +47,22 @@ pub enum Place {
     },
 }
 
-impl Place {
+impl ByteRange {
     /// The bytes of an image in a chunk of `source` that is compressed with `codec`. Pages are looked
-    /// for in `kept`, as those of the file with this `number`.
+    /// for in `cache`, as those of the file with this `number`.
     ///
     /// # Errors
-    /// When they cannot be read, or no longer are what they were when the place was noted.
+    /// When they cannot be read, or no longer are what they were when the range was noted.
     pub fn read(
         self,
         source: &dyn Source,
         codec: i64,
-        kept: &Kept,
+        cache: &PageCache,
         number: usize,
     ) -> Outcome<Vec<u8>> {
         match self {
-            Place::Bare { at, length } => read(source, at..at + u64::from(length)),
-            Place::Piece { at, packed, skip, length } => {
+            ByteRange::File { at, length } => read(source, at..at + u64::from(length)),
+            ByteRange::Stream { at, packed, skip, length } => {
                 let piece = read(source, at..at + u64::from(packed))?;
                 let image = skip as usize..skip as usize + length as usize;
                 let mut unpacked = snappy::unpack(&piece, image.end).map_err(|_| changed(at))?;
@@ -70,10 +70,10 @@ impl Place {
                 unpacked.drain(..image.start);
                 Ok(unpacked)
             }
-            Place::Page { at, packed, skip, length } => {
+            ByteRange::Page { at, packed, skip, length } => {
                 let range = at..at + u64::from(packed);
                 let contents =
-                    kept.page((number, at), || contents(source, Chunk { range, codec }))?;
+                    cache.page((number, at), || contents(source, Chunk { range, codec }))?;
                 let image =
                     contents.get(skip as usize..).and_then(|from| from.get(..length as usize));
                 Ok(image.ok_or_else(|| changed(at))?.to_vec())
@@ -81,25 +81,27 @@ impl Place {
         }
     }
 
-    /// The place of the bytes `image` of the contents of `page`; none if there is no such place. Where
+    /// Where the bytes `image` of the contents of `page` lie in the file; none if they do not. Where
     /// the page is a Snappy stream, `entries` are those of that.
     fn of(page: &Page<'_>, entries: Option<&Entries>, image: Range<usize>) -> Option<Self> {
         let length = u32::try_from(image.len()).ok()?;
         let head = page.head;
         match (head.codec, entries) {
-            (Codec::None, _) => Some(Place::Bare { at: head.body_at + image.start as u64, length }),
+            (Codec::None, _) => {
+                Some(ByteRange::File { at: head.body_at + image.start as u64, length })
+            }
             (Codec::Snappy, Some(entries)) => {
                 let bare = head.bare_bytes();
                 let image = image.start.checked_sub(bare)?..image.end.checked_sub(bare)?;
                 let piece = entries.piece(&image)?;
-                Some(Place::Piece {
+                Some(ByteRange::Stream {
                     at: head.body_at + (bare + piece.packed.start) as u64,
                     packed: piece.packed.len().try_into().ok()?,
                     skip: (image.start - piece.unpacked).try_into().ok()?,
                     length,
                 })
             }
-            _ => Some(Place::Page {
+            _ => Some(ByteRange::Page {
                 at: head.range.start,
                 packed: (head.range.end - head.range.start).try_into().ok()?,
                 skip: image.start.try_into().ok()?,
@@ -109,7 +111,7 @@ impl Place {
     }
 }
 
-impl Plain for Place {
+impl Plain for ByteRange {
     fn read(page: &Page<'_>, contents: &[u8], from: usize, count: usize) -> Option<Vec<Self>> {
         let entries = match page.head.codec {
             // There may be no stream either.
@@ -117,16 +119,16 @@ impl Plain for Place {
             Codec::Snappy => Some(Entries::of(page.body.get(page.head.bare_bytes()..)?).ok()?),
             _ => None,
         };
-        let mut places = Vec::new();
+        let mut ranges = Vec::new();
         let mut at = from;
         for _ in 0..count {
             let (length, rest) = contents.get(at..)?.split_first_chunk::<LENGTH_BYTES>()?;
             let image = rest.get(..u32::from_le_bytes(*length) as usize)?;
             let start = at + LENGTH_BYTES;
             at = start + image.len();
-            places.push(Place::of(page, entries.as_ref(), start..at)?);
+            ranges.push(ByteRange::of(page, entries.as_ref(), start..at)?);
         }
-        Some(places)
+        Some(ranges)
     }
 }
 
@@ -147,15 +149,19 @@ mod tests {
     use crate::parquet::page::{Encoding, Head, PageKind};
 
     #[test]
-    fn values_have_places_as_far_as_they_are_there() {
+    fn values_have_ranges_as_far_as_they_are_there() {
         let body = b"\x02\0\0\0ab\x01\0\0\0c";
         let head = Head::bare(PageKind::V1(Encoding::Plain), 2, body.len());
         let page = Page { head: &head, body: body.to_vec() };
-        let [ab, c] = [(4, 2), (10, 1)].map(|(at, length)| Place::Bare { at, length });
-        assert_eq!(<Place as Plain>::read(&page, body, 0, 2), Some(vec![ab, c]));
-        assert_eq!(<Place as Plain>::read(&page, body, 6, 1), Some(vec![c]));
+        let [ab, c] = [(4, 2), (10, 1)].map(|(at, length)| ByteRange::File { at, length });
+        assert_eq!(<ByteRange as Plain>::read(&page, body, 0, 2), Some(vec![ab, c]));
+        assert_eq!(<ByteRange as Plain>::read(&page, body, 6, 1), Some(vec![c]));
         for (from, count) in [(0, 3), (0, usize::MAX), (1, 1), (11, 1), (12, 1)] {
-            assert_eq!(<Place as Plain>::read(&page, body, from, count), None, "{from} {count}");
+            assert_eq!(
+                <ByteRange as Plain>::read(&page, body, from, count),
+                None,
+                "{from} {count}"
+            );
         }
     }
 
@@ -165,8 +171,8 @@ mod tests {
         let head = Head { codec: Codec::Snappy, ..Head::bare(kind, 5, 2) };
         let page = Page { head: &head, body: vec![10, 0] };
         assert_eq!(page.contents().unwrap(), page.body);
-        assert_eq!(<Place as Plain>::read(&page, &page.body, 2, 0), Some(Vec::new()));
-        assert_eq!(<Place as Plain>::read(&page, &page.body, 2, 1), None);
+        assert_eq!(<ByteRange as Plain>::read(&page, &page.body, 2, 0), Some(Vec::new()));
+        assert_eq!(<ByteRange as Plain>::read(&page, &page.body, 2, 1), None);
     }
 
     #[test]
@@ -176,13 +182,13 @@ mod tests {
         let head = Head { codec: Codec::Snappy, ..head };
         let page = Page { head: &head, body };
         let entries = Entries::of(&page.body).unwrap();
-        let place = Place::of(&page, Some(&entries), 150_000..160_000).unwrap();
-        let Place::Piece { packed, skip: 18_928, length: 10_000, .. } = place else {
-            panic!("{place:?}")
+        let range = ByteRange::of(&page, Some(&entries), 150_000..160_000).unwrap();
+        let ByteRange::Stream { packed, skip: 18_928, length: 10_000, .. } = range else {
+            panic!("{range:?}")
         };
-        assert!(packed < 70_000, "{place:?}");
+        assert!(packed < 70_000, "{range:?}");
         let source = page.body.as_slice();
-        let read = |source: &[u8]| place.read(&source, 1, &Kept::default(), 0);
+        let read = |source: &[u8]| range.read(&source, 1, &PageCache::default(), 0);
         assert_eq!(read(source).unwrap(), contents[150_000..160_000]);
         for changed in [&source[..100_000], &vec![0xff; source.len()]] {
             assert!(matches!(read(changed), Err(Fault::Wrong(_))));

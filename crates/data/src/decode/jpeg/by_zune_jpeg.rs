@@ -1,4 +1,4 @@
-//! JPEG by way of zune-jpeg.
+//! The JPEGs that zune-jpeg decodes: all but the few kinds of [`super::by_jpeg_decoder`].
 
 use image::metadata::Orientation;
 use zune_jpeg::JpegDecoder;
@@ -14,12 +14,12 @@ const COLOURS: [ColorSpace; 5] =
     [ColorSpace::Luma, ColorSpace::YCbCr, ColorSpace::RGB, ColorSpace::CMYK, ColorSpace::YCCK];
 
 /// A JPEG whose header has been read.
-pub(super) struct Usual<'a> {
+pub(super) struct ByZuneJpeg<'a> {
     decoder: JpegDecoder<ZCursor<&'a [u8]>>,
     size: (usize, usize),
 }
 
-impl<'a> Usual<'a> {
+impl<'a> ByZuneJpeg<'a> {
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let largest = usize::from(u16::MAX);
         let options = DecoderOptions::default()
@@ -29,13 +29,15 @@ impl<'a> Usual<'a> {
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
         decoder.decode_headers().map_err(|error| failure(&error))?;
         match (decoder.dimensions(), decoder.input_colorspace()) {
-            (Some(size), Some(space)) if COLOURS.contains(&space) => Ok(Usual { decoder, size }),
+            (Some(size), Some(space)) if COLOURS.contains(&space) => {
+                Ok(ByZuneJpeg { decoder, size })
+            }
             (_, space) => Err(unsupported(format!("its colours are {space:?}"))),
         }
     }
 }
 
-impl Decoder for Usual<'_> {
+impl Decoder for ByZuneJpeg<'_> {
     fn size(&self) -> (usize, usize) {
         self.size
     }

@@ -3,11 +3,11 @@
 
 use serde::Deserialize;
 
-use super::color::{Change, Jitter};
-use super::crop::CropBox;
-use super::draws::assert_alike;
-use super::golden::Pixels;
-use super::views::{Recipe, Steps};
+use super::distributions::assert_alike;
+use crate::augment::color::{Change, Jitter};
+use crate::augment::crop::CropBox;
+use crate::augment::golden::Pixels;
+use crate::augment::views::{Recipe, Steps};
 use crate::engine::Level;
 
 #[derive(Deserialize)]
@@ -34,7 +34,7 @@ struct Case {
 }
 
 fn theirs() -> Pipeline {
-    serde_json::from_str(include_str!("../../tests/fixtures/pipeline.json")).unwrap()
+    serde_json::from_str(include_str!("../../../tests/fixtures/pipeline.json")).unwrap()
 }
 
 impl Case {
