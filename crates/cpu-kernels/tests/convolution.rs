@@ -67,8 +67,9 @@ impl Unit {
         let (y_mean, y_variance) = moments(&y_plain, cout);
         let found_variance: Vec<f64> = (0..cout).map(|c| found.variance(c)).collect();
         let spread: Vec<f64> = y_variance.iter().map(|v| v.sqrt()).collect();
-        let shifted = |m: &[f64]| m.iter().zip(&spread).map(|(m, s)| m + s).collect::<Vec<_>>();
-        errors.0.push(("mean", distance(&shifted(&found.mean[..cout]), &shifted(&y_mean))));
+        // A mean can be next to nothing, so it is measured beside the spread.
+        let beside = |mean: &[f64]| [mean, &spread].concat();
+        errors.0.push(("mean", distance(&beside(&found.mean[..cout]), &beside(&y_mean))));
         errors.0.push(("variance", distance(&found_variance, &y_variance)));
 
         // Back through a batch norm, of other numbers than y: through y's own, the gradient of a
