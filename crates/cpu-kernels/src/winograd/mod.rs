@@ -17,8 +17,8 @@ use rayon::prelude::*;
 
 use self::filters::{F2, F4, Filter, S4, S4Back};
 use self::transforms::{
-    AtMost, Extent, Gradients, Inputs, KERNEL, Of, Outputs, Side, Square, Squares, Strided,
-    WeightGradients, Weights, Whole,
+    AtMost, Extent, Gradients, Inputs, KERNEL, Layout, Matrices, Of, Outputs, Pixels, Side, Square,
+    Squares, Taps, WeightGradients, Weights, Whole,
 };
 use crate::gemm::{Outer, PANEL, RowTable, Rows, Segment, Stretch};
 use crate::level::Level;
@@ -226,12 +226,12 @@ impl Winograd {
                     }
                 }
                 let squares = Squares {
-                    from: Strided::matrices(&taps, KERNEL, PANEL),
-                    to: Strided::matrices(&mut *b, self.tile.forward().weights, from * PANEL),
+                    from: (&taps, Taps),
+                    to: (&mut *b, Matrices(from * PANEL)),
                     channels: PANEL,
                     squares: std::iter::once(Square { from: 0, to: f * PANEL, extent: Whole }),
                 };
-                self.run::<Weights, _, _>(level, squares);
+                self.run::<Weights, _, _, _, _>(level, squares);
             }
         });
         packed
@@ -296,7 +296,7 @@ impl Winograd {
         for corners in self.tiles[..images * self.tiles_an_image].chunks(self.group) {
             let start =
                 |at: &Corner| frame.of_frame(at.image, at.row * F::STEP, at.column * F::STEP);
-            let to_v = Strided::matrices(&mut v[..], F::PRODUCTS, v_step);
+            let to_v = (&mut v[..], Matrices(v_step));
             squares(slab, frame, corners, start, to_v, from).run::<Of<Inputs, F>>(level);
             let table = RowTable::strided(corners.len(), from, to);
             for (product, weights) in sizes.products() {
@@ -312,17 +312,19 @@ impl Winograd {
                 }
                 .run(level);
             }
-            let from_m = Strided::matrices(&m[..], F::PRODUCTS, m_step);
+            let from_m = (&m[..], Matrices(m_step));
             outputs(from_m, corners, F::OUTPUTS, map, out).run::<Of<Outputs, F>>(level);
         }
     }
 
     /// Transforms squares by what has the role `R` for this tile.
-    fn run<R, X, I>(&self, level: Level, squares: Squares<'_, I>)
+    fn run<R, A, B, X, I>(&self, level: Level, squares: Squares<'_, A, B, I>)
     where
         Of<R, F2>: Side,
         Of<R, F4>: Side,
         Of<R, S4>: Side,
+        A: Layout,
+        B: Layout,
         X: Extent,
         I: Iterator<Item = Square<X>>,
     {
@@ -363,18 +365,20 @@ impl Winograd {
         (x, dy): (&[f32], &[f32]),
         operands: &mut Transformed,
     ) {
-        let Sizes { step, products, outputs, .. } = self.tile.forward();
+        let Sizes { step, outputs, .. } = self.tile.forward();
         let tiles = corners.len();
         operands.tiles = tiles;
         let start = |at: &Corner| self.x.of_frame(at.image, at.row * step, at.column * step);
-        let to = Strided::matrices(&mut operands.x[..], products, Transformed::step(tiles, self.x));
+        let to = (&mut operands.x[..], Matrices(Transformed::step(tiles, self.x)));
         let tile_step = Transformed::tile_step(self.x);
-        self.run::<Inputs, _, _>(level, squares(x, self.x, corners, start, to, tile_step));
+        self.run::<Inputs, _, _, _, _>(level, squares(x, self.x, corners, start, to, tile_step));
         let start = |at: &Corner| self.dy.at(at.image, at.row * outputs, at.column * outputs);
-        let to =
-            Strided::matrices(&mut operands.dy[..], products, Transformed::step(tiles, self.dy));
+        let to = (&mut operands.dy[..], Matrices(Transformed::step(tiles, self.dy)));
         let tile_step = Transformed::tile_step(self.dy);
-        self.run::<Gradients, _, _>(level, squares(dy, self.dy, corners, start, to, tile_step));
+        self.run::<Gradients, _, _, _, _>(
+            level,
+            squares(dy, self.dy, corners, start, to, tile_step),
+        );
     }
 
     /// The length of the weights' gradient's accumulator, `[weights, in, out]`.
@@ -478,12 +482,12 @@ impl Winograd {
                     let step = shape.input().channels * stored;
                     let start = c * stored + task * filters + panel * PANEL;
                     let squares = Squares {
-                        from: Strided::matrices(accumulator, self.tile.forward().weights, step),
-                        to: Strided::matrices(&mut taps[..], KERNEL, PANEL),
+                        from: (accumulator, Matrices(step)),
+                        to: (&mut taps[..], Taps),
                         channels: PANEL,
                         squares: std::iter::once(Square { from: start, to: 0, extent: Whole }),
                     };
-                    self.run::<WeightGradients, _, _>(level, squares);
+                    self.run::<WeightGradients, _, _, _, _>(level, squares);
                     for (o, filter) in weight.chunks_mut(filter).enumerate() {
                         for (tap, value) in filter[c * TAPS..][..TAPS].iter_mut().enumerate() {
                             *value = taps[tap * PANEL + o];
@@ -538,9 +542,9 @@ fn squares<'a>(
     frame: Frame,
     corners: &'a [Corner],
     start: impl Fn(&Corner) -> usize,
-    to: Strided<&'a mut [f32]>,
+    to: (&'a mut [f32], Matrices),
     tile_step: usize,
-) -> Squares<'a, impl Iterator<Item = Square<Whole>>> {
+) -> Squares<'a, Pixels, Matrices, impl Iterator<Item = Square<Whole>>> {
     let channels = frame.map.channels;
     let square = move |(tile, corner): (usize, &Corner)| Square {
         from: start(corner),
@@ -548,7 +552,7 @@ fn squares<'a>(
         extent: Whole,
     };
     Squares {
-        from: Strided { numbers: slab, row: frame.width * channels, column: channels },
+        from: (slab, Pixels { line: frame.width * channels, pixel: channels }),
         to,
         channels,
         squares: corners.iter().enumerate().map(square),
@@ -557,12 +561,12 @@ fn squares<'a>(
 
 /// Tiles of `side` outputs on their way from products to those outputs that exist.
 fn outputs<'a>(
-    from: Strided<&'a [f32]>,
+    from: (&'a [f32], Matrices),
     corners: &'a [Corner],
     side: usize,
     map: Map,
     to: &'a mut [f32],
-) -> Squares<'a, impl Iterator<Item = Square<AtMost>>> {
+) -> Squares<'a, Matrices, Pixels, impl Iterator<Item = Square<AtMost>>> {
     let Map { height, width, channels } = map;
     let square = move |(tile, corner): (usize, &Corner)| {
         let (top, left) = (corner.row * side, corner.column * side);
@@ -575,7 +579,7 @@ fn outputs<'a>(
     };
     Squares {
         from,
-        to: Strided { numbers: to, row: width * channels, column: channels },
+        to: (to, Pixels { line: width * channels, pixel: channels }),
         channels,
         squares: corners.iter().enumerate().map(square),
     }

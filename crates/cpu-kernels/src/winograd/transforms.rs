@@ -2,8 +2,10 @@
 //! side.
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 use super::filters::{Filter, SIDE, Transform};
+use crate::gemm::PANEL;
 use crate::level::{Kernel, Level};
 use crate::simd::Vector;
 
@@ -55,23 +57,52 @@ side!(Gradients: Transform, F::OUTPUTS => F::PRODUCTS, gradient);
 side!(Weights: Transform, KERNEL => F::WEIGHTS, weight);
 side!(WeightGradients: Transform, F::WEIGHTS => KERNEL, weight_gradient);
 
-/// Numbers among which squares lie, and how far the rows and the columns of a square are from each other.
-pub(super) struct Strided<T> {
-    pub numbers: T,
-    pub row: usize,
-    pub column: usize,
+/// How the numbers of squares lie in memory.
+pub(super) trait Layout: Copy {
+    /// How far the rows of a square of `side` numbers a side are from each other, and its columns.
+    fn steps(self, side: usize) -> [usize; 2];
 }
 
-impl<T> Strided<T> {
-    /// Matrices `step` apart, of which a square takes one number each: `side` × `side`.
-    pub fn matrices(numbers: T, side: usize, step: usize) -> Self {
-        Self { numbers, row: side * step, column: step }
-    }
+/// Each number of a square lies in a matrix of its own, and matrices are that far apart. That all distances are
+/// multiples of one, the compiler sees too, and needs few registers for them.
+#[derive(Clone, Copy)]
+pub(super) struct Matrices(pub usize);
 
-    /// How far a square's last number is from its first.
-    fn reach(&self, [rows, columns]: [usize; 2]) -> usize {
-        rows.saturating_sub(1) * self.row + columns.saturating_sub(1) * self.column
+impl Layout for Matrices {
+    #[inline(always)]
+    fn steps(self, side: usize) -> [usize; 2] {
+        [side * self.0, self.0]
     }
+}
+
+/// A square is one of 3×3 taps, [`PANEL`] numbers each, one behind the other.
+#[derive(Clone, Copy)]
+pub(super) struct Taps;
+
+impl Layout for Taps {
+    #[inline(always)]
+    fn steps(self, _side: usize) -> [usize; 2] {
+        [KERNEL * PANEL, PANEL]
+    }
+}
+
+/// The numbers of a square are neighbouring pixels, of a map whose lines and pixels are that far apart.
+#[derive(Clone, Copy)]
+pub(super) struct Pixels {
+    pub line: usize,
+    pub pixel: usize,
+}
+
+impl Layout for Pixels {
+    #[inline(always)]
+    fn steps(self, _side: usize) -> [usize; 2] {
+        [self.line, self.pixel]
+    }
+}
+
+/// How far a square's last number is from its first.
+fn reach([row, column]: [usize; 2], [rows, columns]: [usize; 2]) -> usize {
+    rows.saturating_sub(1) * row + columns.saturating_sub(1) * column
 }
 
 /// A square: where its channels begin, and where those of its transform do.
@@ -108,50 +139,54 @@ impl Extent for AtMost {
 }
 
 /// Squares to transform, of `channels` channels each.
-pub(super) struct Squares<'a, I> {
-    pub from: Strided<&'a [f32]>,
-    pub to: Strided<&'a mut [f32]>,
+pub(super) struct Squares<'a, A, B, I> {
+    pub from: (&'a [f32], A),
+    pub to: (&'a mut [f32], B),
     pub channels: usize,
     pub squares: I,
 }
 
-impl<X: Extent, I: Iterator<Item = Square<X>>> Squares<'_, I> {
+impl<A: Layout, B: Layout, X: Extent, I: Iterator<Item = Square<X>>> Squares<'_, A, B, I> {
     /// Transforms all squares, rows and columns by `S`.
     ///
     /// # Panics
     /// If a square or its transform does not lie within its numbers.
     pub fn run<S: Side>(self, level: Level) {
-        level.run(By::<S, I>(self, PhantomData));
+        level.run(By::<S, Self>(self, PhantomData));
     }
 }
 
 /// Squares and what transforms their sides.
-struct By<'a, S, I>(Squares<'a, I>, PhantomData<S>);
+struct By<S, Q>(Q, PhantomData<S>);
 
-impl<S: Side, X: Extent, I: Iterator<Item = Square<X>>> Kernel for By<'_, S, I> {
+impl<S, A, B, X, I> Kernel for By<S, Squares<'_, A, B, I>>
+where
+    S: Side,
+    A: Layout,
+    B: Layout,
+    X: Extent,
+    I: Iterator<Item = Square<X>>,
+{
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Squares { from, to, channels, squares } = self.0;
+        let Squares { from: (from, from_layout), to: (to, to_layout), channels, squares } = self.0;
         assert_eq!(channels % V::LANES, 0, "channels are stored in whole vectors");
-        let from_reach = from.reach([S::FROM; 2]) + channels;
+        let (from_steps, to_steps) = (from_layout.steps(S::FROM), to_layout.steps(S::TO));
+        let from_reach = reach(from_steps, [S::FROM; 2]) + channels;
         for square in squares {
             let size = square.extent.size(S::TO);
-            assert!(square.from + from_reach <= from.numbers.len(), "a square is missing");
-            let to_reach = to.reach(size) + channels;
-            assert!(square.to + to_reach <= to.numbers.len(), "no room for a square");
+            assert!(square.from + from_reach <= from.len(), "a square is missing");
+            let to_reach = reach(to_steps, size) + channels;
+            assert!(square.to + to_reach <= to.len(), "no room for a square");
             let mut channel = 0;
             while channel < channels {
                 // SAFETY: the square and its transform lie within their numbers, as was just asserted.
                 unsafe {
-                    let read = from.numbers.as_ptr().add(square.from + channel);
-                    let write = to.numbers.as_mut_ptr().add(square.to + channel);
-                    transform::<V, S>(
-                        (read, [from.row, from.column]),
-                        (write, [to.row, to.column]),
-                        size,
-                    );
+                    let read = from.as_ptr().add(square.from + channel);
+                    let write = to.as_mut_ptr().add(square.to + channel);
+                    transform::<V, S>((read, from_steps), (write, to_steps), size);
                 }
                 channel += V::LANES;
             }
@@ -170,19 +205,21 @@ unsafe fn transform<V: Vector, S: Side>(
     [rows, columns]: [usize; 2],
 ) {
     let zero = V::splat(0.0);
-    let mut half = [[zero; SIDE]; SIDE];
+    // Zeroing it would take longer than a small transform.
+    let mut half = [[MaybeUninit::<V>::uninit(); SIDE]; SIDE];
     for j in 0..S::FROM {
         let mut column = [zero; SIDE];
         for i in 0..S::FROM {
             // SAFETY: the caller's promise.
             column[i] = unsafe { V::load(from.add(i * from_row + j * from_column)) };
         }
-        half[j] = S::apply(column);
+        half[j] = S::apply(column).map(MaybeUninit::new);
     }
     for i in 0..rows {
         let mut row = [zero; SIDE];
         for j in 0..S::FROM {
-            row[j] = half[j][i];
+            // SAFETY: the first `S::FROM` have been written.
+            row[j] = unsafe { half[j][i].assume_init() };
         }
         let row = S::apply(row);
         for j in 0..columns {
