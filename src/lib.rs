@@ -89,4 +89,5 @@ pub mod sweep;
 pub mod train;
 
 pub use error::{Error, Result};
+pub use graph;
 pub use pretraining::{Finished, Pretraining};
