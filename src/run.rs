@@ -8,9 +8,9 @@ use logo_ssl_base::files::write_atomic;
 
 use crate::config::Config;
 use crate::data::{self, Places, Splits};
-use crate::engine::{self, LEVEL_VARIABLE};
 use crate::executor::{Device, DeviceName, OpenOptions};
 use crate::framework::Framework;
+use crate::instructions::{self, LEVEL_VARIABLE};
 use crate::presets;
 use crate::record::{RunDir, Sink};
 use crate::train::{self, Setup, Summary, Workers};
@@ -169,8 +169,8 @@ fn record_instructions(config: &mut Config) -> Result<()> {
 /// Of what the processor computes: with another device, the views.
 fn level_of(config: &Config) -> String {
     let level = match config.compute.device {
-        DeviceName::Cpu => engine::level_for(config.compute.precision),
-        _ => engine::level(),
+        DeviceName::Cpu => instructions::level_for(config.compute.precision),
+        _ => instructions::level(),
     };
     level.to_string()
 }
