@@ -4,7 +4,7 @@
 
 mod support;
 
-use cpu_kernels::{
+use logo_ssl_cpu_kernels::{
     Algorithm, BackwardEpilogue, Conv, ConvShape, Element, Gate, Input, InputGradient, Level,
     Normalisation, OutputGradient, bf16,
 };
@@ -48,7 +48,8 @@ impl Unit {
             .enumerate()
             .map(|(at, u)| {
                 let c = at % cin;
-                (u - mean[c]) / (variance[c] + cpu_kernels::EPSILON).sqrt() * gamma[c] + beta[c]
+                (u - mean[c]) / (variance[c] + logo_ssl_cpu_kernels::EPSILON).sqrt() * gamma[c]
+                    + beta[c]
             })
             .collect();
         let x: Vec<f64> = normalised.iter().map(|x| x.max(0.0)).collect();
@@ -160,7 +161,7 @@ impl Unit {
 }
 
 fn stored(channels: usize) -> usize {
-    cpu_kernels::stored_channels(channels)
+    logo_ssl_cpu_kernels::stored_channels(channels)
 }
 
 impl Errors {
