@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use cpu_executor::{Engine, Executable, Levels, Tensor};
 use cpu_kernels::{keep_freed_memory, peak_gflops};
 use graph::{Graph, Node, Program, Type, concatenate, gradients};
+use logo_ssl_cpu_executor::{Engine, Executable, Levels, Tensor};
 use rayon::prelude::*;
 
 /// Features in and out of each layer; all but the last have batch norm, and ReLU but for the embedding's.

@@ -11,7 +11,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use cpu_executor::{Engine, Executable, Levels, Tensor};
+//! use logo_ssl_cpu_executor::{Engine, Executable, Levels, Tensor};
 //! use graph::{Graph, Program, Type};
 //!
 //! let graph = Graph::new();

@@ -5,8 +5,8 @@ mod common;
 use std::sync::Arc;
 
 use common::{Random, assert_close, assert_same, check, engine, inputs, run};
-use cpu_executor::{Executable, RunError, Tensor};
 use graph::{Element, Graph, Node, Program, Type, concatenate, gradients};
+use logo_ssl_cpu_executor::{Executable, RunError, Tensor};
 use proptest::prelude::*;
 
 /// A program of so many random operations on matrices of one of these sizes, whose results stay near 1.

@@ -5,8 +5,8 @@ mod common;
 use std::sync::Arc;
 
 use common::{Random, assert_close, assert_same, doubles, engine, inputs, run};
-use cpu_executor::Executable;
 use graph::{Element, Graph, Plan, Program, Type, concatenate, pull_back};
+use logo_ssl_cpu_executor::Executable;
 
 fn plan(precision: Element, max_pool: bool) -> Arc<Plan> {
     let mut plan = Plan::new(([3, 8], 3, 1), max_pool, precision);

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use cpu_kernels::*;
+use logo_ssl_cpu_kernels::*;
 
 fn main() {
     let args: Vec<usize> = std::env::args().skip(1).map(|a| a.parse().expect("a number")).collect();

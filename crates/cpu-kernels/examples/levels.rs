@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use cpu_kernels::*;
+use logo_ssl_cpu_kernels::*;
 
 fn main() {
     let repetitions = std::env::args().nth(1).map_or(1, |n| n.parse().expect("a number"));

@@ -6,7 +6,7 @@
 //! run time. Work is spread over rayon's threads, and the results are the same bytes for any number of them.
 //!
 //! ```
-//! use cpu_kernels::{Conv, ConvShape, Input, Level, Workspace};
+//! use logo_ssl_cpu_kernels::{Conv, ConvShape, Input, Level, Workspace};
 //!
 //! let shape = ConvShape {
 //!     height: 8,
@@ -28,7 +28,7 @@
 //! // A corner sees four of the kernel's nine taps, in 16 channels each.
 //! assert!((y[0] - 4.0 * 16.0 * 0.5).abs() < 1e-3);
 //! assert_eq!(moments.count, 2 * 8 * 8);
-//! # Ok::<(), cpu_kernels::LevelError>(())
+//! # Ok::<(), logo_ssl_cpu_kernels::LevelError>(())
 //! ```
 //!
 //! # What there is

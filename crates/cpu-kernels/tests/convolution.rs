@@ -4,7 +4,7 @@
 
 mod support;
 
-use cpu_kernels::{Conv, ConvShape, Input, Level, Normalisation, OutputGradient};
+use logo_ssl_cpu_kernels::{Conv, ConvShape, Input, Level, Normalisation, OutputGradient};
 use proptest::prelude::*;
 use support::unit::{Unit, algorithms, stored};
 use support::*;

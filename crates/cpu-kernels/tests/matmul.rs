@@ -2,7 +2,7 @@
 
 mod support;
 
-use cpu_kernels::{Level, Matrix, Workspace, matmul};
+use logo_ssl_cpu_kernels::{Level, Matrix, Workspace, matmul};
 use proptest::prelude::*;
 use support::*;
 

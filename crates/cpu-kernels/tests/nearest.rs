@@ -2,7 +2,7 @@
 
 mod support;
 
-use cpu_kernels::{Bank, Level, Neighbour};
+use logo_ssl_cpu_kernels::{Bank, Level, Neighbour};
 use proptest::prelude::*;
 use support::Random;
 

@@ -2,7 +2,7 @@
 
 mod support;
 
-use cpu_kernels::{
+use logo_ssl_cpu_kernels::{
     BackwardEpilogue, Gate, MaxPool, Workspace, average, average_backward, stored_channels,
 };
 use proptest::prelude::*;

@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cpu_kernels::{
+use logo_ssl_cpu_kernels::{
     BackwardEpilogue, Bank, ConvShape, Element, Gate, Level, Matrix, MaxPool, Normalisation,
     Shortcut, Workspace, average, average_backward, bf16, join, matmul, stored_channels,
 };

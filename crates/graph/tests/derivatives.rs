@@ -3,8 +3,8 @@
 mod common;
 
 use common::{Random, check_derivatives};
-use graph::{Convolution, Dot, Element, Graph, Node, Operation, Program, Type, Window};
-use graph::{concatenate, evaluate, gradients, pull_back};
+use logo_ssl_graph::{Convolution, Dot, Element, Graph, Node, Operation, Program, Type, Window};
+use logo_ssl_graph::{concatenate, evaluate, gradients, pull_back};
 use proptest::prelude::*;
 
 /// One to three axes of lengths 1 to 5.

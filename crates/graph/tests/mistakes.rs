@@ -5,7 +5,9 @@ mod common;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use common::networks;
-use graph::{Convolution, Dot, Element, Graph, Node, Type, Window, concatenate, gradients};
+use logo_ssl_graph::{
+    Convolution, Dot, Element, Graph, Node, Type, Window, concatenate, gradients,
+};
 
 /// What a panic says.
 fn said(mistake: impl FnOnce()) -> String {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use common::operations::operations;
 use common::{Random, evaluated, networks, parameters, trained};
-use graph::{Element, Graph, Program, Type, evaluate, evaluate_replicas};
+use logo_ssl_graph::{Element, Graph, Program, Type, evaluate, evaluate_replicas};
 use xla::{Argument, Client, CompileOptions, ElementType, OptionValue, Plugin};
 
 /// A client of the plugin to test with, with so many devices; none where there is no plugin, or it has not
@@ -70,7 +70,7 @@ fn run(client: &Client, program: &Program, inputs: &[Vec<Vec<f64>>]) -> Vec<Vec<
     let compiled =
         client.compile(&text, &options).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let upload = |device: usize| {
-        let each = |(input, values): (&graph::Input, &Vec<f64>)| {
+        let each = |(input, values): (&logo_ssl_graph::Input, &Vec<f64>)| {
             let Type { element: of, shape } = &input.ty;
             let bytes = to_bytes(values, *of);
             Argument::Donated(client.upload(bytes, element(*of), shape, device).unwrap())
@@ -197,7 +197,7 @@ fn replicas_sum_and_gather() {
         ("sum", (x * w).all_reduce(2)),
         ("rows", x.all_gather(2)),
         ("own", (x.sum_all() + own).all_reduce(2)),
-        ("gradient", graph::gradients(x.all_gather(2).square().sum_all(), &[x])[0]),
+        ("gradient", logo_ssl_graph::gradients(x.all_gather(2).square().sum_all(), &[x])[0]),
     ];
     let program = Program::new(&graph, &[x, w], &outputs).unwrap();
     let mut random = Random::new(3);

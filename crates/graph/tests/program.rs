@@ -1,6 +1,8 @@
 //! Graphs and programs: what is written twice, what is not needed, and what is given up.
 
-use graph::{Element, Graph, Program, ProgramError, Type, depends, evaluate, flat_gradient};
+use logo_ssl_graph::{
+    Element, Graph, Program, ProgramError, Type, depends, evaluate, flat_gradient,
+};
 
 #[test]
 fn what_is_written_twice_is_one_instruction() {

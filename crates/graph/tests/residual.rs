@@ -4,8 +4,8 @@
 mod common;
 
 use common::{Random, evaluated, networks, parameters, trained};
-use graph::{Convolution, Element, Graph, Node, Plan, Program, Type, UnitPlan, Window};
-use graph::{concatenate, evaluate, evaluate_replicas, gradients};
+use logo_ssl_graph::{Convolution, Element, Graph, Node, Plan, Program, Type, UnitPlan, Window};
+use logo_ssl_graph::{concatenate, evaluate, evaluate_replicas, gradients};
 
 /// A network of images `[batch, channels, height, width]` by the textbook, its derivatives to be found
 /// by the graph's rules.

@@ -1,6 +1,6 @@
 //! The text of programs.
 
-use graph::{Dot, Element, Graph, Program, Type, gradients};
+use logo_ssl_graph::{Dot, Element, Graph, Program, Type, gradients};
 
 #[test]
 fn a_training_step_is_printed_so() {

@@ -9,8 +9,6 @@
 //! The crate does not load plugins. It reads the process's environment and the machine's folders
 //! through [`Surroundings`] alone, which is a value that a test can make up.
 
-#![forbid(unsafe_code)]
-
 mod address;
 mod error;
 mod fetch;

@@ -10,7 +10,9 @@ use common::{
     CPU_PACKAGE, CPU_PLUGIN, CPU_WHEEL, Form, Listed, Mood, Server, cpu_wheel, noise, request,
     wheel,
 };
-use plugins::{Error, Event, Index, Installed, Kind, Patience, Plan, Request, execute, plan};
+use logo_ssl_plugins::{
+    Error, Event, Index, Installed, Kind, Patience, Plan, Request, execute, plan,
+};
 
 /// A server with the CPU plugin, what is to be fetched, and where to.
 struct World {
@@ -429,7 +431,7 @@ fn certificates_that_are_none_are_named() {
     let world = World::new(Form::Json, cpu_wheel(b"plugin"));
     let path = world.folder.path().join("none.pem");
     fs::write(&path, "nothing").unwrap();
-    let mut surroundings = plugins::Surroundings::of_this_process(world.folder.path());
+    let mut surroundings = logo_ssl_plugins::Surroundings::of_this_process(world.folder.path());
     surroundings.variables.insert("PIP_CERT".into(), path.into());
     let index = Index::of(&surroundings).unwrap();
     let error = plan(&request(Kind::Cpu, index, world.folder.path())).unwrap_err();
@@ -567,7 +569,7 @@ fn the_cuda_plugin_lies_beside_its_libraries() {
         assert_eq!(mode("lib/libcublas.so.13") & 0o111, 0);
     }
 
-    let mut surroundings = plugins::Surroundings::of_this_process(folder.path());
+    let mut surroundings = logo_ssl_plugins::Surroundings::of_this_process(folder.path());
     surroundings.variables.clear();
     surroundings.root = folder.path().to_path_buf();
     let candidates = surroundings.candidates(Kind::Cuda);

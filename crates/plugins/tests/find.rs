@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use plugins::{Candidate, Kind, Origin, Surroundings};
+use logo_ssl_plugins::{Candidate, Kind, Origin, Surroundings};
 
 struct World {
     folder: tempfile::TempDir,

@@ -5,7 +5,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::*;
-use xla::{Argument, Cache, Client, CompileOptions, Error, Executable, Origin};
+use logo_ssl_xla::{Argument, Cache, Client, CompileOptions, Error, Executable, Origin};
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
     std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()

@@ -7,7 +7,7 @@ mod build;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use xla::{
+use logo_ssl_xla::{
     Argument, Buffer, Cache, Client, CompileOptions, ElementType, Error, Executable, Origin, Plugin,
 };
 

@@ -6,7 +6,7 @@ mod build;
 use std::path::{Path, PathBuf};
 
 use build::library;
-use xla::{Error, Plugin};
+use logo_ssl_xla::{Error, Plugin};
 
 /// A library whose table has this size, this version and no functions.
 fn table(folder: &Path, name: &str, size: usize, version: (i32, i32)) -> PathBuf {

@@ -5,7 +5,7 @@
 mod common;
 
 use common::*;
-use xla::{Argument, Client, ElementType, Executable};
+use logo_ssl_xla::{Argument, Client, ElementType, Executable};
 
 const SIDE: usize = 256;
 /// What may be added to the process while it steps, far less than the arrays of the steps.
@@ -17,7 +17,11 @@ fn resident() -> usize {
     pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
-fn step(client: &Client, program: &Executable, state: xla::Buffer) -> xla::Buffer {
+fn step(
+    client: &Client,
+    program: &Executable,
+    state: logo_ssl_xla::Buffer,
+) -> logo_ssl_xla::Buffer {
     let bytes = vec![0; 4 * SIDE * SIDE];
     let data = client.upload(bytes, ElementType::F32, &[SIDE, SIDE], 0).unwrap();
     let mut outputs = run(program, vec![Argument::Donated(state), Argument::Kept(&data)]);

@@ -5,8 +5,8 @@ mod common;
 use std::sync::Arc;
 
 use common::*;
+use logo_ssl_xla::{Argument, Client, CompileOptions, ElementType, Error};
 use proptest::prelude::*;
-use xla::{Argument, Client, CompileOptions, ElementType, Error};
 
 #[test]
 fn the_plugin_and_its_devices_introduce_themselves() {
@@ -25,7 +25,7 @@ fn the_plugin_and_its_devices_introduce_themselves() {
 #[test]
 fn unknown_client_options_are_refused_in_words() {
     let Some(plugin) = plugin() else { return };
-    let option = ("no_such_option", xla::OptionValue::Flag(true));
+    let option = ("no_such_option", logo_ssl_xla::OptionValue::Flag(true));
     let error = Client::new(&plugin, &[option]).unwrap_err();
     eprintln!("{error}");
     assert!(matches!(error, Error::Other { .. } | Error::Unsupported { .. }));
@@ -99,7 +99,7 @@ fn donated_state_is_carried_through_ten_steps() {
     }
     let mut expected = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
     let mut state = upload(&client, &expected, &[2, 3]);
-    let mut pending: Option<(xla::Pending, f32)> = None;
+    let mut pending: Option<(logo_ssl_xla::Pending, f32)> = None;
     for at in 0..10 {
         let values = [at as f32; 6];
         let data = upload(&client, &values, &[2, 3]);

@@ -4,9 +4,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use cpu_executor::{Data, Engine, Executable, Levels, Tensor};
 use graph::{Element, Node, Program, Type};
 use half::bf16;
+use logo_ssl_cpu_executor::{Data, Engine, Executable, Levels, Tensor};
 
 pub fn engine() -> Arc<Engine> {
     static ENGINE: OnceLock<Arc<Engine>> = OnceLock::new();

@@ -4,7 +4,7 @@
 
 pub mod unit;
 
-use cpu_kernels::{
+use logo_ssl_cpu_kernels::{
     ConvShape, Element, GradientSums, Level, Moments, Normalisation, Workspace, stored_channels,
 };
 
@@ -147,7 +147,7 @@ pub fn norm_gradient(g: &[f64], y: &[f64], gamma: &[f64]) -> (Vec<f64>, Vec<f64>
     let count = (y.len() / channels) as f64;
     let (mean, variance) = moments(y, channels);
     let inverse: Vec<f64> =
-        variance.iter().map(|v| 1.0 / (v + cpu_kernels::EPSILON).sqrt()).collect();
+        variance.iter().map(|v| 1.0 / (v + logo_ssl_cpu_kernels::EPSILON).sqrt()).collect();
     let (mut d_gamma, mut d_beta) = (vec![0.0; channels], vec![0.0; channels]);
     for (at, (g, y)) in g.iter().zip(y).enumerate() {
         let c = at % channels;

@@ -1,6 +1,6 @@
 //! A residual unit's convolution with all that surrounds it, held to plain f64 loops.
 
-use cpu_kernels::{
+use logo_ssl_cpu_kernels::{
     Algorithm, BackwardEpilogue, Conv, ConvShape, Element, Gate, Input, InputGradient, Level,
     Normalisation, OutputGradient, bf16,
 };
@@ -44,7 +44,8 @@ impl Unit {
             .enumerate()
             .map(|(at, u)| {
                 let c = at % cin;
-                (u - mean[c]) / (variance[c] + cpu_kernels::EPSILON).sqrt() * gamma[c] + beta[c]
+                (u - mean[c]) / (variance[c] + logo_ssl_cpu_kernels::EPSILON).sqrt() * gamma[c]
+                    + beta[c]
             })
             .collect();
         let x: Vec<f64> = normalised.iter().map(|x| x.max(0.0)).collect();
@@ -156,7 +157,7 @@ impl Unit {
 }
 
 pub fn stored(channels: usize) -> usize {
-    cpu_kernels::stored_channels(channels)
+    logo_ssl_cpu_kernels::stored_channels(channels)
 }
 
 impl Errors {

@@ -4,7 +4,7 @@
 
 pub mod operations;
 
-use graph::{Graph, Node, Plan, Program, Type, evaluate, pull_back};
+use logo_ssl_graph::{Graph, Node, Plan, Program, Type, evaluate, pull_back};
 
 /// Repeatable random numbers (splitmix64).
 pub struct Random(u64);
@@ -146,7 +146,7 @@ pub fn parameters(plan: &Plan, random: &mut Random) -> Vec<f64> {
 }
 
 /// Small networks of every kind: what they are called, and their plans.
-pub fn networks(precision: graph::Element) -> Vec<(&'static str, Plan)> {
+pub fn networks(precision: logo_ssl_graph::Element) -> Vec<(&'static str, Plan)> {
     let mut basic = Plan::new(([3, 3], 3, 1), false, precision);
     basic.block(&[([3, 3], 3, 1), ([3, 3], 3, 1)], None);
     basic.block(&[([3, 4], 3, 2), ([4, 4], 3, 1)], Some(([3, 4], 1, 2)));

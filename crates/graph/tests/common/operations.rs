@@ -1,6 +1,6 @@
 //! Every operation, with inputs.
 
-use graph::{
+use logo_ssl_graph::{
     Binary, Comparison, Convolution, Dot, Element, Graph, Node, Operation, Type, Window,
     concatenate, pull_back,
 };

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use plugins::{Index, Kind, Machine, Patience, Request};
+use logo_ssl_plugins::{Index, Kind, Machine, Patience, Request};
 use sha2::{Digest, Sha256};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;

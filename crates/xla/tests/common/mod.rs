@@ -5,7 +5,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use xla::{Argument, Buffer, Client, CompileOptions, ElementType, Executable, OptionValue, Plugin};
+use logo_ssl_xla::{
+    Argument, Buffer, Client, CompileOptions, ElementType, Executable, OptionValue, Plugin,
+};
 
 /// The environment variable that names the plugin to test with.
 pub const PLUGIN: &str = "LOGO_SSL_PJRT_PLUGIN";
