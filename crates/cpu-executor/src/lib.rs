@@ -3,7 +3,8 @@
 //! [`Executable::new`] plans a [`graph::Program`] once: what only renames elements vanishes, element-wise
 //! operations and reductions become loops that pass over their operands once, results are computed where
 //! they are needed, and what is not needed at the same time shares memory. [`Executable::run`] then runs it
-//! on rayon's threads, residual networks and matrix products on `cpu_kernels`.
+//! on rayon's threads, residual networks and matrix products on the kernels of
+//! `logo-ssl-cpu-kernels`.
 //!
 //! Work is cut by shape, never by the number of threads, and sums are added up in a fixed order: results are
 //! the same bytes for any number of threads. They do depend on the [`Levels`].
@@ -11,8 +12,8 @@
 //! ```
 //! use std::sync::Arc;
 //!
+//! use logo_ssl_cpu_executor::graph::{Graph, Program, Type};
 //! use logo_ssl_cpu_executor::{Engine, Executable, Levels, Tensor};
-//! use graph::{Graph, Program, Type};
 //!
 //! let graph = Graph::new();
 //! let x = graph.parameter("x", Type::f32([3]));
@@ -45,6 +46,14 @@ mod strides;
 mod tensor;
 mod windows;
 
+/// The graph, in whose terms programs are written.
+pub use graph;
+
 pub use engine::{Engine, Levels};
 pub use executable::{Executable, RunError, Unsupported};
 pub use tensor::{Data, Tensor, WrongLength};
+
+/// Has the examples of the README compiled and run with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

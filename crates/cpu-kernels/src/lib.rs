@@ -111,3 +111,8 @@ pub use shape::{ConvShape, stored_channels};
 pub use slab::{Input, InputGradient, OutputGradient};
 pub use trial::trial;
 pub use workspace::{Buffer, Workspace};
+
+/// Has the examples of the README compiled and run with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -181,3 +181,8 @@ pub enum Split {
     /// Classified by the kNN.
     Test,
 }
+
+/// Has the examples of the README compiled and run with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -40,3 +40,8 @@ pub use operation::{
 pub use program::{Input, Output, Program, ProgramError};
 pub use residual::{BlockPlan, Plan, UnitPlan, UnitShape};
 pub use types::{Element, Type};
+
+/// Has the examples of the README compiled and run with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -28,3 +28,8 @@ pub use fetch::{Event, Installed, Package, Plan, Request, Wheel, execute, plan};
 pub use find::{Candidate, Environment, Kind, Origin, Surroundings, VARIABLE};
 pub use http::Patience;
 pub use index::{Index, Machine};
+
+/// Has the examples of the README compiled and run with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
