@@ -9,7 +9,7 @@ use std::path::{self, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Installed;
+use crate::installed::Installed;
 use crate::python::{packages_folders, version_of};
 use crate::version::Version;
 
@@ -178,10 +178,6 @@ impl Surroundings {
     pub(crate) fn variable(&self, name: &str) -> Option<&OsStr> {
         let value = self.variables.get(OsStr::new(name)).map(OsString::as_os_str);
         value.filter(|value| !value.is_empty())
-    }
-
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.variable(name).and_then(OsStr::to_str)
     }
 
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {

@@ -3,31 +3,40 @@
 //! A PJRT plugin is a shared library through which a program compiles for a device and runs on it.
 //! [`Surroundings::candidates`] looks for plugins that are here already, best first, and
 //! [`Surroundings::needed_environment`] says what one of them needs to be set before it is loaded.
-//! [`plan`] works out which wheels of a Python package index hold a plugin and the libraries that
-//! it loads, and how large they are; [`execute`] downloads, checks and unpacks them. No Python runs.
+//! No Python runs.
+//!
+//! ```
+//! use logo_ssl_plugins::{Kind, Surroundings};
+//!
+//! let surroundings = Surroundings::of_this_process("plugins");
+//! for candidate in surroundings.candidates(Kind::Cuda) {
+//!     println!("{}: {}", candidate.path.display(), candidate.origin);
+//! }
+//! println!("{}", surroundings.next_step(Kind::Cuda, std::env::consts::OS));
+//! ```
+//!
+//! With the feature `fetch`, off by default, `plan` works out which wheels of a Python package index
+//! hold a plugin and the libraries that it loads, and how large they are; `execute` downloads, checks
+//! and unpacks them.
 //!
 //! The crate does not load plugins. It reads the process's environment and the machine's folders
 //! through [`Surroundings`] alone, which is a value that a test can make up.
 
-mod address;
-mod error;
+#[cfg(feature = "fetch")]
 mod fetch;
 mod find;
-mod http;
-mod index;
-mod known;
+mod installed;
 mod next;
 mod python;
-mod remote;
-mod requirement;
-mod unpack;
+#[cfg_attr(not(feature = "fetch"), allow(dead_code, reason = "only fetching asks for ranges"))]
 mod version;
 
-pub use error::{Error, Result};
-pub use fetch::{Event, Installed, Package, Plan, Request, Wheel, execute, plan};
+#[cfg(feature = "fetch")]
+pub use fetch::{
+    Error, Event, Index, Machine, Patience, Plan, Request, Result, Wheel, execute, plan,
+};
 pub use find::{Candidate, Environment, Kind, Origin, Surroundings, VARIABLE};
-pub use http::Patience;
-pub use index::{Index, Machine};
+pub use installed::{Installed, Package};
 
 /// Has the examples of the README compiled and run with those of the documentation.
 #[cfg(doctest)]

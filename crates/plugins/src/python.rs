@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use crate::Surroundings;
 use crate::find::subfolders;
-use crate::requirement::normalised;
 use crate::version::Version;
 
 /// The folders of the active virtual environment, of Conda's, and of the first `python3` on the path
@@ -69,4 +68,10 @@ pub(crate) fn version_of(packages: &Path, package: &str) -> Option<String> {
         (normalised(name) == package).then(|| version.to_owned())
     });
     versions.max_by_key(|version| Version::parse(version))
+}
+
+/// A package's name as indices and requirements compare it (PEP 503).
+pub(crate) fn normalised(name: &str) -> String {
+    let words = name.split(['-', '_', '.']).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
 }

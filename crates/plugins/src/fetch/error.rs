@@ -1,4 +1,4 @@
-//! Every way in which finding and fetching can fail, each with the next step in its message.
+//! Every way in which fetching can fail, each with the next step in its message.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};

@@ -1,16 +1,18 @@
 //! The simple index: which files there are of a package (PEP 503 in HTML, PEP 691 in JSON).
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::address::{Address, shown};
-use crate::http::Client;
+use crate::Surroundings;
+use crate::fetch::address::{Address, shown};
+use crate::fetch::http::Client;
+use crate::fetch::{Error, Result};
 use crate::version::Version;
-use crate::{Error, Result, Surroundings};
 
 /// The index when `PIP_INDEX_URL` names none.
 const STANDARD: &str = "https://pypi.org/simple";
@@ -44,7 +46,8 @@ impl Index {
     /// # Errors
     /// As [`Index::new`].
     pub fn of(surroundings: &Surroundings) -> Result<Self> {
-        let url = surroundings.text("PIP_INDEX_URL").unwrap_or(STANDARD);
+        let url =
+            surroundings.variable("PIP_INDEX_URL").and_then(OsStr::to_str).unwrap_or(STANDARD);
         let certificates = surroundings.path("PIP_CERT");
         Ok(Self { certificates, ..Self::new(url)? })
     }

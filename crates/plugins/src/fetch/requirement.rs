@@ -1,5 +1,6 @@
 //! The requirements that a wheel's METADATA declares: the part of PEP 508 that wheels here use.
 
+use crate::python::normalised;
 use crate::version::Range;
 
 /// A package and the versions of it that will do.
@@ -52,12 +53,6 @@ impl Requirement {
         let range = Range::parse(rest)?;
         (!name.is_empty()).then(|| Self { name: normalised(name), range })
     }
-}
-
-/// A package's name as indices and requirements compare it (PEP 503).
-pub(crate) fn normalised(name: &str) -> String {
-    let words = name.split(['-', '_', '.']).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
 }
 
 /// Whether a marker holds; `None` when it is not understood.

@@ -1,26 +1,35 @@
 //! Wheels chosen, downloaded, checked and put in their place.
 
+mod address;
+mod error;
+mod http;
+mod index;
+mod known;
+mod remote;
+mod requirement;
+mod unpack;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::address::Address;
+use self::address::Address;
+use self::http::{Client, Failure, content_range};
+use self::index::{Link, WheelName};
+use self::known::{Companions, Known, known};
+use self::requirement::{Requirement, Setting, of_extra};
+use self::unpack::{unpack, unpacked_size};
 use crate::find::Kind;
-use crate::http::{Client, Failure, content_range};
-use crate::index::{Index, Link, Machine, WheelName};
-use crate::known::{Companions, Known, known};
-use crate::requirement::{Requirement, Setting, of_extra};
-use crate::unpack::{unpack, unpacked_size};
+use crate::installed::{Installed, Package, RECORD};
 use crate::version::Version;
-use crate::{Error, Patience, Result, remote};
 
-/// The record of an installation, in its folder. A folder without it is none.
-const RECORD: &str = "installed.json";
+pub use error::{Error, Result};
+pub use http::Patience;
+pub use index::{Index, Machine};
 
 /// How many files an error lists.
 const MOST_LISTED: usize = 8;
@@ -84,50 +93,6 @@ impl Wheel {
     /// Where it lies, without login and query.
     pub fn url(&self) -> String {
         self.address.to_string()
-    }
-}
-
-/// What is there when all is done; the record beside the plugin holds the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Installed {
-    /// The folder of this version.
-    #[serde(skip)]
-    pub folder: PathBuf,
-    /// For which device.
-    pub kind: Kind,
-    /// The plugin's version.
-    pub version: String,
-    /// The plugin, seen from the folder.
-    pub plugin: PathBuf,
-    /// What was unpacked.
-    pub packages: Vec<Package>,
-}
-
-/// A package that was unpacked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Package {
-    /// Its name, normalised.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// The wheel.
-    pub file: String,
-    /// The wheel's SHA-256.
-    pub sha256: String,
-}
-
-impl Installed {
-    /// What lies whole in `folder`, if anything does.
-    pub(crate) fn read(folder: &Path) -> Option<Self> {
-        let text = fs::read(folder.join(RECORD)).ok()?;
-        let record: Self = serde_json::from_slice(&text).ok()?;
-        let there = folder.join(&record.plugin).is_file();
-        there.then(|| Self { folder: folder.to_path_buf(), ..record })
-    }
-
-    /// The plugin itself.
-    pub fn path(&self) -> PathBuf {
-        self.folder.join(&self.plugin)
     }
 }
 

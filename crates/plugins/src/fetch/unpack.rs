@@ -8,7 +8,7 @@ use zip::ZipArchive;
 use zip::read::ZipFile;
 use zip::result::ZipError;
 
-use crate::{Error, Result};
+use crate::fetch::{Error, Result};
 
 /// What a wheel may hold, unpacked; the largest has 0.9 GB.
 const MOST_BYTES: u64 = 8 << 30;

@@ -75,7 +75,7 @@ pub(crate) fn known(kind: Kind) -> Option<&'static Known> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::requirement::Requirement;
+    use crate::fetch::requirement::Requirement;
 
     #[test]
     fn the_table_is_understood() {

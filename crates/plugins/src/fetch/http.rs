@@ -11,8 +11,8 @@ use ureq::http::{Response, StatusCode};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
-use crate::address::Address;
-use crate::{Error, Result};
+use crate::fetch::address::Address;
+use crate::fetch::{Error, Result};
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 

@@ -4,10 +4,10 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom};
 
 use zip::ZipArchive;
 
-use crate::address::Address;
-use crate::http::{Client, Failure, content_range};
-use crate::index::Link;
-use crate::{Error, Result};
+use crate::fetch::address::Address;
+use crate::fetch::http::{Client, Failure, content_range};
+use crate::fetch::index::Link;
+use crate::fetch::{Error, Result};
 
 /// The longest METADATA, and the longest wheel that is read whole where ranges are not known.
 const MOST_TEXT: u64 = 16 << 20;
