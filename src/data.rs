@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 pub use logo_ssl_data::{
-    Dataset, DatasetName, DecodeError, Encoded, Image, Images, Labelled, Opened, Origin, Part,
-    Parts, Picture, Pixels, Split, Splits, data_dir,
+    Dataset, DatasetName, DecodeError, Encoded, Error, Image, Images, Labelled, Opened, Origin,
+    Part, Parts, Picture, Pixels, Result, Split, Splits, data_dir,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, EvalDataset};
-use crate::{Error, Result};
 
 /// Where datasets lie: folders that the user named.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,9 +30,9 @@ impl Places {
 /// Loads what a run of `config` trains on and what it is measured by.
 ///
 /// # Errors
-/// As [`Splits::load`]; [`Error::Usage`] when the config names a dataset to be measured by that has no
+/// As [`Splits::load`]; [`crate::Error::Usage`] when the config names a dataset to be measured by that has no
 /// labels or no test part.
-pub fn load(config: &Config, places: &Places) -> Result<Splits> {
+pub fn load(config: &Config, places: &Places) -> crate::Result<Splits> {
     let load = |name, dir: Option<&PathBuf>| {
         Splits::load_allowing(name, dir.map(PathBuf::as_path), config.data.max_bad_fraction)
     };
@@ -48,8 +47,8 @@ pub fn load(config: &Config, places: &Places) -> Result<Splits> {
     }
 }
 
-fn not_labelled(name: DatasetName) -> Error {
-    Error::Usage(format!(
+fn not_labelled(name: DatasetName) -> crate::Error {
+    crate::Error::Usage(format!(
         "eval.dataset = \"{name}\": a kNN needs labels and a test part, and there is none here; choose another dataset"
     ))
 }

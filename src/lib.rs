@@ -1,33 +1,28 @@
-//! Self-supervised pretraining of image encoders with LoGo (Zhang et al., CVPR 2022).
-//!
-//! What `logo-ssl pretrain` does, in a few lines:
+//! Self-supervised pretraining of image encoders with LoGo (Zhang et al., CVPR 2022): pictures without
+//! labels in, a trained backbone and the evidence that it is good out.
 //!
 //! ```no_run
-//! use std::sync::atomic::AtomicBool;
-//!
-//! use logo_ssl::data::Splits;
-//! use logo_ssl::executor::Device;
-//! use logo_ssl::presets::Layers;
-//! use logo_ssl::record::{Event, RunDir};
-//! use logo_ssl::train::{Setup, Workers, pretrain};
-//!
 //! # fn main() -> logo_ssl::Result<()> {
-//! let config = Layers::preset("quickstart")?.set("optimizer.epochs=2")?.build()?;
-//! let splits = Splits::load(config.data.dataset, None)?;
-//! let summary = pretrain(Setup {
-//!     config: &config,
-//!     dir: &RunDir::create("runs/mine".as_ref(), &config)?,
-//!     splits,
-//!     device: Device::cpu(),
-//!     workers: Workers::measured(2),
-//!     checkpoint_every: 100,
-//!     stop: &AtomicBool::new(false),
-//!     sinks: vec![&mut |event: &Event<'_>| eprintln!("{event:?}")],
-//! })?;
-//! println!("{:?}", summary.knn);
+//! use logo_ssl::Pretraining;
+//!
+//! let finished = Pretraining::on("~/pictures").preset("folder").epochs(50).run()?;
+//! println!("{}", finished.weights.display());
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! That is the front door, [`Pretraining`]. Behind it, from the way in to the way out:
+//!
+//! - [`config`] and [`presets`]: an experiment as one typed value, and how it is put together;
+//! - [`data`]: datasets, one's own among them; [`augment`] and [`loader`]: their views;
+//! - [`model`], [`objective`], [`framework`]: the network and the method's equations, as functions from
+//!   nodes of a graph to nodes;
+//! - [`executor`]: the processor, or a GPU through XLA;
+//! - [`train`] and [`run`]: updates, the loop, checkpoints; [`record`]: what a run writes;
+//! - [`eval`]: features and what they are worth; [`interop`]: weights for others.
+//!
+//! `examples/` has a run on a folder, a framework of one's own, a dataset of one's own, and features for a
+//! classifier. Plots and reports are the crate `logo-ssl-report`, the program is `logo-ssl-cli`.
 //!
 //! The parts stand alone too. A pair of views, a network, and the plain framework's loss, as a program
 //! that any device runs:
@@ -75,20 +70,24 @@ pub mod augment;
 pub mod bench;
 pub mod config;
 pub mod data;
-pub mod engine;
 pub mod error;
 pub mod eval;
 pub mod executor;
 pub mod framework;
+pub mod instructions;
 pub mod interop;
 pub mod loader;
 pub mod model;
 pub mod objective;
 pub mod presets;
+mod pretraining;
+pub mod preview;
 pub mod record;
-pub mod report;
+pub mod run;
 pub use logo_ssl_base::rng;
 pub mod sweep;
 pub mod train;
 
 pub use error::{Error, Result};
+pub use graph;
+pub use pretraining::{Finished, Pretraining};

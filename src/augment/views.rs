@@ -13,7 +13,7 @@ use super::resize::resized_crop;
 use super::uniform;
 use crate::config::{Config, CropConfig, EvalConfig, ViewsConfig};
 use crate::data::{DecodeError, Image, Opened, Picture, Pixels};
-use crate::engine;
+use crate::instructions;
 use logo_ssl_base::rng::{Stream, generator};
 
 /// The two kinds of view.
@@ -110,7 +110,7 @@ impl ViewMaker {
     fn write(&self, recipe: &Recipe, kind: ViewKind, image: Image<'_>, out: &mut [f32]) {
         let size = self.size(kind);
         let [mean, std] = [self.mean, self.std];
-        engine::level().do_work(Steps { recipe, image, size, mean, std, out });
+        instructions::level().do_work(Steps { recipe, image, size, mean, std, out });
     }
 
     /// A view as bytes to look at: `[3, n]` normalised to `[n, 3]` in 0..=255.

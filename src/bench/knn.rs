@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Rate, median_seconds};
 use crate::config::Precision;
-use crate::engine;
+use crate::instructions;
 use logo_ssl_base::rng::{Stream, generator};
 
 const WARM_UP: usize = 1;
@@ -37,7 +37,7 @@ pub fn knn(queries: usize, bank: usize, dim: usize, k: usize) -> KnnBench {
     };
     let (rows, asked) = (random(bank), random(queries));
     let search = || {
-        let packed = Bank::new(engine::level(), &rows, dim);
+        let packed = Bank::new(instructions::level(), &rows, dim);
         std::hint::black_box(packed.nearest(&asked, k, |_, nearest| nearest.len()));
     };
     let seconds = median_seconds(WARM_UP, RUNS, || {

@@ -21,13 +21,13 @@ pub use views::{ViewsBench, views};
 
 use crate::Result;
 use crate::config::Precision;
-use crate::engine;
+use crate::instructions;
 
 /// Multiply-adds in registers on all threads, in GFLOP/s.
 pub fn peak_gflops(precision: Precision) -> f64 {
     match precision {
-        Precision::F32 => cpu_kernels::peak_gflops(engine::level()),
-        Precision::Bf16 => cpu_kernels::peak_gflops_bf16(engine::level_for(precision)),
+        Precision::F32 => cpu_kernels::peak_gflops(instructions::level()),
+        Precision::Bf16 => cpu_kernels::peak_gflops_bf16(instructions::level_for(precision)),
     }
 }
 

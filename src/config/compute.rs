@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::check::{Check, ensure};
-use crate::engine::Level;
 use crate::executor::DeviceName;
+use crate::instructions::Level;
 use logo_ssl_base::suggest;
 
 /// What activations and their gradients are stored as between the layers. Master weights, sums and

@@ -1,8 +1,12 @@
 //! The section `framework`: what ℓ_s is, and whether LoGo is added to it.
 
+use std::fmt;
+
+use logo_ssl_base::suggest;
 use serde::{Deserialize, Serialize};
 
 use super::check::{Check, in_range};
+use crate::framework::{self, Kind};
 
 /// What ℓ_s is, and whether LoGo is added to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,16 +72,50 @@ pub enum Terms {
     Mean,
 }
 
-/// The frameworks that this version has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FrameworkName {
-    /// SimSiam: the negative cosine to a constant target, through a predictor.
-    Simsiam,
-    /// SimCLR: InfoNCE within the batch.
-    Simclr,
-    /// MoCo: InfoNCE to a momentum encoder's keys, against a queue of earlier keys.
-    Moco,
-    /// BYOL: the squared distance to a momentum encoder's z, through a predictor.
-    Byol,
+/// The name of a framework that there is.
+#[derive(Clone, Copy, Deserialize, Serialize)]
+#[serde(into = "&'static str", try_from = "String")]
+pub struct FrameworkName(&'static Kind);
+
+impl FrameworkName {
+    /// What it is the name of.
+    pub fn kind(self) -> &'static Kind {
+        self.0
+    }
+
+    /// As configs have it.
+    pub fn as_str(self) -> &'static str {
+        self.0.name
+    }
+}
+
+impl PartialEq for FrameworkName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for FrameworkName {}
+
+impl fmt::Debug for FrameworkName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0.name)
+    }
+}
+
+impl TryFrom<String> for FrameworkName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        framework::kinds().find(|kind| kind.name == name).map(Self).ok_or_else(|| {
+            let hint = suggest(&name, framework::kinds().map(|kind| kind.name));
+            format!("there is no framework `{name}`: {hint}")
+        })
+    }
+}
+
+impl From<FrameworkName> for &'static str {
+    fn from(name: FrameworkName) -> Self {
+        name.as_str()
+    }
 }

@@ -100,7 +100,7 @@ impl Config {
         self.check_views_for_logo()?;
         self.check_views_for_stem()?;
         self.check_predictor()?;
-        self.check_queue()?;
+        self.check_framework()?;
         self.check_norm_groups()?;
         self.check_pairs()?;
         self.check_separate_step()?;
@@ -149,16 +149,8 @@ impl Config {
         })
     }
 
-    fn check_queue(&self) -> Check {
-        let (queue, batch) = (self.framework.momentum.queue, self.optimizer.batch_size);
-        let keys = self.views.global.count * batch;
-        let moco = self.framework.name == FrameworkName::Moco;
-        ensure(!moco || queue.is_multiple_of(keys), || {
-            format!(
-                "framework.momentum.queue = {queue} contradicts optimizer.batch_size = {batch}: every batch \
-                 replaces the keys of all its global views, so the queue must be a multiple of {keys}"
-            )
-        })
+    fn check_framework(&self) -> Check {
+        crate::framework::from_config(self).refuses(self).map_or(Ok(()), Err)
     }
 
     fn check_norm_groups(&self) -> Check {

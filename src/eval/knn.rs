@@ -9,7 +9,7 @@ use super::features::FeatureSet;
 use super::{Evaluation, Progress, Subject};
 use crate::Result;
 use crate::config::EvalConfig;
-use crate::engine;
+use crate::instructions;
 use crate::record::{KnnResult, Outcome};
 
 /// Classes of test images by their nearest neighbours in the bank.
@@ -72,7 +72,7 @@ pub fn evaluate(bank: &FeatureSet, test: &FeatureSet, config: &EvalConfig) -> Ve
         };
         config.k.iter().map(rank).collect::<Vec<_>>()
     };
-    let packed = Bank::new(engine::level(), &bank.rows, bank.dim);
+    let packed = Bank::new(instructions::level(), &bank.rows, bank.dim);
     let ranks = packed.nearest(&test.rows, most, ranks);
     let share = |column: usize, least: usize| {
         let hits = ranks.iter().filter(|row| row[column].is_some_and(|rank| rank < least)).count();

@@ -1,11 +1,11 @@
 //! Programs on the processor.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use cpu_executor::{Engine, Executable, Tensor};
+use cpu_executor::{Engine, Executable, Levels, Tensor};
 use graph::Program;
 
-use crate::{Error, Result, engine};
+use crate::{Error, Result, instructions};
 
 /// The processor's kernels, with the buffers that outlive a program's run.
 #[derive(Debug)]
@@ -21,13 +21,24 @@ pub(super) struct CpuProgram(Executable);
 impl Cpu {
     /// With the process's own engine.
     pub fn shared() -> Self {
-        Self { engine: engine::shared() }
+        Self { engine: shared() }
     }
 
     pub(super) fn compile(&self, program: &Program) -> Result<CpuProgram> {
         let executable = Executable::new(program, Arc::clone(&self.engine));
         executable.map(CpuProgram).map_err(|error| Error::Device(error.to_string()))
     }
+}
+
+/// The buffers and tables that all programs of this process share.
+fn shared() -> Arc<Engine> {
+    static SHARED: OnceLock<Arc<Engine>> = OnceLock::new();
+    let engine = || {
+        let levels =
+            Levels { f32: instructions::level(), bf16: instructions::bf16_level().level() };
+        Arc::new(Engine::new(levels))
+    };
+    Arc::clone(SHARED.get_or_init(engine))
 }
 
 impl CpuProgram {

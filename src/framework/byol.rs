@@ -2,9 +2,12 @@
 
 use graph::Node;
 
-use super::{Framework, Memory, Needs};
+use super::{Framework, Kind, Memory, Needs};
 use crate::model::Embedding;
 use crate::objective;
+
+/// `byol` by name.
+pub(super) static KIND: Kind = Kind { name: "byol", of_config: |_| Box::new(Byol) };
 
 /// ℓ_s is the squared distance of unit vectors, 2 - 2 cos (BYOL, equation 2).
 #[derive(Clone, Copy, Debug)]

@@ -3,11 +3,21 @@
 
 use graph::{Element, Node, Type};
 
-use super::{Framework, Memory, Needs};
+use super::{Framework, Kind, Memory, Needs};
+use crate::config::Config;
 use crate::model::Embedding;
 use crate::model::params::{State, TensorData};
 use crate::objective;
 use logo_ssl_base::rng::{self, Stream, generator};
+
+/// `moco` by name.
+pub(super) static KIND: Kind = Kind {
+    name: "moco",
+    of_config: |config| {
+        let queue = [config.framework.momentum.queue, config.model.projector.dim];
+        Box::new(MoCo { temperature: config.framework.temperature, queue, seed: config.seed })
+    },
+};
 
 /// Keys of unit length, `[queue, dim]`, the oldest at [`NEXT`].
 const QUEUE: &str = "queue";
@@ -28,6 +38,17 @@ pub struct MoCo {
 impl Framework for MoCo {
     fn needs(&self) -> Needs {
         Needs { momentum_encoder: true, predictor: false }
+    }
+
+    fn refuses(&self, config: &Config) -> Option<String> {
+        let ([queue, _], batch) = (self.queue, config.optimizer.batch_size);
+        let keys = config.views.global.count * batch;
+        (!queue.is_multiple_of(keys)).then(|| {
+            format!(
+                "framework.momentum.queue = {queue} contradicts optimizer.batch_size = {batch}: every batch \
+                 replaces the keys of all its global views, so the queue must be a multiple of {keys}"
+            )
+        })
     }
 
     fn memory(&self) -> State {

@@ -1,4 +1,4 @@
-//! What ℓ_s and its target are. LoGo composes with any of these; each is one file.
+//! What ℓ_s and its target are. LoGo composes with any of these; each is one file, and one line in a list.
 
 mod byol;
 pub mod logo;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use graph::Node;
 
-use crate::config::{Config, FrameworkName};
+use crate::config::Config;
 use crate::model::Embedding;
 use crate::model::params::State;
 
@@ -56,6 +56,11 @@ pub trait Framework: Send + Sync {
         Vec::new()
     }
 
+    /// Why it cannot work with the other settings of a run, where it cannot.
+    fn refuses(&self, _config: &Config) -> Option<String> {
+        None
+    }
+
     /// What it remembers from one update to the next, by name, as it is before the first.
     fn memory(&self) -> State {
         State::new()
@@ -97,16 +102,24 @@ impl<'g> FromIterator<(String, Node<'g>)> for Memory<'g> {
     }
 }
 
+/// Every framework, in the order in which they are listed to a person.
+static KINDS: [&Kind; 4] = [&simsiam::KIND, &simclr::KIND, &moco::KIND, &byol::KIND];
+
+/// A framework by name.
+#[derive(Debug)]
+pub struct Kind {
+    /// As configs have it.
+    pub name: &'static str,
+    /// With its settings.
+    pub of_config: fn(&Config) -> Box<dyn Framework>,
+}
+
+/// The frameworks that a config can name.
+pub fn kinds() -> impl Iterator<Item = &'static Kind> {
+    KINDS.iter().copied()
+}
+
 /// The framework that `config` names.
 pub fn from_config(config: &Config) -> Box<dyn Framework> {
-    let temperature = config.framework.temperature;
-    match config.framework.name {
-        FrameworkName::Simsiam => Box::new(SimSiam),
-        FrameworkName::Simclr => Box::new(SimClr { temperature }),
-        FrameworkName::Byol => Box::new(Byol),
-        FrameworkName::Moco => {
-            let queue = [config.framework.momentum.queue, config.model.projector.dim];
-            Box::new(MoCo { temperature, queue, seed: config.seed })
-        }
-    }
+    (config.framework.name.kind().of_config)(config)
 }

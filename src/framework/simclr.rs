@@ -3,9 +3,15 @@
 
 use graph::Node;
 
-use super::{Framework, Memory, Needs};
+use super::{Framework, Kind, Memory, Needs};
 use crate::model::Embedding;
 use crate::objective;
+
+/// `simclr` by name.
+pub(super) static KIND: Kind = Kind {
+    name: "simclr",
+    of_config: |config| Box::new(SimClr { temperature: config.framework.temperature }),
+};
 
 /// ℓ_s is NT-Xent, one direction of it.
 #[derive(Clone, Copy, Debug)]

@@ -2,9 +2,12 @@
 
 use graph::Node;
 
-use super::{Framework, Memory, Needs};
+use super::{Framework, Kind, Memory, Needs};
 use crate::model::Embedding;
 use crate::objective;
+
+/// `simsiam` by name.
+pub(super) static KIND: Kind = Kind { name: "simsiam", of_config: |_| Box::new(SimSiam) };
 
 /// ℓ_s is equation 2.
 #[derive(Clone, Copy, Debug)]

@@ -12,8 +12,7 @@ mod log;
 pub mod run_dir;
 pub mod scalars;
 mod sink;
-#[cfg(test)]
-pub(crate) mod synthetic;
+pub mod synthetic;
 
 use serde::{Deserialize, Serialize};
 

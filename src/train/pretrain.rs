@@ -17,14 +17,15 @@ use crate::config::{Config, OptimizerConfig};
 use crate::data::{Dataset, Labelled, Splits};
 use crate::eval::{self, Evaluation, Subject};
 use crate::executor::Device;
+use crate::framework::{self, Framework};
 use crate::interop::weights;
 use crate::loader::{Loader, LoaderPlan, ViewBatch, epoch_order};
 use crate::presets;
+use crate::preview::{self, preview_grid};
 use crate::record::scalars::{GRAD_NORM, LOSS, Z_STD};
 use crate::record::{
     self, Event, JsonLines, Knn, Measured, Outcome, Record, RunDir, Scalars, Scores, Sink, Source,
 };
-use crate::report::preview::{self, preview_grid};
 use crate::{Error, Result};
 
 /// Images in the picture of the views.
@@ -44,7 +45,7 @@ pub struct Summary {
 }
 
 /// A run under way.
-pub struct Pretraining<'a> {
+struct Pretraining<'a> {
     config: &'a Config,
     dir: &'a RunDir,
     splits: Splits,
@@ -92,6 +93,8 @@ pub struct Setup<'a> {
     pub stop: &'a AtomicBool,
     /// Told of everything that happens, beside the run's own logs.
     pub sinks: Vec<&'a mut dyn Sink>,
+    /// A framework of one's own in place of the config's.
+    pub framework: Option<Box<dyn Framework>>,
 }
 
 /// All that are told of a run: first its own logs, which a checkpoint is tied to.
@@ -123,7 +126,17 @@ pub fn pretrain(setup: Setup<'_>) -> Result<Summary> {
 
 impl<'a> Pretraining<'a> {
     fn open(setup: Setup<'a>) -> Result<Self> {
-        let Setup { config, dir, splits, device, workers, checkpoint_every, stop, sinks } = setup;
+        let Setup {
+            config,
+            dir,
+            splits,
+            device,
+            workers,
+            checkpoint_every,
+            stop,
+            sinks,
+            framework,
+        } = setup;
         let images = images_to_train_on(config, &*splits.train);
         warn_of_missing_classes(&*splits.train, images);
         let OptimizerConfig { batch_size, accumulate, .. } = config.optimizer;
@@ -134,7 +147,8 @@ impl<'a> Pretraining<'a> {
                  {images} images there are; lower one of them"
             )));
         }
-        let mut learner = Learner::new(config, &device)?;
+        let framework = framework.unwrap_or_else(|| framework::from_config(config));
+        let mut learner = Learner::with_framework(config, framework, &device)?;
         let position = match checkpoint::read_last(dir, config)? {
             Some((position, state)) => {
                 let path = dir.last_checkpoint();

@@ -5,8 +5,8 @@ use logo_ssl::bench::{
     self, KnnBench, Rate, StepBench, StepCase, TrainBench, UpdateBench, ViewsBench,
 };
 use logo_ssl::config::{Backbone, Config, Precision, Stem};
-use logo_ssl::engine;
 use logo_ssl::executor::{Device, DeviceName};
+use logo_ssl::instructions;
 use logo_ssl::presets::Layers;
 use logo_ssl::{Error, Result};
 use serde::Serialize;
@@ -301,7 +301,7 @@ fn print<B: Serialize>(
     text: impl Fn(&B) -> String,
 ) {
     let Place { device, threads } = place;
-    let instructions = engine::level().to_string();
+    let instructions = instructions::level().to_string();
     if output.json {
         let place = json!({ "bench": name, "device": device, "instructions": instructions,
             "threads": threads, "found": found });

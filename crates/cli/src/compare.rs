@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use logo_ssl::Result;
-use logo_ssl::report::compare::Comparison;
+use logo_ssl_report::compare::Comparison;
 use serde_json::json;
 
 use super::Output;

@@ -108,7 +108,7 @@ fn open(name: &DeviceName, options: &OpenOptions) -> Result<Device> {
 /// Starts this process anew with what the plugin for `name` needs in its environment. Returns where
 /// nothing is needed, or where that was done already.
 #[cfg(unix)]
-fn restart_with_environment_for(name: &DeviceName) -> Result<()> {
+pub fn restart_with_environment_for(name: &DeviceName) -> Result<()> {
     use std::os::unix::process::CommandExt;
     use std::process::Command;
 
@@ -127,6 +127,6 @@ fn restart_with_environment_for(name: &DeviceName) -> Result<()> {
 }
 
 #[cfg(not(unix))]
-fn restart_with_environment_for(_: &DeviceName) -> Result<()> {
+pub fn restart_with_environment_for(_: &DeviceName) -> Result<()> {
     Ok(())
 }

@@ -7,7 +7,7 @@ use logo_ssl::augment::views::ViewMaker;
 use logo_ssl::data::{self, DatasetName, Images, Splits};
 use logo_ssl::loader::epoch_order;
 use logo_ssl::presets::Layers;
-use logo_ssl::report::preview::{self, preview_grid};
+use logo_ssl::preview::{self, preview_grid};
 use logo_ssl::{Error, Result};
 use logo_ssl_data::archive::Archive;
 use logo_ssl_data::pack::{Encoding, Options, Packing, pack};

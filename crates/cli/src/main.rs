@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use logo_ssl::config::Config;
 use logo_ssl::data::{Places, Splits};
-use logo_ssl::engine::{self, LEVEL_VARIABLE};
+use logo_ssl::instructions::{self, LEVEL_VARIABLE};
 use logo_ssl::train::Workers;
 use logo_ssl::{Error, Result};
 
@@ -158,7 +158,7 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<()> {
-    engine::check().map_err(|error| Error::Usage(format!("{LEVEL_VARIABLE}: {error}")))?;
+    instructions::check().map_err(|error| Error::Usage(format!("{LEVEL_VARIABLE}: {error}")))?;
     match cli.command {
         Command::Pretrain(arguments) => pretrain::run(arguments, cli.output),
         Command::Sweep(arguments) => sweep::run(&arguments, cli.output),

@@ -6,17 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use logo_ssl::config::Config;
-use logo_ssl::data::Splits;
-use logo_ssl::engine::{self, LEVEL_VARIABLE};
-use logo_ssl::executor::{Device, DeviceName};
-
 use logo_ssl::presets::{self, Layers};
-use logo_ssl::record::run_dir::{self, RunDir};
-use logo_ssl::train::{Setup, Workers, pretrain};
-use logo_ssl::{Error, Result, report};
-use logo_ssl_base::files::write_atomic;
+use logo_ssl::record::run_dir::{self, RunDir, RunFiles};
+use logo_ssl::run::{Images, Run, Training};
+use logo_ssl::train::Workers;
+use logo_ssl::{Error, Result};
 
-use super::compute::{TrainOn, open_for};
+use super::compute::{TrainOn, restart_with_environment_for};
 use super::progress::Progress;
 use super::{DataDir, Output, Running};
 
@@ -108,30 +104,25 @@ impl Arguments {
         Path::new("runs").join(self.preset_name())
     }
 
-    fn start(&self) -> Result<Ready> {
-        let mut config = self.resolve()?;
-        record_instructions(&mut config)?;
-        // First the device and the images: a run that cannot have them leaves no folder behind.
-        let device = open_for(&config)?;
+    fn start(&self) -> Result<Run> {
+        let config = self.resolve()?;
+        restart_with_environment_for(&config.compute.device)?;
         let root = self.run_dir.clone().unwrap_or_else(|| run_dir::unused(&self.base()));
-        let splits = self.data_dir.splits(&config)?;
-        let dir = RunDir::create(&root, &config)?;
-        dir.keep_places(&self.data_dir.places())?;
-        Ok(Ready { dir, config, splits, device })
+        Run::create(&root, config, &Images::Named(self.data_dir.places()))
     }
 
-    fn go_on(&self) -> Result<Ready> {
+    fn go_on(&self) -> Result<Run> {
         let root = match &self.run_dir {
             Some(root) => root.clone(),
             None => run_dir::latest(&self.base()).ok_or_else(|| {
                 Error::run(self.base(), "holds no run to resume; name one with --run-dir")
             })?,
         };
-        let (dir, mut config) = RunDir::open(&root)?;
+        let (dir, config) = RunDir::open(&root)?;
         self.refuse_other_settings(&root, &config)?;
-        let device = reopen_device(&dir, &mut config, self.on.named())?;
-        let splits = logo_ssl::data::load(&config, &self.data_dir.places().or(dir.places()?))?;
-        Ok(Ready { dir, config, splits, device })
+        let wanted = self.on.named();
+        restart_with_environment_for(wanted.unwrap_or(&config.compute.device))?;
+        Run::resume(dir, config, &Images::Named(self.data_dir.places()), wanted)
     }
 
     /// Whatever settings come with `--resume` must be those of the run.
@@ -152,85 +143,15 @@ impl Arguments {
     }
 }
 
-/// What is there before a run's first step.
-struct Ready {
-    dir: RunDir,
-    config: Config,
-    splits: Splits,
-    device: Device,
-}
-
-/// The device that a begun run goes on with: its own, or the one `wanted` instead, which its config then
-/// names.
-pub fn reopen_device(
-    dir: &RunDir,
-    config: &mut Config,
-    wanted: Option<&DeviceName>,
-) -> Result<Device> {
-    let before = config.compute.device.clone();
-    let Some(wanted) = wanted.filter(|wanted| **wanted != before) else {
-        let device = open_for(config)?;
-        warn_of_other_instructions(config);
-        return Ok(device);
-    };
-    config.compute.device = wanted.clone();
-    config.compute.instructions = level_of(config);
-    config.validate()?;
-    let device = open_for(config)?;
-    write_atomic(&dir.config_path(), presets::to_toml(config).as_bytes())?;
-    tracing::warn!(
-        "the run was on {before} and goes on with {wanted}: its numbers will differ in the last digits from those \
-         of an uninterrupted run"
-    );
-    Ok(device)
-}
-
-/// The instructions in use, where the config names others.
-fn other_instructions(config: &Config) -> Option<String> {
-    let (named, used) = (&config.compute.instructions, level_of(config));
-    (*named != "auto" && *named != used).then_some(used)
-}
-
-/// Has the run's config say which instructions its numbers come from.
-pub fn record_instructions(config: &mut Config) -> Result<()> {
-    let wanted = &config.compute.instructions;
-    if let Some(used) = other_instructions(config) {
-        return Err(Error::Usage(format!(
-            "compute.instructions = \"{wanted}\", but this process uses {used}: choose with {LEVEL_VARIABLE}={wanted}"
-        )));
-    }
-    config.compute.instructions = level_of(config);
-    Ok(())
-}
-
-/// Of what the processor computes: with another device, the views.
-fn level_of(config: &Config) -> String {
-    let level = match config.compute.device {
-        DeviceName::Cpu => engine::level_for(config.compute.precision),
-        _ => engine::level(),
-    };
-    level.to_string()
-}
-
-fn warn_of_other_instructions(config: &Config) {
-    if let Some(now) = other_instructions(config) {
-        let before = &config.compute.instructions;
-        tracing::warn!(
-            "the run was started with {before} instructions and goes on with {now}: \
-             its numbers will differ in the last digits from those of an uninterrupted run"
-        );
-    }
-}
-
 pub fn run(arguments: Arguments, output: Output) -> Result<()> {
     let workers = arguments.running.install()?;
-    let Ready { dir, config, splits, device } = match arguments.resume {
+    let run = match arguments.resume {
         true => arguments.go_on()?,
         false => arguments.start()?,
     };
-    arguments.on.tell_of_gpu(&config, output);
+    arguments.on.tell_of_gpu(run.config(), output);
     let how = How { workers, checkpoint_every: arguments.running.checkpoint_every, output };
-    train(&dir, &config, splits, device, &stop_on_signal(), how)
+    train(run, &stop_on_signal(), how)
 }
 
 /// How a run is trained and shown; nothing of it changes the result.
@@ -241,29 +162,20 @@ pub struct How {
     pub output: Output,
 }
 
-/// Trains the run in `dir` to its end, and shows what comes of it.
-pub fn train(
-    dir: &RunDir,
-    config: &Config,
-    splits: Splits,
-    device: Device,
-    stop: &AtomicBool,
-    how: How,
-) -> Result<()> {
+/// Trains a run to its end, and shows what comes of it.
+pub fn train(run: Run, stop: &AtomicBool, how: How) -> Result<()> {
     let How { workers, checkpoint_every, output } = how;
-    let mut progress = Progress::new(output, dir.root(), config);
-    let summary = pretrain(Setup {
-        config,
-        dir,
-        splits,
-        device,
+    let files = RunFiles::clone(run.dir());
+    let mut progress = Progress::new(output, files.root(), run.config());
+    let summary = run.train(Training {
         workers,
-        checkpoint_every: checkpoint_every.max(1),
+        checkpoint_every,
         stop,
         sinks: vec![&mut progress],
+        framework: None,
     })?;
-    let report = report::generate(dir.root())?;
-    progress.finish(&summary, &dir.weights(), &report);
+    let report = logo_ssl_report::generate(files.root())?;
+    progress.finish(&summary, &files.weights(), &report);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use logo_ssl::{Result, report};
+use logo_ssl::Result;
 use serde_json::json;
 
 use super::Output;
@@ -15,7 +15,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
-    let report = report::generate(&arguments.run_dir)?;
+    let report = logo_ssl_report::generate(&arguments.run_dir)?;
     match output.json {
         true => say!("{}", json!({ "report": report })),
         false => say!("report: {}", report.display()),

@@ -5,13 +5,14 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use logo_ssl::config::Config;
-use logo_ssl::record::RunDir;
-use logo_ssl::report::compare::Comparison;
+use logo_ssl::record::{RunDir, RunFiles};
+use logo_ssl::run::{Images, Run};
 use logo_ssl::sweep::{Planned, Sweep};
 use logo_ssl::{Error, Result};
+use logo_ssl_report::compare::Comparison;
 
-use super::compute::{TrainOn, open_for};
-use super::pretrain::{self, How, record_instructions, reopen_device, stop_on_signal};
+use super::compute::{TrainOn, restart_with_environment_for};
+use super::pretrain::{self, How, stop_on_signal};
 use super::{DataDir, Output, Running, compare};
 
 #[derive(Debug, Args)]
@@ -63,23 +64,18 @@ impl Arguments {
 
     /// Starts the run in `root`, goes on with it, or leaves it as it is if it is finished.
     fn train(&self, planned: &Planned, root: &Path, stop: &AtomicBool, how: How) -> Result<()> {
-        let mut config = planned.config.clone();
-        record_instructions(&mut config)?;
-        let load = || self.data_dir.splits(&config);
-        if !root.join("config.toml").exists() {
-            // A run that cannot have its device or its images leaves no folder behind.
-            let device = open_for(&config)?;
-            let splits = load()?;
-            let dir = RunDir::create(root, &config)?;
-            dir.keep_places(&self.data_dir.places())?;
-            return pretrain::train(&dir, &config, splits, device, stop, how);
+        let config = &planned.config;
+        let images = Images::Named(self.data_dir.places());
+        restart_with_environment_for(&config.compute.device)?;
+        if !RunFiles::of(root).config_path().exists() {
+            return pretrain::train(Run::create(root, config.clone(), &images)?, stop, how);
         }
-        let (dir, mut before) = reopen(root, &config)?;
+        let (dir, before) = reopen(root, config)?;
         if dir.weights().exists() {
             return Ok(());
         }
-        let device = reopen_device(&dir, &mut before, Some(&config.compute.device))?;
-        pretrain::train(&dir, &before, load()?, device, stop, how)
+        let run = Run::resume(dir, before, &images, Some(&config.compute.device))?;
+        pretrain::train(run, stop, how)
     }
 }
 

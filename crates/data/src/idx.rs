@@ -36,7 +36,13 @@ pub static MNIST: Source = Source {
 pub static FASHION_MNIST: Source = Source {
     name: "fashion-mnist",
     preset: "cifar10-cpu",
-    origin: Origin::Person("cifar10-cpu"),
+    origin: Origin::Person(
+        "Fashion-MNIST comes with Debian and Ubuntu. Two steps:\n  \
+             1. sudo apt install dataset-fashion-mnist, or download the four files from \
+             https://github.com/zalandoresearch/fashion-mnist;\n  \
+             2. name the folder: logo-ssl pretrain --preset cifar10-cpu --dataset fashion-mnist \
+             --data-dir /usr/share/datasets",
+    ),
     load: |at| {
         let dir = at.own_folder(&["fashion-mnist", "FashionMNIST/raw"])?;
         Parts::of_splits(|split| Idx::load(&dir, split, &FASHION_MNIST_CLASSES).map(Some))

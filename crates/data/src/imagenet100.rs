@@ -12,7 +12,12 @@ use crate::{Error, Result};
 pub static SOURCE: Source = Source {
     name: "imagenet100",
     preset: "imagenet100-moco-logo",
-    origin: Origin::Person("imagenet100-moco-logo"),
+    origin: Origin::Person(
+        "ImageNet's terms want a person to agree to them. Two steps:\n  \
+             1. sign in and download it at https://www.kaggle.com/datasets/ambityga/imagenet100, or all of ImageNet at \
+             https://image-net.org, and unpack it anywhere;\n  \
+             2. name the folder: logo-ssl pretrain --preset imagenet100-moco-logo --data-dir FOLDER",
+    ),
     load: |at| {
         let dir = at.folder()?;
         Parts::of_splits(|split| load(&dir, split))

@@ -223,7 +223,11 @@ mod tests {
         let names: Vec<&str> = DatasetName::all().map(DatasetName::as_str).collect();
         for name in &names {
             assert_eq!(names.iter().filter(|other| *other == name).count(), 1, "{name}");
-            assert_eq!(name.parse::<DatasetName>().unwrap().to_string(), *name);
+            let found: DatasetName = name.parse().unwrap();
+            assert_eq!(found.to_string(), *name);
+            if let Origin::Person(steps) = found.source().origin {
+                assert!(steps.contains(' '), "{name}: `{steps}` says nobody what to do");
+            }
         }
         let message = "cifar".parse::<DatasetName>().unwrap_err().to_string();
         assert!(message.contains("did you mean `cifar10`?"), "{message}");

@@ -8,7 +8,7 @@ use crate::augment::color::{Change, Jitter};
 use crate::augment::crop::CropBox;
 use crate::augment::golden::Pixels;
 use crate::augment::views::{Recipe, Steps};
-use crate::engine::Level;
+use crate::instructions::Level;
 
 #[derive(Deserialize)]
 struct Pipeline {

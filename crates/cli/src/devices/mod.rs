@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
 use logo_ssl::config::Precision;
-use logo_ssl::engine::{self, Chosen, Level};
 use logo_ssl::executor::{self, Accelerator};
+use logo_ssl::instructions::{self, Chosen, Level};
 use logo_ssl::{Result, bench};
 use plugins::{Candidate, Kind, Surroundings};
 use serde_json::{Value, json};
@@ -119,8 +119,8 @@ impl Cpu {
         Ok(Self {
             threads: threads.install()?,
             available: Level::available().iter().map(Level::to_string).collect(),
-            level: engine::level(),
-            bf16: engine::bf16_level(),
+            level: instructions::level(),
+            bf16: instructions::bf16_level(),
             peaks: [Precision::F32, Precision::Bf16].map(bench::peak_gflops),
         })
     }
@@ -134,7 +134,7 @@ impl Cpu {
         say!(
             "      available: {}; choose with {}",
             self.available.join(", "),
-            engine::LEVEL_VARIABLE
+            instructions::LEVEL_VARIABLE
         );
     }
 
@@ -155,7 +155,7 @@ impl Cpu {
 /// Why these instructions are used for bf16.
 fn reason(chosen: &Chosen) -> String {
     match chosen {
-        Chosen::Forced(_) => format!("{} says so", engine::LEVEL_VARIABLE),
+        Chosen::Forced(_) => format!("{} says so", instructions::LEVEL_VARIABLE),
         Chosen::Only(_) => "there are no others to choose from".to_owned(),
         Chosen::Kept(choice) | Chosen::Measured(choice) => {
             let rate = |(level, rate): &(Level, f64)| format!("{level} {rate:.0}");

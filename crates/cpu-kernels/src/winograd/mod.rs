@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use self::filters::{F2, F4, Filter, S4, S4Back};
 use self::transforms::{
     AtMost, Extent, Gradients, Inputs, KERNEL, Layout, Matrices, Of, Outputs, Pixels, Side, Square,
-    Squares, WeightGradients, Weights, Whole,
+    Squares, Taps, WeightGradients, Weights, Whole,
 };
 use crate::gemm::{Outer, PANEL, RowTable, Rows, Segment, Stretch};
 use crate::level::Level;
@@ -226,7 +226,7 @@ impl Winograd {
                     }
                 }
                 let squares = Squares {
-                    from: (&taps, Matrices(PANEL)),
+                    from: (&taps, Taps),
                     to: (&mut *b, Matrices(from * PANEL)),
                     channels: PANEL,
                     squares: std::iter::once(Square { from: 0, to: f * PANEL, extent: Whole }),
@@ -483,7 +483,7 @@ impl Winograd {
                     let start = c * stored + task * filters + panel * PANEL;
                     let squares = Squares {
                         from: (accumulator, Matrices(step)),
-                        to: (&mut taps[..], Matrices(PANEL)),
+                        to: (&mut taps[..], Taps),
                         channels: PANEL,
                         squares: std::iter::once(Square { from: start, to: 0, extent: Whole }),
                     };

@@ -2,8 +2,10 @@
 //! side.
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 use super::filters::{Filter, SIDE, Transform};
+use crate::gemm::PANEL;
 use crate::level::{Kernel, Level};
 use crate::simd::Vector;
 
@@ -70,6 +72,17 @@ impl Layout for Matrices {
     #[inline(always)]
     fn steps(self, side: usize) -> [usize; 2] {
         [side * self.0, self.0]
+    }
+}
+
+/// A square is one of 3×3 taps, [`PANEL`] numbers each, one behind the other.
+#[derive(Clone, Copy)]
+pub(super) struct Taps;
+
+impl Layout for Taps {
+    #[inline(always)]
+    fn steps(self, _side: usize) -> [usize; 2] {
+        [KERNEL * PANEL, PANEL]
     }
 }
 
@@ -192,19 +205,21 @@ unsafe fn transform<V: Vector, S: Side>(
     [rows, columns]: [usize; 2],
 ) {
     let zero = V::splat(0.0);
-    let mut half = [[zero; SIDE]; SIDE];
+    // Zeroing it would take longer than a small transform.
+    let mut half = [[MaybeUninit::<V>::uninit(); SIDE]; SIDE];
     for j in 0..S::FROM {
         let mut column = [zero; SIDE];
         for i in 0..S::FROM {
             // SAFETY: the caller's promise.
             column[i] = unsafe { V::load(from.add(i * from_row + j * from_column)) };
         }
-        half[j] = S::apply(column);
+        half[j] = S::apply(column).map(MaybeUninit::new);
     }
     for i in 0..rows {
         let mut row = [zero; SIDE];
         for j in 0..S::FROM {
-            row[j] = half[j][i];
+            // SAFETY: the first `S::FROM` have been written.
+            row[j] = unsafe { half[j][i].assume_init() };
         }
         let row = S::apply(row);
         for j in 0..columns {

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod unit;
+
 use logo_ssl_cpu_kernels::{
     ConvShape, Element, GradientSums, Level, Moments, Normalisation, Workspace, stored_channels,
 };

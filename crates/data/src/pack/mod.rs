@@ -31,7 +31,7 @@ use crate::{Error, Result};
 pub static SOURCE: Source = Source {
     name: "pack",
     preset: "folder",
-    origin: Origin::Person("folder"),
+    origin: Origin::Person("a pack is made of what is there already: `logo-ssl data pack`"),
     load: |at| Pack::open(&at.folder()?).map(Parts::of),
 };
 

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use plotters::style::RGBColor;
 
 use super::figure::{self, Figure, Level, Panel, Point, Series};
-use crate::record::scalars::{
+use logo_ssl::record::scalars::{
     COS_GG, COS_LG, COS_LL, GLOBAL_GLOBAL, LOCAL_GLOBAL, LOCAL_LOCAL, LOSS, Z_STD,
 };
-use crate::record::{Knn, Record, Scalars, Source};
-use crate::{Error, Result};
+use logo_ssl::record::{Knn, Record, Scalars, Source};
+use logo_ssl::{Error, Result};
 use logo_ssl_base::files::{create_folder, write_atomic};
 
 // Okabe and Ito's palette, told apart by colour-blind readers too.
@@ -297,7 +297,7 @@ fn means(points: &[Point], count: usize) -> Vec<Point> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::synthetic;
+    use logo_ssl::record::synthetic;
 
     fn drawn(records: &[Record]) -> Vec<Plot> {
         let dir = tempfile::tempdir().unwrap();

@@ -1,10 +1,8 @@
-//! The processor's kernels as this process uses them: with which instructions, and one set of buffers
-//! and tables for all programs.
+//! Which of the processor's instructions this process uses, for views, networks and searches.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use cpu_executor::{Engine, Levels};
 use cpu_kernels::bf16;
 pub use cpu_kernels::{Chosen, LEVEL_VARIABLE, Level, LevelError};
 
@@ -48,19 +46,6 @@ pub fn level_for(precision: Precision) -> Level {
         Precision::F32 => level(),
         Precision::Bf16 => bf16_level().level(),
     }
-}
-
-/// What all programs of this process share.
-///
-/// # Panics
-/// As [`level`].
-pub fn shared() -> Arc<Engine> {
-    static SHARED: OnceLock<Arc<Engine>> = OnceLock::new();
-    let engine = || {
-        let levels = Levels { f32: level(), bf16: bf16_level().level() };
-        Arc::new(Engine::new(levels))
-    };
-    Arc::clone(SHARED.get_or_init(engine))
 }
 
 /// Whether the environment asks for instructions that are there.

@@ -7,11 +7,11 @@ use plotters::style::RGBColor;
 use super::figure::{Figure, Panel, Series};
 use super::plots::{self, Captioned};
 use super::{name, required};
-use crate::config::Config;
-use crate::presets;
-use crate::record::scalars::LOSS;
-use crate::record::{self, Knn, Record, RunFiles, Source};
-use crate::{Error, Result};
+use logo_ssl::config::Config;
+use logo_ssl::presets;
+use logo_ssl::record::scalars::LOSS;
+use logo_ssl::record::{self, Knn, Record, RunFiles, Source};
+use logo_ssl::{Error, Result};
 use logo_ssl_base::files::{create_folder, write_atomic};
 
 /// One for each group; the ninth starts again.
@@ -71,7 +71,8 @@ impl Comparison {
         let mut groups: Vec<(Config, Vec<Finished>)> = Vec::new();
         for path in runs {
             let run = Finished::read(path)?;
-            let alike = Config { seed: 0, ..run.config.clone() };
+            let mut alike = run.config.clone();
+            alike.seed = 0;
             match groups.iter_mut().find(|(config, _)| *config == alike) {
                 Some((_, group)) => group.push(run),
                 None => groups.push((alike, vec![run])),
@@ -274,8 +275,8 @@ fn means_by_epoch(points: impl Iterator<Item = (usize, f64)>) -> Vec<(f64, f64)>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::presets::Layers;
-    use crate::record::synthetic;
+    use logo_ssl::presets::Layers;
+    use logo_ssl::record::synthetic;
 
     fn run(dir: &Path, seed: u64, logo: bool) {
         std::fs::create_dir_all(dir).unwrap();

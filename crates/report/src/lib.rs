@@ -1,16 +1,23 @@
-//! Evidence: the plots and the report of a run, made from its directory alone.
+//! Evidence: the plots and the report of a run, made from its directory alone, and comparisons of runs.
+//!
+//! ```no_run
+//! # fn main() -> logo_ssl::Result<()> {
+//! let page = logo_ssl_report::generate("runs/quickstart".as_ref())?;
+//! println!("{}", page.display());
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod compare;
 mod figure;
 pub mod html;
 pub mod plots;
-pub mod preview;
 
 use std::path::{Path, PathBuf};
 
-use crate::presets;
-use crate::record::{self, RunFiles};
-use crate::{Error, Result};
+use logo_ssl::presets;
+use logo_ssl::record::{self, RunFiles};
+use logo_ssl::{Error, Result};
 
 /// Draws `plots/` and writes `report.html` from what a run directory holds; returns the latter's
 /// path.
@@ -99,7 +106,7 @@ fn name(run_dir: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Record, synthetic};
+    use logo_ssl::record::{Record, synthetic};
 
     fn write_config(dir: &Path) {
         let layers = presets::Layers::preset("quickstart").unwrap().set("seed=7").unwrap();

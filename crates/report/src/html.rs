@@ -8,9 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::figure::{self, grouped, signed};
 use super::plots;
-use crate::record::scalars::{AFFINITY_DIFFERENT, AFFINITY_SAME, LOSS, Z_STD};
-use crate::record::{Knn, KnnResult, Record, Scalars, Scores, Source};
-use crate::{Error, Result};
+use logo_ssl::record::scalars::{AFFINITY_DIFFERENT, AFFINITY_SAME, LOSS, Z_STD};
+use logo_ssl::record::{Knn, KnnResult, Record, Scalars, Scores, Source};
+use logo_ssl::{Error, Result};
 use logo_ssl_base::files::write_atomic;
 
 const STYLE: &str = include_str!("report.css");
@@ -523,7 +523,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::synthetic;
+    use logo_ssl::record::synthetic;
 
     fn input<'a>(records: &'a [Record], timings: &'a [Record]) -> ReportInput<'a> {
         ReportInput {
