@@ -103,6 +103,11 @@ fn name(run_dir: &Path) -> String {
         .map_or_else(|| "run".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
+/// Has the examples of the README compiled and run with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[cfg(test)]
 mod tests {
     use super::*;
