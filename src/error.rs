@@ -42,12 +42,12 @@ pub enum Error {
     },
 
     /// The run directory cannot be used as asked: taken, locked, or from another config.
-    #[error("{path}: {message}", path = .path.display())]
+    #[error("{path}: {problem}", path = .path.display())]
     Run {
-        /// The run directory.
+        /// The run directory, or a file of it.
         path: PathBuf,
-        /// What is wrong with it, and what to do about it.
-        message: String,
+        /// What is wrong with it.
+        problem: RunProblem,
     },
 
     /// The operating system refused to read or write.
@@ -74,14 +74,60 @@ pub enum Error {
         checkpoint: String,
     },
 
-    /// A signal asked the run to stop; it has been saved.
-    #[error("stopped by a signal after step {step}; nothing is lost. Go on with: {resume}")]
+    /// The run was asked to stop; it has been saved.
+    #[error(
+        "stopped after step {step}, as was asked for; nothing is lost. Resume the run in {run_dir} to go on",
+        run_dir = .run_dir.display()
+    )]
     Interrupted {
         /// Optimiser steps done.
         step: u64,
-        /// The command that continues the run.
-        resume: String,
+        /// The run directory, whose run can be resumed.
+        run_dir: PathBuf,
     },
+}
+
+/// What is wrong with a run directory, or with a file of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunProblem {
+    /// A new run was to begin in a folder that holds one.
+    #[error("already holds a run; resume it, or choose another folder")]
+    Taken,
+
+    /// A run was to be resumed where there is none.
+    #[error("holds no run to resume; start one")]
+    Absent,
+
+    /// Another process holds it.
+    #[error("is in use by another logo-ssl; wait for it, stop it, or choose another folder")]
+    InUse,
+
+    /// The config is another than that of the checkpoint.
+    #[error(
+        "is not the config this run was started with; restore it, or start another run in another folder"
+    )]
+    OtherConfig,
+
+    /// The file that says where the images lie cannot be understood.
+    #[error(
+        "is damaged ({0}); remove it, and name the folders of the images when the run is resumed"
+    )]
+    DamagedPlaces(String),
+
+    /// The trained network has not been measured yet.
+    #[error("has no kNN result of the trained network yet; resume the run, and let it finish")]
+    Unmeasured,
+
+    /// Anything else, with what to do about it.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl<S: Into<String>> From<S> for RunProblem {
+    fn from(message: S) -> Self {
+        Self::Other(message.into())
+    }
 }
 
 impl From<logo_ssl_data::Error> for Error {
@@ -119,7 +165,7 @@ impl Error {
     }
 
     /// A [`Error::Run`] about `path`.
-    pub fn run(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
-        Error::Run { path: path.as_ref().to_path_buf(), message: message.into() }
+    pub fn run(path: impl AsRef<Path>, problem: impl Into<RunProblem>) -> Self {
+        Error::Run { path: path.as_ref().to_path_buf(), problem: problem.into() }
     }
 }

@@ -1,6 +1,6 @@
 //! How a config is put together: preset < file < flags, every key checked.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::{Table, Value};
 
@@ -127,7 +127,7 @@ impl Layers {
 /// # Errors
 /// [`Error::Run`] when it is missing or damaged.
 pub fn read_run_config(path: &Path) -> Result<Config> {
-    let damaged = |message: String| Error::Run { path: PathBuf::from(path), message };
+    let damaged = |message: String| Error::run(path, message);
     let text = std::fs::read_to_string(path)
         .map_err(|error| damaged(format!("cannot be read ({error}); is this a run directory?")))?;
     let config =

@@ -358,10 +358,7 @@ impl<'a> Pretraining<'a> {
             false => Ok(()),
             true => Err(Error::Interrupted {
                 step: self.position.step,
-                resume: format!(
-                    "logo-ssl pretrain --resume --run-dir {}",
-                    self.dir.root().display()
-                ),
+                run_dir: self.dir.root().to_path_buf(),
             }),
         }
     }
