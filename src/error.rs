@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use logo_ssl_base::files;
 
+use crate::executor::Advice;
+
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -55,8 +57,13 @@ pub enum Error {
     Io(#[from] files::Error),
 
     /// A device cannot run what it was asked to, or failed while it did.
-    #[error("{0}")]
-    Device(String),
+    #[error("{problem}{}", .advice.as_ref().map_or(String::new(), |advice| format!(". {advice}")))]
+    Device {
+        /// What went wrong.
+        problem: String,
+        /// What to do about it, where the problem does not say so itself.
+        advice: Option<Advice>,
+    },
 
     /// The loss stopped being a number.
     #[error(
@@ -151,6 +158,11 @@ impl Error {
             Error::Usage(_) => 2,
             _ => 1,
         }
+    }
+
+    /// An [`Error::Device`] whose text says all there is to say.
+    pub(crate) fn device(problem: impl Into<String>) -> Self {
+        Error::Device { problem: problem.into(), advice: None }
     }
 
     /// For `map_err`: an I/O error that names its file.
