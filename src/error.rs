@@ -13,10 +13,44 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The request itself cannot be met: an unknown preset or key, a value out of range, two
-    /// settings that contradict each other. The message says what would be accepted.
+    /// A setting is unknown, of another type, out of range, or contradicts another one.
+    #[error("{message}")]
+    Setting {
+        /// The dotted key, of several that contradict each other the first; none where no key could be
+        /// made out.
+        key: Option<String>,
+        /// What is wrong with it, and what would be accepted.
+        message: String,
+    },
+
+    /// There is no preset, dataset, framework or device of the name that was given.
+    #[error("there is no {what} `{given}`: {hint}")]
+    Name {
+        /// What the name should be of: `preset`, `dataset`, `framework`, `device`.
+        what: &'static str,
+        /// The name that was given.
+        given: String,
+        /// The nearest name, or all that there are.
+        hint: String,
+    },
+
+    /// The images are sound, and cannot be used as the settings say: there are too few, they lack labels,
+    /// or they are of different sizes. The message says which setting to change.
     #[error("{0}")]
-    Usage(String),
+    Images(String),
+
+    /// The system names no folder for a user's data.
+    #[error("no folder for a user's data is known; set HOME or XDG_DATA_HOME")]
+    NoUserFolder,
+
+    /// The file of a sweep asks for what is not possible.
+    #[error("{place}: {problem}")]
+    Sweep {
+        /// The file, or the part of it.
+        place: String,
+        /// What is wrong there.
+        problem: Box<Error>,
+    },
 
     /// The images are missing, truncated or not what they claim to be.
     #[error("{path}: {message}", path = .path.display())]
@@ -146,7 +180,7 @@ impl From<logo_ssl_data::Error> for Error {
                 Self::Broken { found, images, allowed, first }
             }
             Of::Io(error) => Self::Io(error),
-            error => Self::Usage(error.to_string()),
+            error => Self::Images(error.to_string()),
         }
     }
 }
@@ -155,8 +189,35 @@ impl Error {
     /// 2 when the request was wrong, 1 when it was right and could not be met.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Usage(_) => 2,
+            Error::Setting { .. }
+            | Error::Name { .. }
+            | Error::Images(_)
+            | Error::NoUserFolder
+            | Error::Sweep { .. } => 2,
             _ => 1,
+        }
+    }
+
+    /// An [`Error::Setting`] of `key`.
+    pub(crate) fn setting(key: &str, message: impl Into<String>) -> Self {
+        Error::Setting { key: Some(key.to_owned()), message: message.into() }
+    }
+
+    /// An [`Error::Setting`] of no key that could be made out.
+    pub(crate) fn settings(message: impl Into<String>) -> Self {
+        Error::Setting { key: None, message: message.into() }
+    }
+
+    /// An [`Error::Name`] of `what`.
+    pub(crate) fn name(what: &'static str, given: &str, hint: String) -> Self {
+        Error::Name { what, given: given.to_owned(), hint }
+    }
+
+    /// This as [`Error::Sweep`] at `place` where the request is refused; other errors stay as they are.
+    pub(crate) fn of_sweep(self, place: impl Into<String>) -> Self {
+        match self.exit_code() {
+            2 => Error::Sweep { place: place.into(), problem: Box::new(self) },
+            _ => self,
         }
     }
 

@@ -85,11 +85,9 @@ pub fn needed_environment(name: &DeviceName) -> Result<Vec<(String, OsString)>> 
 /// The folder for fetched plugins.
 ///
 /// # Errors
-/// [`Error::Usage`] where the system names no folder for a user's data.
+/// [`Error::NoUserFolder`] where the system names no folder for a user's data.
 pub fn plugins_folder() -> Result<PathBuf> {
-    let data = dirs::data_dir().ok_or_else(|| {
-        Error::Usage("no folder for a user's data is known; set HOME or XDG_DATA_HOME".into())
-    })?;
+    let data = dirs::data_dir().ok_or(Error::NoUserFolder)?;
     Ok(data.join("logo-ssl").join("plugins"))
 }
 
