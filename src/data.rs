@@ -30,7 +30,7 @@ impl Places {
 /// Loads what a run of `config` trains on and what it is measured by.
 ///
 /// # Errors
-/// As [`Splits::load`]; [`crate::Error::Usage`] when the config names a dataset to be measured by that has no
+/// As [`Splits::load`]; [`crate::Error::Images`] when the config names a dataset to be measured by that has no
 /// labels or no test part.
 pub fn load(config: &Config, places: &Places) -> crate::Result<Splits> {
     let load = |name, dir: Option<&PathBuf>| {
@@ -48,7 +48,7 @@ pub fn load(config: &Config, places: &Places) -> crate::Result<Splits> {
 }
 
 fn not_labelled(name: DatasetName) -> crate::Error {
-    crate::Error::Usage(format!(
+    crate::Error::Images(format!(
         "eval.dataset = \"{name}\": a kNN needs labels and a test part, and there is none here; choose another dataset"
     ))
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use logo_ssl_base::files;
 
+use crate::executor::Advice;
+
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -11,10 +13,44 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The request itself cannot be met: an unknown preset or key, a value out of range, two
-    /// settings that contradict each other. The message says what would be accepted.
+    /// A setting is unknown, of another type, out of range, or contradicts another one.
+    #[error("{message}")]
+    Setting {
+        /// The dotted key, of several that contradict each other the first; none where no key could be
+        /// made out.
+        key: Option<String>,
+        /// What is wrong with it, and what would be accepted.
+        message: String,
+    },
+
+    /// There is no preset, dataset, framework or device of the name that was given.
+    #[error("there is no {what} `{given}`: {hint}")]
+    Name {
+        /// What the name should be of: `preset`, `dataset`, `framework`, `device`.
+        what: &'static str,
+        /// The name that was given.
+        given: String,
+        /// The nearest name, or all that there are.
+        hint: String,
+    },
+
+    /// The images are sound, and cannot be used as the settings say: there are too few, they lack labels,
+    /// or they are of different sizes. The message says which setting to change.
     #[error("{0}")]
-    Usage(String),
+    Images(String),
+
+    /// The system names no folder for a user's data.
+    #[error("no folder for a user's data is known; set HOME or XDG_DATA_HOME")]
+    NoUserFolder,
+
+    /// The file of a sweep asks for what is not possible.
+    #[error("{place}: {problem}")]
+    Sweep {
+        /// The file, or the part of it.
+        place: String,
+        /// What is wrong there.
+        problem: Box<Error>,
+    },
 
     /// The images are missing, truncated or not what they claim to be.
     #[error("{path}: {message}", path = .path.display())]
@@ -42,12 +78,12 @@ pub enum Error {
     },
 
     /// The run directory cannot be used as asked: taken, locked, or from another config.
-    #[error("{path}: {message}", path = .path.display())]
+    #[error("{path}: {problem}", path = .path.display())]
     Run {
-        /// The run directory.
+        /// The run directory, or a file of it.
         path: PathBuf,
-        /// What is wrong with it, and what to do about it.
-        message: String,
+        /// What is wrong with it.
+        problem: RunProblem,
     },
 
     /// The operating system refused to read or write.
@@ -55,8 +91,13 @@ pub enum Error {
     Io(#[from] files::Error),
 
     /// A device cannot run what it was asked to, or failed while it did.
-    #[error("{0}")]
-    Device(String),
+    #[error("{problem}{}", .advice.as_ref().map_or(String::new(), |advice| format!(". {advice}")))]
+    Device {
+        /// What went wrong.
+        problem: String,
+        /// What to do about it, where the problem does not say so itself.
+        advice: Option<Advice>,
+    },
 
     /// The loss stopped being a number.
     #[error(
@@ -74,14 +115,60 @@ pub enum Error {
         checkpoint: String,
     },
 
-    /// A signal asked the run to stop; it has been saved.
-    #[error("stopped by a signal after step {step}; nothing is lost. Go on with: {resume}")]
+    /// The run was asked to stop; it has been saved.
+    #[error(
+        "stopped after step {step}, as was asked for; nothing is lost. Resume the run in {run_dir} to go on",
+        run_dir = .run_dir.display()
+    )]
     Interrupted {
         /// Optimiser steps done.
         step: u64,
-        /// The command that continues the run.
-        resume: String,
+        /// The run directory, whose run can be resumed.
+        run_dir: PathBuf,
     },
+}
+
+/// What is wrong with a run directory, or with a file of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunProblem {
+    /// A new run was to begin in a folder that holds one.
+    #[error("already holds a run; resume it, or choose another folder")]
+    Taken,
+
+    /// A run was to be resumed where there is none.
+    #[error("holds no run to resume; start one")]
+    Absent,
+
+    /// Another process holds it.
+    #[error("is in use by another logo-ssl; wait for it, stop it, or choose another folder")]
+    InUse,
+
+    /// The config is another than that of the checkpoint.
+    #[error(
+        "is not the config this run was started with; restore it, or start another run in another folder"
+    )]
+    OtherConfig,
+
+    /// The file that says where the images lie cannot be understood.
+    #[error(
+        "is damaged ({0}); remove it, and name the folders of the images when the run is resumed"
+    )]
+    DamagedPlaces(String),
+
+    /// The trained network has not been measured yet.
+    #[error("has no kNN result of the trained network yet; resume the run, and let it finish")]
+    Unmeasured,
+
+    /// Anything else, with what to do about it.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl<S: Into<String>> From<S> for RunProblem {
+    fn from(message: S) -> Self {
+        Self::Other(message.into())
+    }
 }
 
 impl From<logo_ssl_data::Error> for Error {
@@ -93,7 +180,7 @@ impl From<logo_ssl_data::Error> for Error {
                 Self::Broken { found, images, allowed, first }
             }
             Of::Io(error) => Self::Io(error),
-            error => Self::Usage(error.to_string()),
+            error => Self::Images(error.to_string()),
         }
     }
 }
@@ -102,9 +189,41 @@ impl Error {
     /// 2 when the request was wrong, 1 when it was right and could not be met.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Usage(_) => 2,
+            Error::Setting { .. }
+            | Error::Name { .. }
+            | Error::Images(_)
+            | Error::NoUserFolder
+            | Error::Sweep { .. } => 2,
             _ => 1,
         }
+    }
+
+    /// An [`Error::Setting`] of `key`.
+    pub(crate) fn setting(key: &str, message: impl Into<String>) -> Self {
+        Error::Setting { key: Some(key.to_owned()), message: message.into() }
+    }
+
+    /// An [`Error::Setting`] of no key that could be made out.
+    pub(crate) fn settings(message: impl Into<String>) -> Self {
+        Error::Setting { key: None, message: message.into() }
+    }
+
+    /// An [`Error::Name`] of `what`.
+    pub(crate) fn name(what: &'static str, given: &str, hint: String) -> Self {
+        Error::Name { what, given: given.to_owned(), hint }
+    }
+
+    /// This as [`Error::Sweep`] at `place` where the request is refused; other errors stay as they are.
+    pub(crate) fn of_sweep(self, place: impl Into<String>) -> Self {
+        match self.exit_code() {
+            2 => Error::Sweep { place: place.into(), problem: Box::new(self) },
+            _ => self,
+        }
+    }
+
+    /// An [`Error::Device`] whose text says all there is to say.
+    pub(crate) fn device(problem: impl Into<String>) -> Self {
+        Error::Device { problem: problem.into(), advice: None }
     }
 
     /// For `map_err`: an I/O error that names its file.
@@ -119,7 +238,7 @@ impl Error {
     }
 
     /// A [`Error::Run`] about `path`.
-    pub fn run(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
-        Error::Run { path: path.as_ref().to_path_buf(), message: message.into() }
+    pub fn run(path: impl AsRef<Path>, problem: impl Into<RunProblem>) -> Self {
+        Error::Run { path: path.as_ref().to_path_buf(), problem: problem.into() }
     }
 }

@@ -88,6 +88,6 @@ pub use logo_ssl_base::rng;
 pub mod sweep;
 pub mod train;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, RunProblem};
 pub use graph;
 pub use pretraining::{Finished, Pretraining};

@@ -208,7 +208,7 @@ impl Pretraining {
     /// Trains to the end: a new run, or the one that was begun in [`Pretraining::run_dir`].
     ///
     /// # Errors
-    /// [`Error::Usage`] when settings are wrong or contradict each other; [`Error::Run`] when the folder
+    /// [`Error::Setting`] when settings are wrong or contradict each other; [`Error::Run`] when the folder
     /// holds a run of other settings; otherwise as [`Run::create`] and [`Run::train`].
     pub fn run(mut self) -> Result<Finished> {
         let config = self.settings()?;
@@ -261,7 +261,7 @@ impl Pretraining {
             From::Parts(parts) => {
                 let splits = Splits::of(parts.clone(), config.data.max_bad_fraction);
                 Images::Held(splits.ok_or_else(|| {
-                    Error::Usage("there is no part to train on among these images".into())
+                    Error::Images("there is no part to train on among these images".into())
                 })?)
             }
         })

@@ -158,9 +158,12 @@ fn other_instructions(config: &Config) -> Option<String> {
 fn record_instructions(config: &mut Config) -> Result<()> {
     let wanted = &config.compute.instructions;
     if let Some(used) = other_instructions(config) {
-        return Err(Error::Usage(format!(
-            "compute.instructions = \"{wanted}\", but this process uses {used}: choose with {LEVEL_VARIABLE}={wanted}"
-        )));
+        return Err(Error::setting(
+            "compute.instructions",
+            format!(
+                "compute.instructions = \"{wanted}\", but this process uses {used}: choose with {LEVEL_VARIABLE}={wanted}"
+            ),
+        ));
     }
     config.compute.instructions = level_of(config);
     Ok(())

@@ -65,19 +65,17 @@ impl Sweep {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read, [`Error::Usage`] when it is no sweep, or when any of its
+    /// [`Error::Io`] when it cannot be read, [`Error::Sweep`] when it is no sweep, or when any of its
     /// runs has settings that are refused: nothing is trained before all are known to be possible.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        Self::parse(&text).map_err(|error| match error {
-            Error::Usage(message) => Error::Usage(format!("{}: {message}", path.display())),
-            other => other,
-        })
+        Self::parse(&text).map_err(|error| error.of_sweep(path.display().to_string()))
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let file: SweepFile = toml::from_str(text)
-            .map_err(|error| Error::Usage(format!("no sweep: {}", error.to_string().trim_end())))?;
+        let file: SweepFile = toml::from_str(text).map_err(|error| {
+            Error::settings(format!("no sweep: {}", error.to_string().trim_end()))
+        })?;
         let variants = match file.variants.is_empty() {
             true => vec![Variant { name: file.preset.clone(), set: vec![] }],
             false => file.variants.clone(),
@@ -102,7 +100,10 @@ fn combinations(grid: &toml::Table) -> Result<Vec<Combination>> {
     let mut all = vec![Combination::new()];
     for (key, values) in grid {
         let values = values.as_array().filter(|values| !values.is_empty()).ok_or_else(|| {
-            Error::Usage(format!("grid: `{key}` must be a list of values, for example [0, 1, 2]"))
+            Error::setting(
+                key,
+                format!("grid: `{key}` must be a list of values, for example [0, 1, 2]"),
+            )
         })?;
         let with = |value: &Value, before: &Combination| {
             let mut combination = before.clone();
@@ -115,10 +116,7 @@ fn combinations(grid: &toml::Table) -> Result<Vec<Combination>> {
 }
 
 fn planned(file: &SweepFile, variant: &Variant, combination: &Combination) -> Result<Planned> {
-    let refused = |error: Error| match error {
-        Error::Usage(message) => Error::Usage(format!("variant {}: {message}", variant.name)),
-        other => other,
-    };
+    let refused = |error: Error| error.of_sweep(format!("variant {}", variant.name));
     let mut layers = Layers::preset(&file.preset)?;
     for assignment in file.set.iter().chain(&variant.set) {
         layers = layers.set(assignment).map_err(refused)?;
@@ -130,7 +128,7 @@ fn planned(file: &SweepFile, variant: &Variant, combination: &Combination) -> Re
         name.push_str(&format!("-{short}-{}", value.to_string().trim_matches('"')));
     }
     if name.contains(['/', '\\']) || name.starts_with('.') {
-        return Err(Error::Usage(format!("`{name}` cannot be the name of a folder")));
+        return Err(Error::settings(format!("`{name}` cannot be the name of a folder")));
     }
     Ok(Planned { name, config: layers.build().map_err(refused)? })
 }
@@ -139,7 +137,7 @@ fn refuse_equal_names(runs: &[Planned]) -> Result<()> {
     let mut names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(Error::Usage(format!(
+        Some(pair) => Err(Error::settings(format!(
             "two runs would be called `{}`: give each variant a name of its own",
             pair[0]
         ))),

@@ -51,7 +51,7 @@ impl AffinityConfig {
 
     pub(super) fn check(&self) -> Check {
         let bounded = self.objective == AffinityObjective::Softplus;
-        ensure(!bounded || self.form == AffinityForm::Mlp, || {
+        ensure("affinity.objective", !bounded || self.form == AffinityForm::Mlp, || {
             "affinity.objective = \"softplus\" contradicts affinity.form: a cosine is bounded already and has no \
              softplus to take off; set affinity.objective = \"difference\" or affinity.form = \"mlp\""
                 .to_owned()

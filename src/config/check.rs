@@ -2,15 +2,17 @@
 
 use std::fmt::Display;
 
-/// The outcome of a check: the sentence says which key is wrong and what would do.
-pub(super) type Check = Result<(), String>;
+use crate::{Error, Result};
 
-pub(super) fn ensure(holds: bool, message: impl FnOnce() -> String) -> Check {
-    if holds { Ok(()) } else { Err(message()) }
+/// The outcome of a check: [`Error::Setting`] with the key that is wrong and what would do.
+pub(super) type Check = Result<()>;
+
+pub(super) fn ensure(key: &str, holds: bool, message: impl FnOnce() -> String) -> Check {
+    if holds { Ok(()) } else { Err(Error::setting(key, message())) }
 }
 
 pub(super) fn in_range<T: PartialOrd + Display>(key: &str, value: T, least: T, most: T) -> Check {
-    ensure(value >= least && value <= most, || {
+    ensure(key, value >= least && value <= most, || {
         format!("{key} = {value} is out of range: expected {least} to {most}")
     })
 }

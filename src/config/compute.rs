@@ -64,7 +64,7 @@ impl ComputeConfig {
         let instructions = &self.instructions;
         let levels = Level::ALL.map(|level| level.to_string());
         let known = || std::iter::once("auto").chain(levels.iter().map(String::as_str));
-        ensure(known().any(|name| name == instructions), || {
+        ensure("compute.instructions", known().any(|name| name == instructions), || {
             format!("compute.instructions = \"{instructions}\": {}", suggest(instructions, known()))
         })
     }

@@ -33,7 +33,7 @@ impl DataConfig {
     pub(super) fn check(&self) -> Check {
         // Above a half, an image that stands in for a broken one would mostly be broken too.
         in_range("data.max_bad_fraction", self.max_bad_fraction, 0.0, 0.5)?;
-        ensure(self.std.iter().all(|&std| std > 0.0), || {
+        ensure("data.std", self.std.iter().all(|&std| std > 0.0), || {
             "data.std must be positive in every channel".to_owned()
         })
     }

@@ -34,15 +34,19 @@ pub struct EvalConfig {
 
 impl EvalConfig {
     pub(super) fn check(&self) -> Check {
-        ensure((self.resize == 0) == (self.crop == 0) && self.crop <= self.resize, || {
-            format!(
-                "eval.crop = {} contradicts eval.resize = {}: the crop is the middle of the resized image, for example \
+        ensure(
+            "eval.crop",
+            (self.resize == 0) == (self.crop == 0) && self.crop <= self.resize,
+            || {
+                format!(
+                    "eval.crop = {} contradicts eval.resize = {}: the crop is the middle of the resized image, for example \
                  224 of 256; 0 and 0 leave images as they are",
-                self.crop, self.resize
-            )
-        })?;
+                    self.crop, self.resize
+                )
+            },
+        )?;
         in_range("eval.resize", self.resize, 0, 4096)?;
-        ensure(!self.k.is_empty(), || {
+        ensure("eval.k", !self.k.is_empty(), || {
             "eval.k is empty: name at least one k, for example [1]".to_owned()
         })?;
         for &k in &self.k {

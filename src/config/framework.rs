@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{Check, in_range};
 use crate::framework::{self, Kind};
+use crate::{Error, Result};
 
 /// What ℓ_s is, and whether LoGo is added to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,12 +105,12 @@ impl fmt::Debug for FrameworkName {
 }
 
 impl TryFrom<String> for FrameworkName {
-    type Error = String;
+    type Error = Error;
 
-    fn try_from(name: String) -> Result<Self, String> {
+    fn try_from(name: String) -> Result<Self> {
         framework::kinds().find(|kind| kind.name == name).map(Self).ok_or_else(|| {
             let hint = suggest(&name, framework::kinds().map(|kind| kind.name));
-            format!("there is no framework `{name}`: {hint}")
+            Error::name("framework", &name, hint)
         })
     }
 }

@@ -80,9 +80,9 @@ impl Config {
     /// Refuses values out of range and settings that contradict each other, within a section first.
     ///
     /// # Errors
-    /// [`Error::Usage`] naming the first such key, and what would do.
+    /// [`crate::Error::Setting`] naming the first such key, and what would do.
     pub fn validate(&self) -> Result<()> {
-        self.check_sections().and_then(|()| self.check_across_sections()).map_err(Error::Usage)
+        self.check_sections().and_then(|()| self.check_across_sections())
     }
 
     fn check_sections(&self) -> Check {
@@ -111,7 +111,7 @@ impl Config {
 
     fn check_views_for_logo(&self) -> Check {
         let count = self.views.local.count;
-        ensure(!self.framework.logo || count >= 2, || {
+        ensure("framework.logo", !self.framework.logo || count >= 2, || {
             format!(
                 "framework.logo = true contradicts views.local.count = {count}: L_ll compares two local views of an \
                  image; set it to at least 2, or framework.logo = false"
@@ -123,7 +123,7 @@ impl Config {
         let (views, least) = (&self.views, self.model.stem.least_size());
         let local = self.framework.logo.then_some(("views.local", &views.local));
         for (key, crop) in [("views.global", &views.global)].into_iter().chain(local) {
-            ensure(crop.size >= least, || {
+            ensure(&format!("{key}.size"), crop.size >= least, || {
                 format!(
                     "{key}.size = {} contradicts model.stem = \"imagenet\", which halves a view five times: the last \
                      stages would have one pixel to halve; set model.stem = \"cifar\", or a size of at least {least}",
@@ -137,12 +137,12 @@ impl Config {
     fn check_predictor(&self) -> Check {
         let there = self.model.predictor.hidden > 0;
         let needed = crate::framework::from_config(self).needs().predictor;
-        ensure(!needed || there, || {
+        ensure("model.predictor.hidden", !needed || there, || {
             "framework.name needs a predictor: model.predictor.hidden = 0 contradicts it (SimSiam and BYOL \
              collapse without one); set it to a quarter of model.projector.dim"
                 .to_owned()
         })?;
-        ensure(!self.optimizer.predictor_fixed_lr || there, || {
+        ensure("optimizer.predictor_fixed_lr", !self.optimizer.predictor_fixed_lr || there, || {
             "optimizer.predictor_fixed_lr = true contradicts model.predictor.hidden = 0: there is no predictor whose \
              rate could stay"
                 .to_owned()
@@ -150,7 +150,8 @@ impl Config {
     }
 
     fn check_framework(&self) -> Check {
-        crate::framework::from_config(self).refuses(self).map_or(Ok(()), Err)
+        let refused = crate::framework::from_config(self).refuses(self);
+        refused.map_or(Ok(()), |message| Err(Error::setting("framework", message)))
     }
 
     fn check_norm_groups(&self) -> Check {
@@ -158,17 +159,21 @@ impl Config {
         let whole = |views: usize| views.is_multiple_of(groups) && views / groups != 1;
         let [global, local] =
             [&self.views.global, &self.views.local].map(|crop| crop.count * batch);
-        ensure(groups > 0 && whole(global) && whole(local), || {
-            format!(
-                "framework.momentum.norm_groups = {groups} contradicts optimizer.batch_size = {batch}: the global and \
+        ensure(
+            "framework.momentum.norm_groups",
+            groups > 0 && whole(global) && whole(local),
+            || {
+                format!(
+                    "framework.momentum.norm_groups = {groups} contradicts optimizer.batch_size = {batch}: the global and \
                  the local views of a batch must each divide into equal groups of at least 2"
-            )
-        })
+                )
+            },
+        )
     }
 
     fn check_pairs(&self) -> Check {
         let flips = self.framework.logo && self.affinity.pairs == AffinityPairs::BothOrders;
-        ensure(!flips || self.optimizer.batch_size.is_multiple_of(2), || {
+        ensure("affinity.pairs", !flips || self.optimizer.batch_size.is_multiple_of(2), || {
             "affinity.pairs = \"both-orders\" contradicts an odd optimizer.batch_size: the batch is flipped, and \
              the image in its middle would be its own negative"
                 .to_owned()
@@ -177,7 +182,7 @@ impl Config {
 
     fn check_separate_step(&self) -> Check {
         let separate = self.framework.logo && self.affinity.step == LocalLocalStep::Separate;
-        ensure(!separate || self.optimizer.name == OptimizerName::Sgd, || {
+        ensure("affinity.step", !separate || self.optimizer.name == OptimizerName::Sgd, || {
             "affinity.step = \"separate\" contradicts optimizer.name: LARS and AdamW set the length of a step \
              themselves, so that affinity.lambda and affinity.clip would not bound it; set affinity.step = \"joint\" \
              or optimizer.name = \"sgd\""
@@ -188,13 +193,13 @@ impl Config {
     fn check_limit(&self) -> Check {
         let OptimizerConfig { batch_size: batch, accumulate, .. } = self.optimizer;
         let limit = self.data.limit;
-        ensure(limit == 0 || limit >= batch, || {
+        ensure("data.limit", limit == 0 || limit >= batch, || {
             format!(
                 "data.limit = {limit} contradicts optimizer.batch_size = {batch}: there would be no whole batch; \
                  raise the one or lower the other"
             )
         })?;
-        ensure(limit == 0 || limit >= self.optimizer.images_per_update(), || {
+        ensure("data.limit", limit == 0 || limit >= self.optimizer.images_per_update(), || {
             format!(
                 "data.limit = {limit} contradicts optimizer.batch_size × optimizer.accumulate = {batch} × \
                  {accumulate}: there would be no whole update; raise the one or lower the others"
@@ -204,7 +209,7 @@ impl Config {
 
     fn check_replicas(&self) -> Check {
         let (device, batch) = (&self.compute.device, self.optimizer.batch_size);
-        ensure(batch.is_multiple_of(device.replicas()), || {
+        ensure("compute.device", batch.is_multiple_of(device.replicas()), || {
             format!(
                 "compute.device = \"{device}\" contradicts optimizer.batch_size = {batch}: every device takes as many \
                  images; make it a multiple of {}, or name fewer devices",
@@ -214,8 +219,8 @@ impl Config {
     }
 
     fn check_seed_code(&self) -> Check {
-        ensure(self.preset == "cifar10-seed" || !self.seed_code.any(), || {
-            "seed_code.* repeats errors of earlier code; they are offered under --preset cifar10-seed alone"
+        ensure("seed_code", self.preset == "cifar10-seed" || !self.seed_code.any(), || {
+            "seed_code.* repeats errors of earlier code; they are offered under the preset cifar10-seed alone"
                 .to_owned()
         })
     }

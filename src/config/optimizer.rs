@@ -86,7 +86,7 @@ impl OptimizerConfig {
         in_range("optimizer.momentum", self.momentum, 0.0, 0.999_999)?;
         in_range("optimizer.weight_decay", self.weight_decay, 0.0, 1e3)?;
         let epochs = self.epochs as f64;
-        ensure((0.0..epochs).contains(&self.warmup_epochs), || {
+        ensure("optimizer.warmup_epochs", (0.0..epochs).contains(&self.warmup_epochs), || {
             format!(
                 "optimizer.warmup_epochs = {} contradicts optimizer.epochs = {epochs}: warm-up must end before training does",
                 self.warmup_epochs
@@ -94,13 +94,13 @@ impl OptimizerConfig {
         })?;
         in_range("optimizer.clip", self.clip, 0.0, 1e6)?;
         let [beta1, beta2] = self.betas;
-        ensure(self.betas.iter().all(|beta| (0.0..1.0).contains(beta)), || {
+        ensure("optimizer.betas", self.betas.iter().all(|beta| (0.0..1.0).contains(beta)), || {
             format!(
                 "optimizer.betas = [{beta1}, {beta2}] must be two numbers from 0 to below 1: at 1 a mean forgets nothing \
                  and learns nothing"
             )
         })?;
-        ensure(self.accumulate > 0, || {
+        ensure("optimizer.accumulate", self.accumulate > 0, || {
             "optimizer.accumulate = 0: an update takes at least one batch; 1 is an update with every batch"
                 .to_owned()
         })?;

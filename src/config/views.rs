@@ -77,13 +77,13 @@ impl CropConfig {
     fn check(&self, key: &str) -> Check {
         in_range(&format!("{key}.size"), self.size, 8, 512)?;
         let [least, most] = self.area;
-        ensure(0.0 < least && least <= most && most <= 1.0, || {
+        ensure(&format!("{key}.area"), 0.0 < least && least <= most && most <= 1.0, || {
             format!(
                 "{key}.area = [{least}, {most}] must be two shares of the image in rising order, above 0 and at most 1"
             )
         })?;
         let [narrow, wide] = self.aspect;
-        ensure(0.0 < narrow && narrow <= wide, || {
+        ensure(&format!("{key}.aspect"), 0.0 < narrow && narrow <= wide, || {
             format!("{key}.aspect = [{narrow}, {wide}] must be two positive ratios in rising order")
         })
     }
@@ -103,7 +103,7 @@ impl BlurConfig {
     fn check(&self) -> Check {
         in_range("views.blur.probability", self.probability, 0.0, 1.0)?;
         let [least, most] = self.sigma;
-        ensure(least > 0.0 && least <= most, || {
+        ensure("views.blur.sigma", least > 0.0 && least <= most, || {
             format!(
                 "views.blur.sigma = [{least}, {most}] must be two positive numbers in rising order"
             )
@@ -115,7 +115,7 @@ impl ViewsConfig {
     pub(super) fn check(&self) -> Check {
         self.global.check("views.global")?;
         self.local.check("views.local")?;
-        ensure(self.local.size <= self.global.size, || {
+        ensure("views.local.size", self.local.size <= self.global.size, || {
             format!(
                 "views.local.size = {} contradicts views.global.size = {}: local views are the smaller ones",
                 self.local.size, self.global.size

@@ -77,7 +77,7 @@ pub fn of_pixels(
 /// What `encoder` makes of the images. None is returned when `progress` says no.
 ///
 /// # Errors
-/// [`Error::Broken`] when too many images cannot be read; [`Error::Usage`] when they are of different
+/// [`Error::Broken`] when too many images cannot be read; [`Error::Images`] when they are of different
 /// sizes and the config does not say to which they are to be brought; [`Error::Device`] where the
 /// device fails.
 pub fn of_encoder(
@@ -166,7 +166,7 @@ impl Views {
 }
 
 fn other_size(name: &str, [width, height]: [usize; 2], [first, second]: [usize; 2]) -> Error {
-    Error::Usage(format!(
+    Error::Images(format!(
         "{name} has {width} × {height} pixels, images before it {first} × {second}: for an evaluation they must be \
          brought to one size; set eval.resize and eval.crop, for example 256 and 224"
     ))

@@ -1,6 +1,7 @@
 //! What goes wrong on a device, with the next step.
 
 use std::env::consts::OS;
+use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 
 use graph::{Input, Program, Type};
@@ -10,40 +11,120 @@ use xla::MemoryUse;
 use super::open::surroundings;
 use crate::Error;
 
-/// Where the devices are listed.
-const LIST: &str = "`logo-ssl devices` lists what is here";
+/// What to do about a device that could not do what it was asked to. Its text names settings; a program
+/// can word it by its own flags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Advice {
+    /// There is nothing at the path of the plugin.
+    CorrectPath,
+    /// What is at the path is no plugin.
+    NamePlugin,
+    /// The plugin does not suit: another one of this kind is needed, with its libraries.
+    AnotherPlugin(Kind),
+    /// The plugin has other devices than the one that was named.
+    ChooseIndex,
+    /// The memory ran out before there was any batch.
+    FreeMemory,
+    /// The memory ran out, and it is not known what a batch needs.
+    FreeMemoryOrLowerBatch,
+    /// The memory ran out under a batch.
+    LowerBatch(BatchMemory),
+    /// The device was lost; the run goes on from its last checkpoint.
+    Resume,
+    /// The processor computes the same.
+    UseCpu,
+    /// The plugin does not open, and what is missing is not known.
+    ListOrUseCpu,
+    /// This machine lacks something, by a sentence that says what.
+    Machine(String),
+}
+
+/// How much of a device's memory a batch takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BatchMemory {
+    /// Images of the batch that did not fit, on all devices together.
+    pub batch: usize,
+    /// What each device needs for it, and what it has, in bytes; where both are known.
+    pub needed_and_present: Option<[u64; 2]>,
+    /// The largest batch that fits by an estimate, where there is one; 0 where none fits.
+    pub fits: Option<usize>,
+    /// The batch to try where there is no estimate.
+    pub half: usize,
+}
+
+impl BatchMemory {
+    /// What to do, where the size of a batch is set by `setting` with the number behind it.
+    pub fn advice(&self, setting: &str) -> String {
+        let sizes = match self.needed_and_present.map(|each| each.map(gib)) {
+            Some([needed, present]) => {
+                format!(
+                    "A batch of {} needs about {needed}, and the device has {present}. ",
+                    self.batch
+                )
+            }
+            None => String::new(),
+        };
+        match self.fits {
+            Some(0) => format!(
+                "{sizes}By an estimate not even the smallest batch fits: lower model.width, or compute.precision to bf16"
+            ),
+            Some(largest) => format!(
+                "{sizes}The largest batch that fits is about {largest}, by an estimate: say {setting}{largest}, and \
+                 keep the images an update by optimizer.accumulate"
+            ),
+            None => format!(
+                "How much fits is not known here: try {setting}{}, and keep the images an update by \
+                 optimizer.accumulate",
+                self.half
+            ),
+        }
+    }
+}
+
+impl Display for Advice {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::CorrectPath => "Correct compute.device or LOGO_SSL_PJRT_PLUGIN",
+            Self::NamePlugin => "Name the shared library of a PJRT plugin",
+            Self::AnotherPlugin(kind) => {
+                return write!(f, "Another {kind} plugin, with its libraries, is needed");
+            }
+            Self::ChooseIndex => "Choose one by its index in compute.device, as in cuda:0",
+            Self::FreeMemory => {
+                "End what else uses the device, or choose another as compute.device"
+            }
+            Self::FreeMemoryOrLowerBatch => {
+                "End what else uses the device, choose another as compute.device, or lower the batch"
+            }
+            Self::LowerBatch(memory) => {
+                return f.write_str(&memory.advice("optimizer.batch_size = "));
+            }
+            Self::Resume => "The run can be resumed from its last checkpoint",
+            Self::UseCpu | Self::ListOrUseCpu => {
+                "compute.device = \"cpu\" computes the same on the processor"
+            }
+            Self::Machine(step) => step,
+        };
+        f.write_str(text)
+    }
+}
 
 /// Why the plugin at `path`, or a device of it, could not be opened.
 pub(super) fn opening(path: &Path, error: &xla::Error) -> Error {
     let kind = Kind::of_file(path);
-    let step = match error {
-        xla::Error::Missing { .. } => {
-            format!("Correct --device, compute.device or LOGO_SSL_PJRT_PLUGIN; {LIST}")
+    let advice = match error {
+        xla::Error::Missing { .. } => Advice::CorrectPath,
+        xla::Error::NotAPlugin { .. } => Advice::NamePlugin,
+        xla::Error::MissingLibrary { .. } | xla::Error::Version { .. } => {
+            Advice::AnotherPlugin(kind)
         }
-        xla::Error::NotAPlugin { .. } => {
-            format!("Name the shared library of a PJRT plugin; {LIST}")
-        }
-        xla::Error::MissingLibrary { .. } | xla::Error::Version { .. } => another_plugin(kind),
-        xla::Error::NoSuchDevice { present: 1.., .. } => {
-            format!("Choose by --device, as in cuda:0; {LIST}")
-        }
-        xla::Error::OutOfMemory { .. } => {
-            "End what else uses the device, or choose another by --device".to_owned()
-        }
-        _ => what_is_missing(kind)
-            .unwrap_or_else(|| format!("{LIST}; --device cpu computes on the processor")),
+        xla::Error::NoSuchDevice { present: 1.., .. } => Advice::ChooseIndex,
+        xla::Error::OutOfMemory { .. } => Advice::FreeMemory,
+        _ => what_is_missing(kind).map_or(Advice::ListOrUseCpu, Advice::Machine),
     };
-    Error::Device(format!("{}. {step}", brief(error)))
-}
-
-/// Where a plugin comes from that suits this program.
-fn another_plugin(kind: Kind) -> String {
-    match kind {
-        Kind::Cuda | Kind::Rocm | Kind::Cpu => {
-            format!("`logo-ssl devices fetch {kind}` gets a plugin that suits, with its libraries")
-        }
-        Kind::Tpu | Kind::Other => LIST.to_owned(),
-    }
+    Error::Device { problem: brief(error), advice: Some(advice) }
 }
 
 fn what_is_missing(kind: Kind) -> Option<String> {
@@ -53,18 +134,14 @@ fn what_is_missing(kind: Kind) -> Option<String> {
 
 /// Why a device could not do what it was asked to; `need` is that of the program.
 pub(super) fn running(error: &xla::Error, need: Option<&Need>) -> Error {
-    let step = match error {
-        xla::Error::OutOfMemory { .. } => need.map_or_else(no_place, Need::advice),
-        xla::Error::DeviceLost { .. } => {
-            "A run goes on from its last checkpoint by --resume".to_owned()
+    let advice = match error {
+        xla::Error::OutOfMemory { .. } => {
+            need.and_then(Need::of_batch).map_or(Advice::FreeMemoryOrLowerBatch, Advice::LowerBatch)
         }
-        _ => "--device cpu computes the same on the processor".to_owned(),
+        xla::Error::DeviceLost { .. } => Advice::Resume,
+        _ => Advice::UseCpu,
     };
-    Error::Device(format!("{}. {step}", brief(error)))
-}
-
-fn no_place() -> String {
-    "End what else uses the device, choose another by --device, or lower the batch".to_owned()
+    Error::Device { problem: brief(error), advice: Some(advice) }
 }
 
 /// A plugin's message without the tables that may follow its first line.
@@ -128,29 +205,16 @@ impl Need {
         Some(below / self.replicas * self.replicas)
     }
 
-    fn advice(&self) -> String {
-        let Some(batch) = self.batch else { return no_place() };
-        let needed = self.growing.map(|growing| gib(self.fixed + growing));
-        let sizes = match (needed, self.limit.map(gib)) {
-            (Some(needed), Some(limit)) => {
-                format!("A batch of {batch} needs about {needed}, and the device has {limit}. ")
-            }
-            _ => String::new(),
-        };
-        match self.largest_batch() {
-            Some(0) => format!(
-                "{sizes}By an estimate not even the smallest batch fits: lower model.width, or compute.precision to bf16"
-            ),
-            Some(largest) => format!(
-                "{sizes}The largest batch that fits is about {largest}, by an estimate: say --batch-size {largest}, and \
-                 keep the images an update by optimizer.accumulate"
-            ),
-            None => format!(
-                "How much fits is not known here: try --batch-size {}, and keep the images an update by \
-                 optimizer.accumulate",
-                (batch / 2 / self.replicas * self.replicas).max(self.replicas)
-            ),
-        }
+    /// What it means for the batch, where that is known.
+    fn of_batch(&self) -> Option<BatchMemory> {
+        let batch = self.batch?;
+        let needed = self.growing.map(|growing| self.fixed + growing);
+        Some(BatchMemory {
+            batch,
+            needed_and_present: needed.zip(self.limit).map(|(needed, limit)| [needed, limit]),
+            fits: self.largest_batch(),
+            half: (batch / 2 / self.replicas * self.replicas).max(self.replicas),
+        })
     }
 }
 
@@ -204,10 +268,10 @@ mod tests {
         let error = xla::Error::OutOfMemory { message };
         let told = |need: Option<Need>| running(&error, need.as_ref()).to_string();
         let fits = told(Some(NEED));
-        assert!(fits.contains("--batch-size 150") && fits.contains("estimate"), "{fits}");
+        assert!(fits.contains("optimizer.batch_size = 150") && fits.contains("estimate"), "{fits}");
         assert!(!fits.contains("table"), "{fits}");
         let unknown = told(Some(Need { limit: None, ..NEED }));
-        assert!(unknown.contains("try --batch-size 128"), "{unknown}");
+        assert!(unknown.contains("try optimizer.batch_size = 128"), "{unknown}");
         let none = told(Some(Need { limit: Some(1), ..NEED }));
         assert!(none.contains("not even the smallest"), "{none}");
         for no_training in [None, Some(Need { batch: None, ..NEED })] {

@@ -26,7 +26,7 @@ impl Cpu {
 
     pub(super) fn compile(&self, program: &Program) -> Result<CpuProgram> {
         let executable = Executable::new(program, Arc::clone(&self.engine));
-        executable.map(CpuProgram).map_err(|error| Error::Device(error.to_string()))
+        executable.map(CpuProgram).map_err(|error| Error::device(error.to_string()))
     }
 }
 
@@ -43,7 +43,7 @@ fn shared() -> Arc<Engine> {
 
 impl CpuProgram {
     pub(super) fn run(&self, inputs: Vec<CpuArray>) -> Result<Vec<CpuArray>> {
-        self.0.run(inputs).map_err(|error| Error::Device(error.to_string()))
+        self.0.run(inputs).map_err(|error| Error::device(error.to_string()))
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use graph::Program;
 
+pub use self::advice::{Advice, BatchMemory};
 pub use self::cpu::Cpu;
 pub use self::name::{Accelerator, DeviceName};
 pub use self::open::{OpenOptions, needed_environment, plugins_folder, surroundings};

@@ -70,6 +70,8 @@ impl DeviceName {
 }
 
 const CPU: &str = "cpu";
+/// What names a device in a config.
+const KEY: &str = "compute.device";
 
 impl FromStr for DeviceName {
     type Err = Error;
@@ -80,10 +82,12 @@ impl FromStr for DeviceName {
         if name == CPU {
             return match indices {
                 None => Ok(Self::Cpu),
-                Some(_) => Err(Error::Usage(format!(
-                    "`{text}`: the CPU is one device, whose cores all work together; say cpu, and how many threads \
-                     by --threads"
-                ))),
+                Some(_) => Err(Error::setting(
+                    KEY,
+                    format!(
+                        "`{text}`: the CPU is one device, whose cores all work together; say cpu, and set the number of threads by itself"
+                    ),
+                )),
             };
         }
         match accelerator(name) {
@@ -112,14 +116,18 @@ fn parse_indices(text: &str, indices: &str) -> Result<Vec<usize>> {
     let mut devices = vec![];
     for part in indices.split(',') {
         let index = part.parse().map_err(|_| {
-            Error::Usage(format!(
-                "`{text}`: `{part}` is no device's index; they are counted from 0, as in cuda:0,1"
-            ))
+            Error::setting(
+                KEY,
+                format!(
+                    "`{text}`: `{part}` is no device's index; they are counted from 0, as in cuda:0,1"
+                ),
+            )
         })?;
         if devices.contains(&index) {
-            return Err(Error::Usage(format!(
-                "`{text}` names device {index} twice; each takes one part of a batch"
-            )));
+            return Err(Error::setting(
+                KEY,
+                format!("`{text}` names device {index} twice; each takes one part of a batch"),
+            ));
         }
         devices.push(index);
     }
@@ -141,9 +149,7 @@ fn unknown(name: &str) -> Error {
             suggest(name, std::iter::once(CPU).chain(accelerators))
         }
     };
-    Error::Usage(format!(
-        "there is no device `{name}`, and no path of a plugin, which has a `/` in it: {hint}"
-    ))
+    Error::name("device", name, format!("{hint} (The path of a plugin has a `/` in it.)"))
 }
 
 impl Display for DeviceName {
@@ -230,7 +236,7 @@ mod tests {
             ("cuda:0,1,0", "names device 0 twice"),
         ] {
             let error = text.parse::<DeviceName>().unwrap_err();
-            assert!(matches!(error, Error::Usage(_)), "{text}");
+            assert!(matches!(error, Error::Setting { .. } | Error::Name { .. }), "{text}");
             assert!(error.to_string().contains(expected), "{text}: {error}");
         }
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use plugins::{Candidate, Kind, Origin, Surroundings};
 use xla::OptionValue;
 
-use super::{Device, DeviceName, Xla, XlaOptions};
+use super::{Advice, Device, DeviceName, Xla, XlaOptions};
 use crate::config::Config;
 use crate::{Error, Result};
 
@@ -85,11 +85,9 @@ pub fn needed_environment(name: &DeviceName) -> Result<Vec<(String, OsString)>> 
 /// The folder for fetched plugins.
 ///
 /// # Errors
-/// [`Error::Usage`] where the system names no folder for a user's data.
+/// [`Error::NoUserFolder`] where the system names no folder for a user's data.
 pub fn plugins_folder() -> Result<PathBuf> {
-    let data = dirs::data_dir().ok_or_else(|| {
-        Error::Usage("no folder for a user's data is known; set HOME or XDG_DATA_HOME".into())
-    })?;
+    let data = dirs::data_dir().ok_or(Error::NoUserFolder)?;
     Ok(data.join("logo-ssl").join("plugins"))
 }
 
@@ -114,7 +112,10 @@ fn candidate(name: &DeviceName, surroundings: &Surroundings) -> Result<Candidate
             let kind = kind.kind();
             surroundings.candidates(kind).into_iter().next().ok_or_else(|| {
                 let step = surroundings.next_step(kind, env::consts::OS);
-                Error::Device(format!("there is no plugin for {kind} here. {step}"))
+                Error::Device {
+                    problem: format!("there is no plugin for {kind} here"),
+                    advice: Some(Advice::Machine(step)),
+                }
             })
         }
     }
@@ -129,7 +130,7 @@ fn refuse_other_environment(candidate: &Candidate, surroundings: &Surroundings) 
     }
     let assignments =
         needed.iter().map(|(name, value)| format!("{name}={}", value.to_string_lossy()));
-    Err(Error::Device(format!(
+    Err(Error::device(format!(
         "{} needs an environment that this process was not started with; set {}",
         candidate.path.display(),
         assignments.collect::<Vec<_>>().join(" and ")

@@ -1,6 +1,6 @@
 //! How a config is put together: preset < file < flags, every key checked.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::{Table, Value};
 
@@ -46,15 +46,12 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// The commented text of a preset, complete: what its file states, laid over what it inherits.
 ///
 /// # Errors
-/// [`Error::Usage`] with the nearest name when there is none of that name.
+/// [`Error::Name`] with the nearest name when there is none of that name.
 pub fn preset_text(name: &str) -> Result<String> {
     if !names().any(|known| known == name) {
-        return Err(Error::Usage(format!(
-            "there is no preset `{name}`: {}",
-            suggest(name, names())
-        )));
+        return Err(Error::name("preset", name, suggest(name, names())));
     }
-    FILES.resolve(name).map(|document| document.to_string()).map_err(Error::Usage)
+    FILES.resolve(name).map(|document| document.to_string()).map_err(Error::settings)
 }
 
 /// A config in the making. Later layers win; each is checked against the preset's keys.
@@ -66,7 +63,7 @@ impl Layers {
     /// Starts from the preset called `name`.
     ///
     /// # Errors
-    /// [`Error::Usage`] when there is none of that name.
+    /// [`Error::Name`] when there is none of that name.
     pub fn preset(name: &str) -> Result<Self> {
         let table = parse(&preset_text(name)?, &format!("preset {name}"))?;
         Ok(Self { table })
@@ -75,7 +72,7 @@ impl Layers {
     /// Lays the TOML file at `path` on top.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read, [`Error::Usage`] when it is no TOML or has unknown keys.
+    /// [`Error::Io`] when it cannot be read, [`Error::Setting`] when it is no TOML or has unknown keys.
     pub fn file(mut self, path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
         let origin = path.display().to_string();
@@ -87,10 +84,10 @@ impl Layers {
     /// Lays one `key.path=value` on top; the value is TOML, or else a plain string.
     ///
     /// # Errors
-    /// [`Error::Usage`] when there is no `=`, or no such key.
+    /// [`Error::Setting`] when there is no `=`, or no such key.
     pub fn set(mut self, assignment: &str) -> Result<Self> {
         let Some((key, value)) = assignment.split_once('=') else {
-            return Err(Error::Usage(format!(
+            return Err(Error::settings(format!(
                 "`{assignment}` is no assignment; write it as key=value, for example optimizer.lr=0.1"
             )));
         };
@@ -102,7 +99,7 @@ impl Layers {
             layer = Value::Table(Table::from_iter([(part.to_owned(), layer)]));
         }
         if let Value::Table(layer) = layer {
-            merge(&mut self.table, layer, &mut Vec::new(), "--set")?;
+            merge(&mut self.table, layer, &mut Vec::new(), &format!("`{assignment}`"))?;
         }
         Ok(self)
     }
@@ -110,13 +107,12 @@ impl Layers {
     /// The finished, validated config.
     ///
     /// # Errors
-    /// [`Error::Usage`] naming the first value of a wrong type or out of range, or two settings
+    /// [`Error::Setting`] naming the first value of a wrong type or out of range, or two settings
     /// that contradict each other.
     pub fn build(self) -> Result<Config> {
-        let config: Config = self
-            .table
-            .try_into()
-            .map_err(|error: toml::de::Error| Error::Usage(format!("config: {}", tidy(&error))))?;
+        let config: Config = self.table.try_into().map_err(|error: toml::de::Error| {
+            Error::settings(format!("config: {}", tidy(&error)))
+        })?;
         config.validate()?;
         Ok(config)
     }
@@ -127,7 +123,7 @@ impl Layers {
 /// # Errors
 /// [`Error::Run`] when it is missing or damaged.
 pub fn read_run_config(path: &Path) -> Result<Config> {
-    let damaged = |message: String| Error::Run { path: PathBuf::from(path), message };
+    let damaged = |message: String| Error::run(path, message);
     let text = std::fs::read_to_string(path)
         .map_err(|error| damaged(format!("cannot be read ({error}); is this a run directory?")))?;
     let config =
@@ -140,9 +136,9 @@ pub fn read_run_config(path: &Path) -> Result<Config> {
 /// than the text have the value that they stand for without being there.
 ///
 /// # Errors
-/// A sentence naming what is missing or wrong.
-pub fn config_of_text(text: &str) -> Result<Config, String> {
-    toml::from_str(text).map_err(|error| tidy(&error))
+/// [`Error::Setting`] saying what is missing or wrong.
+pub fn config_of_text(text: &str) -> Result<Config> {
+    toml::from_str(text).map_err(|error| Error::settings(tidy(&error)))
 }
 
 /// All values of `config`, resolved, as TOML.
@@ -152,7 +148,7 @@ pub fn to_toml(config: &Config) -> String {
 
 fn parse(text: &str, origin: &str) -> Result<Table> {
     text.parse::<Table>()
-        .map_err(|error| Error::Usage(format!("{origin} is no valid TOML: {}", tidy(&error))))
+        .map_err(|error| Error::settings(format!("{origin} is no valid TOML: {}", tidy(&error))))
 }
 
 /// TOML's error without the trailing line break.
@@ -167,14 +163,14 @@ fn merge(base: &mut Table, layer: Table, path: &mut Vec<String>, origin: &str) -
         if !base.contains_key(&key) {
             let known = base.keys().map(String::as_str);
             let hint = suggest(&key, known);
-            return Err(Error::Usage(format!("unknown key `{dotted}` in {origin}: {hint}")));
+            let message = format!("unknown key `{dotted}` in {origin}: {hint}");
+            return Err(Error::setting(&dotted, message));
         }
         match (&mut base[&key], value) {
             (Value::Table(inner), Value::Table(layer)) => merge(inner, layer, path, origin)?,
             (Value::Table(_), _) => {
-                return Err(Error::Usage(format!(
-                    "`{dotted}` in {origin} is a section, not a value"
-                )));
+                let message = format!("`{dotted}` in {origin} is a section, not a value");
+                return Err(Error::setting(&dotted, message));
             }
             (Value::Float(old), Value::Integer(new)) => *old = new as f64,
             (old, new) => *old = new,

@@ -8,6 +8,7 @@ use super::JsonLines;
 use super::log::Log;
 use crate::config::Config;
 use crate::data::Places;
+use crate::error::RunProblem;
 use crate::presets;
 use crate::{Error, Result};
 use logo_ssl_base::files::{create_folder, write_atomic};
@@ -116,10 +117,7 @@ impl RunDir {
         create_folder(root)?;
         let dir = Self::lock(root)?;
         if dir.config_path().exists() {
-            return Err(Error::run(
-                root,
-                "already holds a run; go on with it by --resume, or choose another --run-dir",
-            ));
+            return Err(Error::run(root, RunProblem::Taken));
         }
         create_folder(&dir.checkpoints())?;
         write_atomic(&dir.config_path(), presets::to_toml(config).as_bytes())?;
@@ -132,7 +130,7 @@ impl RunDir {
     /// [`Error::Run`] when there is none, or when another process holds it.
     pub fn open(root: &Path) -> Result<(Self, Config)> {
         if !RunFiles::of(root).config_path().exists() {
-            return Err(Error::run(root, "holds no run to resume; start one without --resume"));
+            return Err(Error::run(root, RunProblem::Absent));
         }
         let dir = Self::lock(root)?;
         let config = presets::read_run_config(&dir.config_path())?;
@@ -146,10 +144,7 @@ impl RunDir {
         let lock = File::create(&path).map_err(Error::io("create", &path))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { files, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(Error::run(
-                root,
-                "is in use by another logo-ssl; wait for it, stop it, or choose another --run-dir",
-            )),
+            Err(TryLockError::WouldBlock) => Err(Error::run(root, RunProblem::InUse)),
             Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
         }
     }
@@ -176,12 +171,8 @@ impl RunDir {
     pub fn places(&self) -> Result<Places> {
         let path = self.places_path();
         let Ok(text) = fs::read(&path) else { return Ok(Places::default()) };
-        serde_json::from_slice(&text).map_err(|error| {
-            Error::run(
-                path,
-                format!("is damaged ({error}); remove it, and name the images by --data-dir"),
-            )
-        })
+        serde_json::from_slice(&text)
+            .map_err(|error| Error::run(path, RunProblem::DamagedPlaces(error.to_string())))
     }
 
     /// The run's logs, to be appended to. `metrics.jsonl` is cut to its first `bytes`: what came later

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::means::Means;
 use super::state::Snapshot;
 use crate::config::Config;
+use crate::error::RunProblem;
 use crate::interop::tensors;
 use crate::model::params::State;
 use crate::presets;
@@ -91,10 +92,7 @@ pub fn read_last(files: &RunFiles, config: &Config) -> Result<Option<(Position, 
     let (position, state) = read(&path)?;
     let started = presets::config_of_text(&position.config);
     if !started.is_ok_and(|started| started.is_experiment_of(config)) {
-        return Err(Error::run(
-            files.config_path(),
-            "is not the config this run was started with; restore it, or start another run with --run-dir",
-        ));
+        return Err(Error::run(files.config_path(), RunProblem::OtherConfig));
     }
     Ok(Some((position, state)))
 }

@@ -118,7 +118,7 @@ impl Sinks<'_> {
 ///
 /// # Errors
 /// [`Error::NonFinite`] when the loss or a gradient stops being a number, [`Error::Interrupted`]
-/// when `stop` was set, [`Error::Usage`] when there are fewer images than a batch, [`Error::Io`]
+/// when `stop` was set, [`Error::Images`] when there are fewer images than a batch, [`Error::Io`]
 /// when the run directory cannot be written. The last checkpoint is whole in every case.
 pub fn pretrain(setup: Setup<'_>) -> Result<Summary> {
     Pretraining::open(setup)?.run()
@@ -142,7 +142,7 @@ impl<'a> Pretraining<'a> {
         let OptimizerConfig { batch_size, accumulate, .. } = config.optimizer;
         let steps_per_epoch = (images / config.optimizer.images_per_update()) as u64;
         if steps_per_epoch == 0 {
-            return Err(Error::Usage(format!(
+            return Err(Error::Images(format!(
                 "optimizer.batch_size × optimizer.accumulate = {batch_size} × {accumulate} is more than the \
                  {images} images there are; lower one of them"
             )));
@@ -358,10 +358,7 @@ impl<'a> Pretraining<'a> {
             false => Ok(()),
             true => Err(Error::Interrupted {
                 step: self.position.step,
-                resume: format!(
-                    "logo-ssl pretrain --resume --run-dir {}",
-                    self.dir.root().display()
-                ),
+                run_dir: self.dir.root().to_path_buf(),
             }),
         }
     }
@@ -416,8 +413,8 @@ impl<'a> Pretraining<'a> {
                 self.measure(&labelled, 0, Source::Untrained)?;
             }
             None => tracing::warn!(
-                "there are no labels, or no test images, so there will be no kNN: name a labelled dataset with \
-                 --eval-dataset to have one"
+                "there are no labels, or no test images, so there will be no kNN: name a labelled dataset as \
+                 eval.dataset to have one"
             ),
         }
         self.position.floors_done = true;

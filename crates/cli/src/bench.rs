@@ -8,13 +8,13 @@ use logo_ssl::config::{Backbone, Config, Precision, Stem};
 use logo_ssl::executor::{Device, DeviceName};
 use logo_ssl::instructions;
 use logo_ssl::presets::Layers;
-use logo_ssl::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::compute::{On, open_for};
 use super::{DataDir, Output, Threads};
+use crate::error::{Error, Result};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -251,7 +251,8 @@ fn knn(arguments: &Knn, output: Output) -> Result<()> {
 
 /// The preset with single values laid over it.
 fn config(preset: &str, set: &[String]) -> Result<Config> {
-    set.iter().try_fold(Layers::preset(preset)?, |layers, set| layers.set(set))?.build()
+    let preset = Layers::preset(preset)?;
+    Ok(set.iter().try_fold(preset, |layers, set| layers.set(set))?.build()?)
 }
 
 /// The step is one device's: on several each would do the whole of it.

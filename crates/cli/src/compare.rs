@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use logo_ssl::Result;
 use logo_ssl_report::compare::Comparison;
 use serde_json::json;
 
 use super::Output;
+use crate::error::Result;
 
 #[derive(Debug, Args)]
 pub struct Arguments {

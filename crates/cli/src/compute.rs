@@ -3,12 +3,12 @@
 use std::env::{self, consts::OS};
 
 use clap::Args;
-use logo_ssl::Result;
 use logo_ssl::config::Config;
 use logo_ssl::executor::{self, Device, DeviceName, OpenOptions};
 use plugins::Kind;
 
 use super::Output;
+use crate::error::{Error, Result};
 
 /// Set in a process that was started anew with the environment that a plugin needs, lest it be started
 /// again and again.
@@ -71,11 +71,11 @@ impl TrainOn {
     /// Has `config` say what the flags say.
     ///
     /// # Errors
-    /// [`logo_ssl::Error::Usage`] where that contradicts something else in it.
+    /// [`logo_ssl::Error`] where that contradicts something else in it.
     pub fn lay_over(&self, config: &mut Config) -> Result<()> {
         self.on.lay_over(config);
         config.compute.deterministic |= self.deterministic;
-        config.validate()
+        Ok(config.validate()?)
     }
 
     /// One line, where the CPU is to train although a GPU is here and nobody chose.
@@ -102,7 +102,7 @@ pub fn open_for(config: &Config) -> Result<Device> {
 /// Opens a device; where its plugin needs another environment, this process starts anew with it.
 fn open(name: &DeviceName, options: &OpenOptions) -> Result<Device> {
     restart_with_environment_for(name)?;
-    Device::open(name, options)
+    Ok(Device::open(name, options)?)
 }
 
 /// Starts this process anew with what the plugin for `name` needs in its environment. Returns where
@@ -111,8 +111,6 @@ fn open(name: &DeviceName, options: &OpenOptions) -> Result<Device> {
 pub fn restart_with_environment_for(name: &DeviceName) -> Result<()> {
     use std::os::unix::process::CommandExt;
     use std::process::Command;
-
-    use logo_ssl::Error;
 
     let needed = executor::needed_environment(name)?;
     if needed.is_empty() || env::var_os(RESTARTED).is_some() {

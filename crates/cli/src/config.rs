@@ -1,7 +1,9 @@
 //! `logo-ssl config show`
 
 use clap::Subcommand;
-use logo_ssl::{Result, presets};
+use logo_ssl::presets;
+
+use crate::error::Result;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {

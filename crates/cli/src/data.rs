@@ -8,7 +8,6 @@ use logo_ssl::data::{self, DatasetName, Images, Splits};
 use logo_ssl::loader::epoch_order;
 use logo_ssl::presets::Layers;
 use logo_ssl::preview::{self, preview_grid};
-use logo_ssl::{Error, Result};
 use logo_ssl_data::archive::Archive;
 use logo_ssl_data::pack::{Encoding, Options, Packing, pack};
 use logo_ssl_data::survey::{Depth, Survey, survey};
@@ -17,6 +16,7 @@ use serde_json::json;
 
 use super::progress::bar;
 use super::{DataDir, Output};
+use crate::error::{Error, Result};
 
 /// The progress of what passes over images.
 const IMAGES: &str = "{bar:30.cyan} {pos}/{len} images, {per_sec}, {eta} to go";
@@ -216,7 +216,7 @@ impl Preview {
         let grid = preview_grid(&splits.train, &maker, &indices, self.epoch)?;
         if splits.train.broken() == indices.len() {
             let problem = "cannot be read, nor can any other that was to be shown";
-            return Err(Error::data(splits.train.name(indices[0]), problem));
+            return Err(Error::about(splits.train.name(indices[0]), problem));
         }
         preview::save(&grid, &self.out)?;
         match output.json {

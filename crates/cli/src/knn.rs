@@ -11,11 +11,11 @@ use logo_ssl::interop::weights;
 use logo_ssl::presets::{self, Layers};
 use logo_ssl::record::{KnnResult, RunFiles};
 use logo_ssl::train::{checkpoint, learner::Learner};
-use logo_ssl::{Error, Result};
 use serde_json::json;
 
 use super::compute::On;
 use super::{DataDir, Output, Threads};
+use crate::error::{Error, Result};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -109,7 +109,7 @@ fn last_encoder(run: &Path, config: &Config, device: &Device) -> Result<Trained>
     let path = RunFiles::of(run).last_checkpoint();
     let (_, state) = checkpoint::read(&path)?;
     let mut learner = Learner::new(config, device)?;
-    learner.load(&state)?.map_err(|problem| Error::data(path, problem))?;
+    learner.load(&state)?.map_err(|problem| Error::about(path, &problem))?;
     Ok(learner.encoder())
 }
 

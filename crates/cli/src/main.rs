@@ -10,6 +10,8 @@ mod compute;
 mod config;
 mod data;
 mod devices;
+mod error;
+mod hints;
 mod knn;
 mod log;
 mod pretrain;
@@ -25,7 +27,8 @@ use logo_ssl::config::Config;
 use logo_ssl::data::{Places, Splits};
 use logo_ssl::instructions::{self, LEVEL_VARIABLE};
 use logo_ssl::train::Workers;
-use logo_ssl::{Error, Result};
+
+use error::{Error, Result};
 
 /// Self-supervised pretraining of image encoders with LoGo (CVPR 2022).
 #[derive(Debug, Parser)]
@@ -91,7 +94,7 @@ impl DataDir {
 
     /// What a run of `config` trains on and is measured by.
     fn splits(&self, config: &Config) -> Result<Splits> {
-        logo_ssl::data::load(config, &self.places())
+        Ok(logo_ssl::data::load(config, &self.places())?)
     }
 }
 

@@ -10,11 +10,11 @@ use logo_ssl::presets::{self, Layers};
 use logo_ssl::record::run_dir::{self, RunDir, RunFiles};
 use logo_ssl::run::{Images, Run, Training};
 use logo_ssl::train::Workers;
-use logo_ssl::{Error, Result};
 
 use super::compute::{TrainOn, restart_with_environment_for};
 use super::progress::Progress;
 use super::{DataDir, Output, Running};
+use crate::error::{Error, Result};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -108,21 +108,21 @@ impl Arguments {
         let config = self.resolve()?;
         restart_with_environment_for(&config.compute.device)?;
         let root = self.run_dir.clone().unwrap_or_else(|| run_dir::unused(&self.base()));
-        Run::create(&root, config, &Images::Named(self.data_dir.places()))
+        Ok(Run::create(&root, config, &Images::Named(self.data_dir.places()))?)
     }
 
     fn go_on(&self) -> Result<Run> {
         let root = match &self.run_dir {
             Some(root) => root.clone(),
             None => run_dir::latest(&self.base()).ok_or_else(|| {
-                Error::run(self.base(), "holds no run to resume; name one with --run-dir")
+                Error::about(self.base(), "holds no run to resume; name one with --run-dir")
             })?,
         };
         let (dir, config) = RunDir::open(&root)?;
         self.refuse_other_settings(&root, &config)?;
         let wanted = self.on.named();
         restart_with_environment_for(wanted.unwrap_or(&config.compute.device))?;
-        Run::resume(dir, config, &Images::Named(self.data_dir.places()), wanted)
+        Ok(Run::resume(dir, config, &Images::Named(self.data_dir.places()), wanted)?)
     }
 
     /// Whatever settings come with `--resume` must be those of the run.

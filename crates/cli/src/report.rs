@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use logo_ssl::Result;
 use serde_json::json;
 
 use super::Output;
+use crate::error::Result;
 
 #[derive(Debug, Args)]
 pub struct Arguments {

@@ -8,12 +8,12 @@ use logo_ssl::config::Config;
 use logo_ssl::record::{RunDir, RunFiles};
 use logo_ssl::run::{Images, Run};
 use logo_ssl::sweep::{Planned, Sweep};
-use logo_ssl::{Error, Result};
 use logo_ssl_report::compare::Comparison;
 
 use super::compute::{TrainOn, restart_with_environment_for};
 use super::pretrain::{self, How, stop_on_signal};
 use super::{DataDir, Output, Running, compare};
+use crate::error::{Error, Result};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -84,7 +84,7 @@ fn reopen(root: &Path, config: &Config) -> Result<(RunDir, Config)> {
     let (dir, before) = RunDir::open(root)?;
     match before.is_experiment_of(config) {
         true => Ok((dir, before)),
-        false => Err(Error::run(
+        false => Err(Error::about(
             root,
             "holds a run with other settings than the sweep's file now has; choose another --out, or remove it",
         )),

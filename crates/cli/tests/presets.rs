@@ -149,7 +149,7 @@ fn what_contradicts_itself_is_refused_with_the_reason() {
         let layers = presets::Layers::preset(preset).unwrap();
         let layers = settings.iter().fold(layers, |layers, setting| layers.set(setting).unwrap());
         let error = layers.build().unwrap_err();
-        assert!(matches!(error, logo_ssl::Error::Usage(_)), "{error}");
+        assert!(matches!(error, logo_ssl::Error::Setting { .. }), "{error}");
         assert!(error.to_string().contains(reason), "{preset} {settings:?}: {error}");
     }
     let plain = presets::Layers::preset("cifar10-simsiam").unwrap();

@@ -11,7 +11,7 @@ use logo_ssl::config::Config;
 use logo_ssl::presets;
 use logo_ssl::record::scalars::LOSS;
 use logo_ssl::record::{self, Knn, Record, RunFiles, Source};
-use logo_ssl::{Error, Result};
+use logo_ssl::{Error, Result, RunProblem};
 use logo_ssl_base::files::{create_folder, write_atomic};
 
 /// One for each group; the ninth starts again.
@@ -174,10 +174,7 @@ impl Finished {
         let run = Self { name: name(dir), config, records };
         match run.last().is_some() {
             true => Ok(run),
-            false => Err(Error::run(
-                dir,
-                "has no kNN result of the trained network yet; go on with it by `logo-ssl pretrain --resume`",
-            )),
+            false => Err(Error::run(dir, RunProblem::Unmeasured)),
         }
     }
 

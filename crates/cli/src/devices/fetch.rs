@@ -5,12 +5,12 @@ use std::io::{self, IsTerminal, Write};
 use clap::Args;
 use indicatif::{HumanBytes, HumanDuration, ProgressBar};
 use logo_ssl::executor;
-use logo_ssl::{Error, Result};
 use logo_ssl_base::suggest;
 use plugins::{Event, Index, Installed, Kind, Plan, Request};
 use serde_json::json;
 
 use crate::Output;
+use crate::error::{Error, Result};
 use crate::progress::bar;
 
 #[derive(Debug, Args)]
@@ -154,6 +154,6 @@ fn told(error: plugins::Error) -> Error {
         plugins::Error::Address { .. } | plugins::Error::NotFetched { .. } => {
             Error::Usage(error.to_string())
         }
-        _ => Error::Device(error.to_string()),
+        _ => Error::Failed(error.to_string()),
     }
 }

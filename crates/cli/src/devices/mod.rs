@@ -9,15 +9,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
+use logo_ssl::bench;
 use logo_ssl::config::Precision;
 use logo_ssl::executor::{self, Accelerator};
 use logo_ssl::instructions::{self, Chosen, Level};
-use logo_ssl::{Result, bench};
 use plugins::{Candidate, Kind, Surroundings};
 use serde_json::{Value, json};
 
 use self::probe::{Opened, Probe};
 use super::{Output, Threads};
+use crate::error::Result;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]

@@ -9,9 +9,10 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use logo_ssl::Result;
 use logo_ssl::executor::{Device, DeviceName, OpenOptions};
 use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
 
 /// How long a plugin may take to open.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,72 @@
+//! The library's errors in the words of the command line: its flags and commands.
+
+use logo_ssl::executor::Advice;
+use logo_ssl::{Error, RunProblem};
+use plugins::Kind;
+
+/// Where the devices are listed.
+const LIST: &str = "`logo-ssl devices` lists what is here";
+
+/// What a person sees of `error`, with the flag or the command that is the next step.
+pub fn line(error: &Error) -> String {
+    match error {
+        Error::Run { path, problem } => format!("{}: {}", path.display(), of_run(problem)),
+        Error::Device { problem, advice: Some(advice) } => {
+            format!("{problem}. {}", of_device(advice))
+        }
+        Error::Interrupted { step, run_dir } => format!(
+            "stopped by a signal after step {step}; nothing is lost. Go on with: logo-ssl pretrain --resume --run-dir {}",
+            run_dir.display()
+        ),
+        other => other.to_string(),
+    }
+}
+
+fn of_run(problem: &RunProblem) -> String {
+    let line = match problem {
+        RunProblem::Taken => {
+            "already holds a run; go on with it by --resume, or choose another --run-dir"
+        }
+        RunProblem::Absent => "holds no run to resume; start one without --resume",
+        RunProblem::InUse => {
+            "is in use by another logo-ssl; wait for it, stop it, or choose another --run-dir"
+        }
+        RunProblem::OtherConfig => {
+            "is not the config this run was started with; restore it, or start another run with --run-dir"
+        }
+        RunProblem::DamagedPlaces(problem) => {
+            return format!("is damaged ({problem}); remove it, and name the images by --data-dir");
+        }
+        RunProblem::Unmeasured => {
+            "has no kNN result of the trained network yet; go on with it by `logo-ssl pretrain --resume`"
+        }
+        other => return other.to_string(),
+    };
+    line.to_owned()
+}
+
+fn of_device(advice: &Advice) -> String {
+    match advice {
+        Advice::CorrectPath => {
+            format!("Correct --device, compute.device or LOGO_SSL_PJRT_PLUGIN; {LIST}")
+        }
+        Advice::NamePlugin => format!("Name the shared library of a PJRT plugin; {LIST}"),
+        Advice::AnotherPlugin(kind @ (Kind::Cuda | Kind::Rocm | Kind::Cpu)) => {
+            format!("`logo-ssl devices fetch {kind}` gets a plugin that suits, with its libraries")
+        }
+        Advice::AnotherPlugin(_) => LIST.to_owned(),
+        Advice::ChooseIndex => format!("Choose by --device, as in cuda:0; {LIST}"),
+        Advice::FreeMemory => {
+            "End what else uses the device, or choose another by --device".to_owned()
+        }
+        Advice::FreeMemoryOrLowerBatch => {
+            "End what else uses the device, choose another by --device, or lower the batch"
+                .to_owned()
+        }
+        Advice::LowerBatch(memory) => memory.advice("--batch-size "),
+        Advice::Resume => "A run goes on from its last checkpoint by --resume".to_owned(),
+        Advice::UseCpu => "--device cpu computes the same on the processor".to_owned(),
+        Advice::ListOrUseCpu => format!("{LIST}; --device cpu computes on the processor"),
+        other => other.to_string(),
+    }
+}
