@@ -182,7 +182,7 @@ impl Pretraining {
         self
     }
 
-    /// Steps between two checkpoints within an epoch [100].
+    /// Steps between two checkpoints within an epoch; 100 where nobody says otherwise.
     pub fn checkpoint_every(mut self, steps: u64) -> Self {
         self.checkpoint_every = steps;
         self

@@ -49,7 +49,7 @@ enum Ready {
 }
 
 impl Device {
-    /// The processor, with the instructions that [`crate::engine`] chose.
+    /// The processor, with the instructions that [`crate::instructions`] chose.
     pub fn cpu() -> Self {
         Self::Cpu(Arc::new(Cpu::shared()))
     }
