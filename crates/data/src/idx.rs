@@ -20,11 +20,11 @@ use crate::{Error, Result};
 pub static MNIST: Source = Source {
     name: "mnist",
     preset: "cifar10-cpu",
-    origin: Origin::Person(
-        "MNIST has several homes. Two steps:\n  \
-             1. download the four files train-images-idx3-ubyte.gz … t10k-labels-idx1-ubyte.gz into a folder;\n  \
-             2. name the folder: logo-ssl pretrain --preset cifar10-cpu --dataset mnist --data-dir FOLDER",
-    ),
+    origin: Origin::Person {
+        why: "MNIST has several homes",
+        download: "download the four files train-images-idx3-ubyte.gz … t10k-labels-idx1-ubyte.gz into a folder",
+        folder: None,
+    },
     load: |at| {
         // It may lie beside others whose files are called the same.
         let dir = at.own_folder(&["mnist", "MNIST/raw"])?;
@@ -36,13 +36,12 @@ pub static MNIST: Source = Source {
 pub static FASHION_MNIST: Source = Source {
     name: "fashion-mnist",
     preset: "cifar10-cpu",
-    origin: Origin::Person(
-        "Fashion-MNIST comes with Debian and Ubuntu. Two steps:\n  \
-             1. sudo apt install dataset-fashion-mnist, or download the four files from \
-             https://github.com/zalandoresearch/fashion-mnist;\n  \
-             2. name the folder: logo-ssl pretrain --preset cifar10-cpu --dataset fashion-mnist \
-             --data-dir /usr/share/datasets",
-    ),
+    origin: Origin::Person {
+        why: "Fashion-MNIST comes with Debian and Ubuntu",
+        download: "sudo apt install dataset-fashion-mnist, or download the four files from \
+             https://github.com/zalandoresearch/fashion-mnist",
+        folder: Some("/usr/share/datasets"),
+    },
     load: |at| {
         let dir = at.own_folder(&["fashion-mnist", "FashionMNIST/raw"])?;
         Parts::of_splits(|split| Idx::load(&dir, split, &FASHION_MNIST_CLASSES).map(Some))

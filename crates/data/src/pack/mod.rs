@@ -25,13 +25,13 @@ pub use write::{Packing, pack};
 use super::disk::read_exact_at;
 use super::{Dataset, Picture, Pixels};
 use crate::source::{Origin, Parts, Source};
-use crate::{Error, Result};
+use crate::{Error, Remedy, Result};
 
 /// `pack` by name.
 pub static SOURCE: Source = Source {
     name: "pack",
     preset: "folder",
-    origin: Origin::Person("a pack is made of what is there already: `logo-ssl data pack`"),
+    origin: Origin::Packed,
     load: |at| Pack::open(&at.folder()?).map(Parts::of),
 };
 
@@ -198,9 +198,9 @@ impl Contents {
         read: impl Fn(u64, usize) -> Result<Vec<u8>, String>,
     ) -> Result<Self, String> {
         let header = Header::of_bytes(&read(0, HEADER_BYTES.min(length as usize))?)?;
-        let index = header.index.ok_or(
-            "is not finished; run the same `logo-ssl data pack` again, which goes on with it",
-        )?;
+        let index = header
+            .index
+            .ok_or("is not finished; pack the same images again, which goes on with it")?;
         let damaged = || "is damaged: its index is not where its header says".to_owned();
         let size = length.checked_sub(index.offset).ok_or_else(damaged)?;
         let [train, test] = index.records;
@@ -306,10 +306,8 @@ fn locate(path: &Path) -> Result<PathBuf> {
     packs.sort();
     match &packs[..] {
         [only] => Ok(only.clone()),
-        [] => Err(Error::data(
-            path,
-            "there is no pack in it: expected a file NAME.pack, as `logo-ssl data pack DIR NAME.pack` writes it",
-        )),
+        [] => Err(Error::data(path, "there is no pack in it: expected a file NAME.pack")
+            .mended_by(Remedy::Pack)),
         several => Err(Error::data(
             path,
             format!("there are {} packs in it; name one of them", several.len()),
