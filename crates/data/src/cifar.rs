@@ -12,7 +12,7 @@ use super::archive::{damaged, visit_archive};
 use super::disk::{lines, open_inside, read_capped, resolve_inside};
 use super::pickle::{self, Array, Value};
 use super::{Dataset, Image, Picture, Split};
-use crate::{Error, Remedy, Result};
+use crate::{Error, Malformed, Remedy, Result};
 
 const SIDE: usize = 32;
 const AREA: usize = SIDE * SIDE;
@@ -119,7 +119,7 @@ impl Cifar {
         for name in names {
             let batch = files.remove(*name).ok_or_else(|| source.damaged(name, "is missing"))?;
             this.append(source.file(name), &batch, format)
-                .map_err(|problem| source.damaged(name, problem))?;
+                .map_err(|problem| source.damaged(name, problem.to_string()))?;
         }
         Ok(this)
     }
@@ -127,8 +127,8 @@ impl Cifar {
     /// Adds the images of `batch`, the contents of the file `path`.
     ///
     /// # Errors
-    /// Says what is wrong with the file; nothing of it has then been added.
-    pub fn append(&mut self, path: PathBuf, batch: &[u8], format: Format) -> Result<(), String> {
+    /// [`Malformed`] saying what is wrong with the file; nothing of it has then been added.
+    pub fn append(&mut self, path: PathBuf, batch: &[u8], format: Format) -> Result<(), Malformed> {
         let whole = self.labels.len();
         let appended = match format {
             Format::Binary { before_label } => self.append_binary(batch, before_label),
@@ -136,14 +136,14 @@ impl Cifar {
                 .and_then(|()| pickle::read(batch))
                 .and_then(|batch| self.append_pickled(&batch, labels)),
         };
-        match appended {
+        match &appended {
             Ok(()) => self.batches.push(path),
             Err(_) => {
                 self.labels.truncate(whole);
                 self.pixels.truncate(whole * VALUES);
             }
         }
-        appended
+        Ok(appended?)
     }
 
     fn append_binary(&mut self, batch: &[u8], before_label: usize) -> Result<(), String> {
@@ -485,7 +485,7 @@ mod tests {
     }
 
     fn refusal(batch: &[u8], format: Format) -> String {
-        ten().append(PathBuf::new(), batch, format).unwrap_err()
+        ten().append(PathBuf::new(), batch, format).unwrap_err().to_string()
     }
 
     #[test]
@@ -555,7 +555,8 @@ mod tests {
     fn without_classes_every_label_is_refused() {
         let message = Cifar::new(Vec::new(), FEW)
             .append(PathBuf::new(), &binary(&[], 0), BINARY)
-            .unwrap_err();
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("gives row 0 the label 0"), "{message}");
     }
 }

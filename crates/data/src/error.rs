@@ -61,6 +61,17 @@ pub enum Error {
     NoUserFolder,
 }
 
+/// What is wrong with the contents of a file, as it reads behind the file's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(String);
+
+impl<S: Into<String>> From<S> for Malformed {
+    fn from(problem: S) -> Self {
+        Self(problem.into())
+    }
+}
+
 /// What mends a dataset that is missing or damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
