@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 pub use logo_ssl_data::{
     Dataset, DatasetName, DecodeError, Encoded, Error, Image, Images, Labelled, Opened, Origin,
-    Part, Parts, Picture, Pixels, Result, Split, Splits, data_dir,
+    Part, Parts, Picture, Pixels, Remedy, Result, Split, Splits, data_dir,
 };
 use serde::{Deserialize, Serialize};
 

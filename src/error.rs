@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use logo_ssl_base::files;
 
+use crate::data::Remedy;
 use crate::executor::Advice;
 
 /// The library's result.
@@ -40,8 +41,13 @@ pub enum Error {
     Images(String),
 
     /// The system names no folder for a user's data.
-    #[error("no folder for a user's data is known; set HOME or XDG_DATA_HOME")]
-    NoUserFolder,
+    #[error(
+        "no folder for a user's data is known, where {of} would lie; set HOME or XDG_DATA_HOME"
+    )]
+    NoUserFolder {
+        /// What would lie there: `datasets` or `plugins`.
+        of: &'static str,
+    },
 
     /// The file of a sweep asks for what is not possible.
     #[error("{place}: {problem}")]
@@ -59,12 +65,14 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it, and what to do about it.
         message: String,
+        /// What mends a dataset, where it is known.
+        remedy: Option<Remedy>,
     },
 
     /// More images are broken than the config allows.
     #[error(
         "{found} of the {images} images cannot be read, at most {allowed} may be so. Repair or remove them, or raise \
-         data.max_bad_fraction. `logo-ssl data info` lists them all; the first are\n  {first}"
+         data.max_bad_fraction. The first are\n  {first}"
     )]
     Broken {
         /// How many were found until it was given up.
@@ -175,11 +183,13 @@ impl From<logo_ssl_data::Error> for Error {
     fn from(error: logo_ssl_data::Error) -> Self {
         use logo_ssl_data::Error as Of;
         match error {
-            Of::Data { path, message } => Self::Data { path, message },
+            Of::Data { path, message, remedy } => Self::Data { path, message, remedy },
             Of::Broken { found, images, allowed, first } => {
                 Self::Broken { found, images, allowed, first }
             }
             Of::Io(error) => Self::Io(error),
+            Of::Name { given, hint } => Self::Name { what: "dataset", given, hint },
+            Of::NoUserFolder => Self::NoUserFolder { of: "datasets" },
             error => Self::Images(error.to_string()),
         }
     }
@@ -192,7 +202,7 @@ impl Error {
             Error::Setting { .. }
             | Error::Name { .. }
             | Error::Images(_)
-            | Error::NoUserFolder
+            | Error::NoUserFolder { .. }
             | Error::Sweep { .. } => 2,
             _ => 1,
         }
@@ -234,7 +244,7 @@ impl Error {
 
     /// A [`Error::Data`] about `path`.
     pub fn data(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
-        Error::Data { path: path.as_ref().to_path_buf(), message: message.into() }
+        Error::Data { path: path.as_ref().to_path_buf(), message: message.into(), remedy: None }
     }
 
     /// A [`Error::Run`] about `path`.

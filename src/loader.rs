@@ -209,7 +209,7 @@ impl Job {
     fn nothing_stands_in(&self, index: usize) -> Error {
         let problem = format!(
             "cannot be read, nor can any of {MOST_STAND_INS} images of the epoch that were drawn in its \
-             place; `logo-ssl data info` lists what is broken"
+             place; a survey of the dataset names all that are broken"
         );
         Error::data(self.images.name(index), problem)
     }

@@ -87,7 +87,7 @@ pub fn needed_environment(name: &DeviceName) -> Result<Vec<(String, OsString)>> 
 /// # Errors
 /// [`Error::NoUserFolder`] where the system names no folder for a user's data.
 pub fn plugins_folder() -> Result<PathBuf> {
-    let data = dirs::data_dir().ok_or(Error::NoUserFolder)?;
+    let data = dirs::data_dir().ok_or(Error::NoUserFolder { of: "plugins" })?;
     Ok(data.join("logo-ssl").join("plugins"))
 }
 

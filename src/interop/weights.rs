@@ -37,8 +37,10 @@ pub fn read(path: &Path, device: &Device) -> Result<Encoder> {
     let architecture = architecture_of(&state).map_err(unusable)?;
     let mut declare = Declaration::default();
     let backbone = ResNet::new(&architecture, Precision::F32, &mut declare);
-    let trained = declare.trained.join(&state, "").map_err(unusable)?;
-    let running = declare.running.join(&state, "").map_err(unusable)?;
+    let trained =
+        declare.trained.join(&state, "").map_err(|mismatch| unusable(mismatch.to_string()))?;
+    let running =
+        declare.running.join(&state, "").map_err(|mismatch| unusable(mismatch.to_string()))?;
     let [trained, running] = [trained, running].map(|flat| {
         let len = flat.len();
         device.f32(flat, &[len])

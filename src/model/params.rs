@@ -33,6 +33,25 @@ impl TensorData {
     }
 }
 
+/// Why tensors by name are not those of a network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Mismatch {
+    /// There is no tensor of this name.
+    #[error("it has no tensor `{0}`")]
+    Missing(String),
+    /// A tensor has another shape.
+    #[error("`{name}` has shape {found:?}, expected {expected:?}")]
+    Shape {
+        /// Which tensor.
+        name: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The network's.
+        expected: Vec<usize>,
+    },
+}
+
 /// Tensors by name.
 pub type State = BTreeMap<String, TensorData>;
 
@@ -140,14 +159,15 @@ impl Layout {
     /// The flat vector of the tensors that `state` has behind `prefix`.
     ///
     /// # Errors
-    /// A sentence naming the first tensor that is missing or of another shape.
-    pub fn join(&self, state: &State, prefix: &str) -> Result<Vec<f32>, String> {
+    /// [`Mismatch`] naming the first tensor that is missing or of another shape.
+    pub fn join(&self, state: &State, prefix: &str) -> Result<Vec<f32>, Mismatch> {
         let mut flat = Vec::with_capacity(self.len());
         for Entry { name, shape, .. } in &self.entries {
             let name = format!("{prefix}{name}");
-            let found = state.get(&name).ok_or_else(|| format!("it has no tensor `{name}`"))?;
+            let Some(found) = state.get(&name) else { return Err(Mismatch::Missing(name)) };
             if found.shape != *shape {
-                return Err(format!("`{name}` has shape {:?}, expected {shape:?}", found.shape));
+                let (found, expected) = (found.shape.clone(), shape.clone());
+                return Err(Mismatch::Shape { name, found, expected });
             }
             flat.extend_from_slice(&found.values);
         }

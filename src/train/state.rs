@@ -9,7 +9,7 @@ use graph::{Graph, Node, Type};
 use super::optimizer::{Optimizer, Remembered};
 use crate::Result;
 use crate::executor::{Array, Device};
-use crate::model::params::{Layout, State, TensorData};
+use crate::model::params::{Layout, Mismatch, State, TensorData};
 
 /// How one vector of the state is called in checkpoints, and what it is before the first update.
 #[derive(Clone, Debug)]
@@ -105,12 +105,12 @@ impl Parts {
         self.kept.iter().map(upload).collect()
     }
 
-    /// The state that a checkpoint has; in the other error, a sentence names what it lacks.
+    /// The state that a checkpoint has; the other error names what it lacks.
     pub(super) fn join(
         &self,
         state: &State,
         device: &Device,
-    ) -> Result<std::result::Result<BTreeMap<String, Array>, String>> {
+    ) -> Result<std::result::Result<BTreeMap<String, Array>, Mismatch>> {
         let mut joined = BTreeMap::new();
         for (name, kept) in &self.kept {
             match kept.join(name, state) {
@@ -183,8 +183,8 @@ impl Kept {
     }
 
     /// # Errors
-    /// A sentence naming the first tensor that is missing or of another shape.
-    fn join(&self, name: &str, state: &State) -> std::result::Result<Vec<f32>, String> {
+    /// [`Mismatch`] naming the first tensor that is missing or of another shape.
+    fn join(&self, name: &str, state: &State) -> std::result::Result<Vec<f32>, Mismatch> {
         let none = |prefix: &str| !state.keys().any(|key| key.starts_with(prefix));
         match self {
             Self::Tensors { prefix, first: First::Zeros, .. } if none(prefix) => Ok(self.zeros()),
@@ -194,17 +194,19 @@ impl Kept {
                 let counts = layout.entries().iter().map(|entry| {
                     let name = format!("{prefix}{}", entry.name);
                     let count = state.get(&name).and_then(|count| count.values.first());
-                    count.copied().ok_or_else(|| format!("it has no tensor `{name}`"))
+                    count.copied().ok_or(Mismatch::Missing(name))
                 });
                 let counts = counts.collect::<std::result::Result<Vec<_>, _>>()?;
                 Ok(vec![counts[0]])
             }
             Self::Whole(first) => match state.get(name) {
                 Some(found) if found.shape == first.shape => Ok(found.values.clone()),
-                Some(found) => {
-                    Err(format!("`{name}` has shape {:?}, expected {:?}", found.shape, first.shape))
-                }
-                None => Err(format!("it has no tensor `{name}`")),
+                Some(found) => Err(Mismatch::Shape {
+                    name: name.to_owned(),
+                    found: found.shape.clone(),
+                    expected: first.shape.clone(),
+                }),
+                None => Err(Mismatch::Missing(name.to_owned())),
             },
             Self::Passing(_) => Ok(self.zeros()),
         }

@@ -17,6 +17,7 @@ use serde_json::json;
 use super::progress::bar;
 use super::{DataDir, Output};
 use crate::error::{Error, Result};
+use crate::hints;
 
 /// The progress of what passes over images.
 const IMAGES: &str = "{bar:30.cyan} {pos}/{len} images, {per_sec}, {eta} to go";
@@ -114,9 +115,10 @@ pub fn run(command: Command, output: Output) -> Result<()> {
 
 impl Fetch {
     fn run(&self, output: Output) -> Result<()> {
-        match self.dataset.source().origin {
+        let source = self.dataset.source();
+        match source.origin {
             Origin::Archive(archive) => self.fetch(&archive, output),
-            Origin::Person(steps) => Err(Error::Usage(steps.into())),
+            _ => Err(Error::Usage(hints::by_hand(source))),
         }
     }
 

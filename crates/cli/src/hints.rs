@@ -1,7 +1,9 @@
 //! The library's errors in the words of the command line: its flags and commands.
 
+use logo_ssl::data::Remedy;
 use logo_ssl::executor::Advice;
 use logo_ssl::{Error, RunProblem};
+use logo_ssl_data::{Origin, Source};
 use plugins::Kind;
 
 /// Where the devices are listed.
@@ -11,6 +13,15 @@ const LIST: &str = "`logo-ssl devices` lists what is here";
 pub fn line(error: &Error) -> String {
     match error {
         Error::Run { path, problem } => format!("{}: {}", path.display(), of_run(problem)),
+        Error::Data { remedy: Some(remedy), .. } => format!("{error}{}", of_data(remedy)),
+        Error::Broken { found, images, allowed, first } => format!(
+            "{found} of the {images} images cannot be read, at most {allowed} may be so. Repair or remove them, or \
+             raise data.max_bad_fraction. `logo-ssl data info` lists them all; the first are\n  {first}"
+        ),
+        Error::NoUserFolder { of: "datasets" } => {
+            "there is no user data directory here; name one with --data-dir".to_owned()
+        }
+        Error::Sweep { place, problem } => format!("{place}: {}", line(problem)),
         Error::Device { problem, advice: Some(advice) } => {
             format!("{problem}. {}", of_device(advice))
         }
@@ -68,5 +79,45 @@ fn of_device(advice: &Advice) -> String {
         Advice::UseCpu => "--device cpu computes the same on the processor".to_owned(),
         Advice::ListOrUseCpu => format!("{LIST}; --device cpu computes on the processor"),
         other => other.to_string(),
+    }
+}
+
+/// What follows the message of a dataset that is missing or damaged.
+fn of_data(remedy: &Remedy) -> String {
+    match remedy {
+        Remedy::Fetch { dataset, folder } => {
+            format!(" with `logo-ssl data fetch {dataset} --data-dir {}`", folder.display())
+        }
+        Remedy::ByHand { dataset } => format!(", which `logo-ssl data fetch {dataset}` tells"),
+        Remedy::Pack => ", as `logo-ssl data pack DIR NAME.pack` writes it".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// How a person gets a dataset that the program does not download.
+pub fn by_hand(source: &Source) -> String {
+    let name = source.name;
+    match source.origin {
+        Origin::Person { why, download, folder } => {
+            // A preset that is the dataset's own names it already.
+            let dataset = match source.preset.starts_with(name) {
+                true => String::new(),
+                false => format!(" --dataset {name}"),
+            };
+            format!(
+                "{why}. Two steps:\n  1. {download};\n  2. name the folder: logo-ssl pretrain --preset {}{dataset} \
+                 --data-dir {}",
+                source.preset,
+                folder.unwrap_or("FOLDER")
+            )
+        }
+        Origin::Own(note) => {
+            format!("{note}: name the folder, --dataset {name} --data-dir FOLDER")
+        }
+        Origin::Packed => {
+            "a pack is made of what is there already: `logo-ssl data pack`".to_owned()
+        }
+        Origin::Embedded => format!("{name} is embedded: there is nothing to fetch"),
+        Origin::Archive(archive) => format!("{name} is downloaded from {}", archive.url),
     }
 }

@@ -12,7 +12,7 @@ use super::archive::{damaged, visit_archive};
 use super::disk::{lines, open_inside, read_capped, resolve_inside};
 use super::pickle::{self, Array, Value};
 use super::{Dataset, Image, Picture, Split};
-use crate::{Error, Result};
+use crate::{Error, Malformed, Remedy, Result};
 
 const SIDE: usize = 32;
 const AREA: usize = SIDE * SIDE;
@@ -34,7 +34,7 @@ pub(super) struct Edition {
     pub test_rows: usize,
     /// The preferred one first.
     pub layouts: [Layout; 2],
-    /// As `logo-ssl data fetch` has it.
+    /// The name of its source.
     pub dataset: &'static str,
 }
 
@@ -119,7 +119,7 @@ impl Cifar {
         for name in names {
             let batch = files.remove(*name).ok_or_else(|| source.damaged(name, "is missing"))?;
             this.append(source.file(name), &batch, format)
-                .map_err(|problem| source.damaged(name, problem))?;
+                .map_err(|problem| source.damaged(name, problem.to_string()))?;
         }
         Ok(this)
     }
@@ -127,8 +127,8 @@ impl Cifar {
     /// Adds the images of `batch`, the contents of the file `path`.
     ///
     /// # Errors
-    /// Says what is wrong with the file; nothing of it has then been added.
-    pub fn append(&mut self, path: PathBuf, batch: &[u8], format: Format) -> Result<(), String> {
+    /// [`Malformed`] saying what is wrong with the file; nothing of it has then been added.
+    pub fn append(&mut self, path: PathBuf, batch: &[u8], format: Format) -> Result<(), Malformed> {
         let whole = self.labels.len();
         let appended = match format {
             Format::Binary { before_label } => self.append_binary(batch, before_label),
@@ -136,14 +136,14 @@ impl Cifar {
                 .and_then(|()| pickle::read(batch))
                 .and_then(|batch| self.append_pickled(&batch, labels)),
         };
-        match appended {
+        match &appended {
             Ok(()) => self.batches.push(path),
             Err(_) => {
                 self.labels.truncate(whole);
                 self.pixels.truncate(whole * VALUES);
             }
         }
-        appended
+        Ok(appended?)
     }
 
     fn append_binary(&mut self, batch: &[u8], before_label: usize) -> Result<(), String> {
@@ -294,8 +294,9 @@ impl Source {
             archives.find(|(_, archive)| archive.is_file())
         };
         let is_archive = folder.is_none();
-        let (layout, path) =
-            folder.or_else(archive).ok_or_else(|| Error::data(dir, edition.nothing_under(dir)))?;
+        let (layout, path) = folder.or_else(archive).ok_or_else(|| {
+            Error::data(dir, edition.nothing_under(dir)).mended_by(edition.fetching(dir))
+        })?;
         Ok(Source { edition, layout, dir: dir.to_path_buf(), path, is_archive })
     }
 
@@ -367,14 +368,14 @@ impl Source {
             true => String::new(),
             false => format!("remove {} and ", self.path.display()),
         };
-        let (problem, command) = (problem.as_ref(), self.edition.fetch_command(&self.dir));
-        Error::data(self.file(name), format!("{problem}; {remove}fetch it again with {command}"))
+        let message = format!("{}; {remove}fetch it again", problem.as_ref());
+        Error::data(self.file(name), message).mended_by(self.edition.fetching(&self.dir))
     }
 }
 
 impl Edition {
-    fn fetch_command(&self, dir: &Path) -> String {
-        format!("`logo-ssl data fetch {} --data-dir {}`", self.dataset, dir.display())
+    fn fetching(&self, dir: &Path) -> Remedy {
+        Remedy::Fetch { dataset: self.dataset, folder: dir.to_path_buf() }
     }
 
     fn nothing_under(&self, dir: &Path) -> String {
@@ -383,11 +384,10 @@ impl Edition {
             .each_ref()
             .map(|layout| format!("{}/{} … or {}", layout.folder, layout.train[0], layout.archive));
         format!(
-            "no {} under {}: expected {}; fetch it with {}",
+            "no {} under {}: expected {}; fetch it",
             self.name,
             dir.display(),
-            expected.join(", or "),
-            self.fetch_command(dir)
+            expected.join(", or ")
         )
     }
 }
@@ -485,7 +485,7 @@ mod tests {
     }
 
     fn refusal(batch: &[u8], format: Format) -> String {
-        ten().append(PathBuf::new(), batch, format).unwrap_err()
+        ten().append(PathBuf::new(), batch, format).unwrap_err().to_string()
     }
 
     #[test]
@@ -555,7 +555,8 @@ mod tests {
     fn without_classes_every_label_is_refused() {
         let message = Cifar::new(Vec::new(), FEW)
             .append(PathBuf::new(), &binary(&[], 0), BINARY)
-            .unwrap_err();
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("gives row 0 the label 0"), "{message}");
     }
 }

@@ -192,7 +192,7 @@ mod tests {
             assert!(message.contains("cifar-10-batches-bin/data_batch_3.bin: "), "{message}");
             assert!(message.contains(found), "{message}");
             assert!(message.contains("expected 9219 = 3 rows of 3073"), "{message}");
-            assert!(message.contains("logo-ssl data fetch cifar10 --data-dir"), "{message}");
+            assert!(message.ends_with("fetch it again"), "{message}");
         }
     }
 
@@ -257,7 +257,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("data_batch_1.bin"), b"").unwrap();
         let message = load(dir.path(), Split::Train).unwrap_err().to_string();
-        assert!(message.contains("rows of 3073; fetch it again with"), "{message}");
+        assert!(message.contains("rows of 3073; fetch it again"), "{message}");
     }
 
     #[cfg(unix)]
@@ -310,7 +310,7 @@ mod tests {
         let expected = format!(
             "no CIFAR-10 under {at}: expected cifar-10-batches-bin/data_batch_1.bin … or \
              cifar-10-binary.tar.gz, or cifar-10-batches-py/data_batch_1 … or \
-             cifar-10-python.tar.gz; fetch it with `logo-ssl data fetch cifar10 --data-dir {at}`"
+             cifar-10-python.tar.gz; fetch it"
         );
         assert!(error.to_string().ends_with(&expected), "{error}");
     }

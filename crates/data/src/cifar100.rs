@@ -156,7 +156,7 @@ mod tests {
         let at = dir.path().display();
         let expected = format!(
             "{at}/cifar-100-binary/test.bin: holds 9219 bytes, expected 9222 = 3 rows of 3074; remove \
-             {at}/cifar-100-binary and fetch it again with `logo-ssl data fetch cifar100 --data-dir {at}`"
+             {at}/cifar-100-binary and fetch it again"
         );
         assert_eq!(message, expected);
         let list = b"fish\n".to_vec();

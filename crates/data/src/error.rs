@@ -19,12 +19,14 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it, and what to do about it.
         message: String,
+        /// What mends it, where this crate knows how.
+        remedy: Option<Remedy>,
     },
 
     /// More images are broken than is allowed.
     #[error(
         "{found} of the {images} images cannot be read, at most {allowed} may be so. Repair or remove them, or raise \
-         data.max_bad_fraction. `logo-ssl data info` lists them all; the first are\n  {first}"
+         data.max_bad_fraction. The first are\n  {first}"
     )]
     Broken {
         /// How many were found until it was given up.
@@ -41,10 +43,53 @@ pub enum Error {
     #[error(transparent)]
     Io(#[from] files::Error),
 
-    /// What was asked for cannot be had of this dataset, or there is no such dataset. The message says
-    /// what there is instead.
+    /// There is no dataset of the name that was given.
+    #[error("there is no dataset `{given}`: {hint}")]
+    Name {
+        /// The name that was given.
+        given: String,
+        /// The nearest name, or all that there are.
+        hint: String,
+    },
+
+    /// The images are sound, and cannot be used as was asked.
     #[error("{0}")]
-    Request(String),
+    Images(String),
+
+    /// No folder was named, and the system has none for a user's data.
+    #[error("there is no user data directory here; name a folder")]
+    NoUserFolder,
+}
+
+/// What is wrong with the contents of a file, as it reads behind the file's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(String);
+
+impl<S: Into<String>> From<S> for Malformed {
+    fn from(problem: S) -> Self {
+        Self(problem.into())
+    }
+}
+
+/// What mends a dataset that is missing or damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// To fetch it into a folder, once more if it is damaged.
+    Fetch {
+        /// Its name.
+        dataset: &'static str,
+        /// Where to.
+        folder: PathBuf,
+    },
+    /// To get it by hand, as the origin of its source says.
+    ByHand {
+        /// Its name.
+        dataset: &'static str,
+    },
+    /// To pack a dataset.
+    Pack,
 }
 
 impl Error {
@@ -56,6 +101,15 @@ impl Error {
 
     /// An [`Error::Data`] about `path`.
     pub fn data(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
-        Error::Data { path: path.as_ref().to_path_buf(), message: message.into() }
+        Error::Data { path: path.as_ref().to_path_buf(), message: message.into(), remedy: None }
+    }
+
+    /// With what mends it, if it is an [`Error::Data`].
+    #[must_use]
+    pub fn mended_by(mut self, cure: Remedy) -> Self {
+        if let Error::Data { remedy, .. } = &mut self {
+            *remedy = Some(cure);
+        }
+        self
     }
 }

@@ -66,10 +66,7 @@ fn receive(archive: &Archive<'_>, part: &Path, progress: &mut Progress<'_>) -> R
     let mut file = file.map_err(Error::io("create", part))?;
     let have = file.seek(SeekFrom::End(0)).map_err(Error::io("read", part))?;
     let failed = |problem: String| {
-        Error::data(
-            part,
-            format!("{}: {problem}; run the same command again to go on", archive.url),
-        )
+        Error::data(part, format!("{}: {problem}; fetch it again to go on", archive.url))
     };
     let mut request = ureq::get(archive.url);
     if have > 0 {

@@ -17,7 +17,7 @@ use crate::{Error, Result};
 pub static SOURCE: Source = Source {
     name: "folder",
     preset: "folder",
-    origin: Origin::Person("a folder of pictures is yours already: name it with --data-dir"),
+    origin: Origin::Own("a folder of pictures is yours already"),
     load: |at| Folder::load(&at.folder()?).map(Parts::of),
 };
 

@@ -14,17 +14,17 @@ use flate2::read::MultiGzDecoder;
 use super::disk::open_inside;
 use super::{Dataset, Image, Picture, Split};
 use crate::source::{Origin, Parts, Source};
-use crate::{Error, Result};
+use crate::{Error, Malformed, Result};
 
 /// MNIST, or any other set of that form.
 pub static MNIST: Source = Source {
     name: "mnist",
     preset: "cifar10-cpu",
-    origin: Origin::Person(
-        "MNIST has several homes. Two steps:\n  \
-             1. download the four files train-images-idx3-ubyte.gz … t10k-labels-idx1-ubyte.gz into a folder;\n  \
-             2. name the folder: logo-ssl pretrain --preset cifar10-cpu --dataset mnist --data-dir FOLDER",
-    ),
+    origin: Origin::Person {
+        why: "MNIST has several homes",
+        download: "download the four files train-images-idx3-ubyte.gz … t10k-labels-idx1-ubyte.gz into a folder",
+        folder: None,
+    },
     load: |at| {
         // It may lie beside others whose files are called the same.
         let dir = at.own_folder(&["mnist", "MNIST/raw"])?;
@@ -36,13 +36,12 @@ pub static MNIST: Source = Source {
 pub static FASHION_MNIST: Source = Source {
     name: "fashion-mnist",
     preset: "cifar10-cpu",
-    origin: Origin::Person(
-        "Fashion-MNIST comes with Debian and Ubuntu. Two steps:\n  \
-             1. sudo apt install dataset-fashion-mnist, or download the four files from \
-             https://github.com/zalandoresearch/fashion-mnist;\n  \
-             2. name the folder: logo-ssl pretrain --preset cifar10-cpu --dataset fashion-mnist \
-             --data-dir /usr/share/datasets",
-    ),
+    origin: Origin::Person {
+        why: "Fashion-MNIST comes with Debian and Ubuntu",
+        download: "sudo apt install dataset-fashion-mnist, or download the four files from \
+             https://github.com/zalandoresearch/fashion-mnist",
+        folder: Some("/usr/share/datasets"),
+    },
     load: |at| {
         let dir = at.own_folder(&["fashion-mnist", "FashionMNIST/raw"])?;
         Parts::of_splits(|split| Idx::load(&dir, split, &FASHION_MNIST_CLASSES).map(Some))
@@ -155,17 +154,17 @@ impl<const RANK: usize> Array<RANK> {
     /// Reads an IDX file, and that nothing follows it.
     ///
     /// # Errors
-    /// Says what is wrong: `file` cannot be read, is none of unsigned bytes in `RANK` dimensions, has
+    /// [`Malformed`] saying what is wrong: `file` cannot be read, is none of unsigned bytes in `RANK` dimensions, has
     /// a dimension of size 0, more than 2³⁰ values, or another number than its sizes say.
-    pub fn read(mut file: impl Read) -> Result<Self, String> {
+    pub fn read(mut file: impl Read) -> Result<Self, Malformed> {
         let unreadable = |error| format!("cannot be read to its end ({error})");
         let mut magic = [0; 4];
         file.read_exact(&mut magic).map_err(unreadable)?;
         if magic != [0, 0, UNSIGNED_BYTE, RANK as u8] {
-            return Err(format!(
+            return Err(Malformed::from(format!(
                 "begins with the bytes {magic:02x?}, expected [00, 00, 08, {RANK:02x}]: unsigned \
                  bytes in {RANK} dimensions"
-            ));
+            )));
         }
         let mut sizes = [0; RANK];
         for size in &mut sizes {
@@ -184,9 +183,9 @@ impl<const RANK: usize> Array<RANK> {
                 Ok(Self { sizes: sizes.map(|size| size as usize), values })
             }
             found if found < expected => {
-                Err(format!("holds {found} values, expected {expected} = {shape}"))
+                Err(format!("holds {found} values, expected {expected} = {shape}").into())
             }
-            _ => Err(format!("holds more than {expected} = {shape} values")),
+            _ => Err(format!("holds more than {expected} = {shape} values").into()),
         }
     }
 }

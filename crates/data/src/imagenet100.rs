@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use super::folder::Folder;
 use super::{Dataset, Split};
 use crate::source::{Origin, Parts, Source};
-use crate::{Error, Result};
+use crate::{Error, Remedy, Result};
 
 /// `imagenet100` by name.
 pub static SOURCE: Source = Source {
     name: "imagenet100",
     preset: "imagenet100-moco-logo",
-    origin: Origin::Person(
-        "ImageNet's terms want a person to agree to them. Two steps:\n  \
-             1. sign in and download it at https://www.kaggle.com/datasets/ambityga/imagenet100, or all of ImageNet at \
-             https://image-net.org, and unpack it anywhere;\n  \
-             2. name the folder: logo-ssl pretrain --preset imagenet100-moco-logo --data-dir FOLDER",
-    ),
+    origin: Origin::Person {
+        why: "ImageNet's terms want a person to agree to them",
+        download: "sign in and download it at https://www.kaggle.com/datasets/ambityga/imagenet100, or all of ImageNet at \
+             https://image-net.org, and unpack it anywhere",
+        folder: None,
+    },
     load: |at| {
         let dir = at.folder()?;
         Parts::of_splits(|split| load(&dir, split))
@@ -37,7 +37,8 @@ const CLASSES: &str = include_str!("imagenet100.txt");
 pub fn load(dir: &Path, split: Split) -> Result<Option<Folder>> {
     let folders = parts(dir, split);
     if folders.is_empty() && split == Split::Train {
-        return Err(Error::data(dir, missing()));
+        let by_hand = Remedy::ByHand { dataset: SOURCE.name };
+        return Err(Error::data(dir, missing()).mended_by(by_hand));
     }
     if folders.is_empty() {
         return Ok(None);
@@ -74,7 +75,7 @@ fn parts(dir: &Path, split: Split) -> Vec<PathBuf> {
 
 fn missing() -> String {
     "there is no ImageNet-100 in it: expected train/n01558993/… and val/n01558993/… as ImageNet has them, or train.X1 … \
-     train.X4 and val.X as Kaggle has them; `logo-ssl data fetch imagenet100` says where to get it"
+     train.X4 and val.X as Kaggle has them; a person downloads it, by the steps of its source"
         .to_owned()
 }
 

@@ -45,7 +45,7 @@ pub mod webdataset;
 use std::borrow::Cow;
 
 pub use decode::{DecodeError, Encoded};
-pub use error::{Error, Result};
+pub use error::{Error, Malformed, Remedy, Result};
 pub use images::Images;
 pub use source::{DatasetName, Location, Origin, Part, Parts, Source, data_dir};
 pub use splits::{Labelled, Splits};

@@ -42,11 +42,11 @@ use crate::{Error, Result};
 pub static SOURCE: crate::Source = crate::Source {
     name: "parquet",
     preset: "folder",
-    origin: Origin::Person(
-        "Hugging Face's own program fetches its datasets. Two steps:\n  \
-             1. hf download --repo-type dataset --local-dir FOLDER OWNER/NAME;\n  \
-             2. name the folder: logo-ssl pretrain --preset folder --dataset parquet --data-dir FOLDER",
-    ),
+    origin: Origin::Person {
+        why: "Hugging Face's own program fetches its datasets",
+        download: "hf download --repo-type dataset --local-dir FOLDER OWNER/NAME",
+        folder: None,
+    },
     load: |at| {
         let dir = at.folder()?;
         Parts::of_splits(|split| Parquet::load(&dir, split))

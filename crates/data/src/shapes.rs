@@ -16,7 +16,7 @@ use logo_ssl_base::rng::{Generator, Stream, generator};
 pub static SOURCE: Source = Source {
     name: "shapes",
     preset: "quickstart",
-    origin: Origin::Person("shapes is embedded: there is nothing to fetch"),
+    origin: Origin::Embedded,
     load: |_| Parts::of_splits(|split| Ok(Some(Shapes::embedded(split)))),
 };
 

@@ -47,8 +47,21 @@ pub struct Source {
 pub enum Origin {
     /// The program downloads this archive.
     Archive(Archive<'static>),
-    /// A person does, by these steps.
-    Person(&'static str),
+    /// A person does, in two steps: it is downloaded, and its folder is named.
+    Person {
+        /// Why no program does.
+        why: &'static str,
+        /// The first step, an imperative without a full stop.
+        download: &'static str,
+        /// Where it lies then; none where the person chooses.
+        folder: Option<&'static str>,
+    },
+    /// It is a person's own already, as this sentence says: its folder is named.
+    Own(&'static str),
+    /// It is made of another dataset, by [`pack`](crate::pack::pack).
+    Packed,
+    /// It comes with this crate.
+    Embedded,
 }
 
 /// A part of a dataset, of whatever kind; none where it has no such part.
@@ -128,16 +141,14 @@ impl<'a> Location<'a> {
 /// directory.
 ///
 /// # Errors
-/// [`Error::Request`] when the system names no such directory.
+/// [`Error::NoUserFolder`] when the system names no such directory.
 pub fn data_dir(named: Option<&Path>) -> Result<PathBuf> {
     let named = named.map(Path::to_path_buf);
     let from_environment = || std::env::var_os("LOGO_SSL_DATA").filter(|dir| !dir.is_empty());
     named
         .or_else(|| from_environment().map(PathBuf::from))
         .or_else(|| dirs::data_dir().map(|dir| dir.join("logo-ssl")))
-        .ok_or_else(|| {
-            Error::Request("there is no user data directory here; name one with --data-dir".into())
-        })
+        .ok_or(Error::NoUserFolder)
 }
 
 /// The name of a kind of dataset that there is.
@@ -195,7 +206,7 @@ impl FromStr for DatasetName {
     fn from_str(name: &str) -> Result<Self> {
         Self::all().find(|known| known.as_str() == name).ok_or_else(|| {
             let hint = suggest(name, Self::all().map(Self::as_str));
-            Error::Request(format!("there is no dataset `{name}`: {hint}"))
+            Error::Name { given: name.to_owned(), hint }
         })
     }
 }
@@ -225,8 +236,8 @@ mod tests {
             assert_eq!(names.iter().filter(|other| *other == name).count(), 1, "{name}");
             let found: DatasetName = name.parse().unwrap();
             assert_eq!(found.to_string(), *name);
-            if let Origin::Person(steps) = found.source().origin {
-                assert!(steps.contains(' '), "{name}: `{steps}` says nobody what to do");
+            if let Origin::Person { why, download, .. } = found.source().origin {
+                assert!(why.contains(' ') && download.contains(' '), "{name}");
             }
         }
         let message = "cifar".parse::<DatasetName>().unwrap_err().to_string();

@@ -47,7 +47,7 @@ impl Splits {
     ) -> Result<Self> {
         let parts = (name.source().load)(&Location::new(dir))?;
         Self::of(parts, max_bad_fraction)
-            .ok_or_else(|| Error::Request(format!("there is nothing to train on in {name}")))
+            .ok_or_else(|| Error::Images(format!("there is nothing to train on in {name}")))
     }
 
     /// Of any parts, a dataset of one's own too; none where there is nothing to train on.

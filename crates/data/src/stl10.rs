@@ -17,11 +17,11 @@ use crate::{Error, Result};
 pub static SOURCE: Source = Source {
     name: "stl10",
     preset: "folder",
-    origin: Origin::Person(
-        "STL-10's site states no terms for programs. Two steps:\n  \
-             1. download http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz (2.6 GB) and unpack it anywhere;\n  \
-             2. name the folder: logo-ssl pretrain --preset folder --dataset stl10 --data-dir FOLDER",
-    ),
+    origin: Origin::Person {
+        why: "STL-10's site states no terms for programs",
+        download: "download http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz (2.6 GB) and unpack it anywhere",
+        folder: None,
+    },
     load: |at| {
         let dir = at.folder()?;
         let open = |part| Stl10::load(&dir, part);

@@ -24,9 +24,7 @@ use crate::{Error, Result};
 pub static SOURCE: Source = Source {
     name: "webdataset",
     preset: "folder",
-    origin: Origin::Person(
-        "shards are yours already: name their folder, --dataset webdataset --data-dir FOLDER",
-    ),
+    origin: Origin::Own("shards are yours already"),
     load: |at| {
         let dir = at.folder()?;
         Parts::of_splits(|split| Shards::load(&dir, split))

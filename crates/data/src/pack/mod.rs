@@ -25,13 +25,13 @@ pub use write::{Packing, pack};
 use super::disk::read_exact_at;
 use super::{Dataset, Picture, Pixels};
 use crate::source::{Origin, Parts, Source};
-use crate::{Error, Result};
+use crate::{Error, Malformed, Remedy, Result};
 
 /// `pack` by name.
 pub static SOURCE: Source = Source {
     name: "pack",
     preset: "folder",
-    origin: Origin::Person("a pack is made of what is there already: `logo-ssl data pack`"),
+    origin: Origin::Packed,
     load: |at| Pack::open(&at.folder()?).map(Parts::of),
 };
 
@@ -192,15 +192,15 @@ impl Contents {
     /// Reads header and index of a file of `length` bytes; `read` gives so many bytes from an offset.
     ///
     /// # Errors
-    /// When it is no pack, is not finished, or is damaged; and those of `read`.
+    /// [`Malformed`] when it is no pack, is not finished, or is damaged; and those of `read`.
     pub fn read(
         length: u64,
-        read: impl Fn(u64, usize) -> Result<Vec<u8>, String>,
-    ) -> Result<Self, String> {
+        read: impl Fn(u64, usize) -> Result<Vec<u8>, Malformed>,
+    ) -> Result<Self, Malformed> {
         let header = Header::of_bytes(&read(0, HEADER_BYTES.min(length as usize))?)?;
-        let index = header.index.ok_or(
-            "is not finished; run the same `logo-ssl data pack` again, which goes on with it",
-        )?;
+        let index = header
+            .index
+            .ok_or("is not finished; pack the same images again, which goes on with it")?;
         let damaged = || "is damaged: its index is not where its header says".to_owned();
         let size = length.checked_sub(index.offset).ok_or_else(damaged)?;
         let [train, test] = index.records;
@@ -245,10 +245,10 @@ impl Pack {
         let read = |offset, count| {
             let mut bytes = vec![0; count];
             let read = read_exact_at(&file, &mut bytes, offset);
-            read.map(|()| bytes).map_err(|error| format!("cannot be read ({error})"))
+            read.map(|()| bytes).map_err(|error| format!("cannot be read ({error})").into())
         };
-        let contents =
-            Contents::read(length, read).map_err(|problem| Error::data(&path, problem))?;
+        let contents = Contents::read(length, read)
+            .map_err(|problem| Error::data(&path, problem.to_string()))?;
         let (file, classes) = (Arc::new(file), contents.classes);
         Ok(contents.parts.map(|entries| {
             let (path, file, classes) = (path.clone(), Arc::clone(&file), classes.clone());
@@ -306,10 +306,8 @@ fn locate(path: &Path) -> Result<PathBuf> {
     packs.sort();
     match &packs[..] {
         [only] => Ok(only.clone()),
-        [] => Err(Error::data(
-            path,
-            "there is no pack in it: expected a file NAME.pack, as `logo-ssl data pack DIR NAME.pack` writes it",
-        )),
+        [] => Err(Error::data(path, "there is no pack in it: expected a file NAME.pack")
+            .mended_by(Remedy::Pack)),
         several => Err(Error::data(
             path,
             format!("there are {} packs in it; name one of them", several.len()),
@@ -484,7 +482,7 @@ mod tests {
         let read = |bytes: &[u8]| {
             let part = |offset: u64, count: usize| {
                 let part = bytes.get(offset as usize..).and_then(|rest| rest.get(..count));
-                part.map(<[u8]>::to_vec).ok_or_else(|| "ends early".to_owned())
+                part.map(<[u8]>::to_vec).ok_or_else(|| "ends early".into())
             };
             Contents::read(bytes.len() as u64, part)
         };
@@ -502,7 +500,7 @@ mod tests {
             }
         }
         let unfinished = Header { index: None, ..Header::of_bytes(&whole).unwrap() }.to_bytes();
-        assert!(read(&unfinished).unwrap_err().contains("is not finished"));
+        assert!(read(&unfinished).unwrap_err().to_string().contains("is not finished"));
         let empty = tempfile::tempdir().unwrap();
         let message = Pack::open(empty.path()).unwrap_err().to_string();
         assert!(message.contains("there is no pack in it"), "{message}");

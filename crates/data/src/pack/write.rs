@@ -38,7 +38,7 @@ pub struct Packing {
 /// how many images are done.
 ///
 /// # Errors
-/// [`Error::Request`] when the parts have different classes; [`Error::Data`] when `out` exists, or
+/// [`Error::Images`] when the parts have different classes; [`Error::Data`] when `out` exists, or
 /// `out.part` is of other images or options; [`Error::Broken`] when too many images cannot be read; [`Error::Io`] when the file cannot be written. What has been
 /// packed stays in `out.part`.
 pub fn pack(
@@ -50,7 +50,7 @@ pub fn pack(
 ) -> Result<Packing> {
     if test.is_some_and(|test| test.classes() != train.classes()) {
         let problem = "the part to test on has other classes than the part to train on";
-        return Err(Error::Request(format!("{problem}: pack each by itself")));
+        return Err(Error::Images(format!("{problem}: pack each by itself")));
     }
     if out.exists() {
         return Err(Error::data(out, "exists already; remove it, or choose another name"));
