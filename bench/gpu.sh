@@ -6,6 +6,9 @@
 #   DEVICE           what is measured, as `logo-ssl devices` names it [cuda]; the path of a CPU plugin for a dry run
 #   LOGO_SSL_DATA    the folder with CIFAR-10 or its archive; without it the end-to-end part is skipped
 #   PYTHON           with torch and jax; a peer that is not installed is skipped [python3]
+#   PARTS            which of update, end-to-end, resnet50, deterministic and more [all of them, in this order]
+#   PEERS            which of jax and torch run beside it [both]
+#   ROUNDS           how often the update is measured [4]
 #   SMALL=1          tiny sizes, drawn pictures and no torch.compile, to see that everything runs; its figures mean nothing
 #   BUDGET           seconds in all [345]
 #   SCRATCH          where run directories and caches lie meanwhile [a new folder in /dev/shm or $TMPDIR]
@@ -22,6 +25,8 @@ DEVICE=${DEVICE:-cuda}
 PYTHON=${PYTHON:-python3}
 BUDGET=${BUDGET:-345}
 SMALL=${SMALL:-}
+PARTS=${PARTS:-update end-to-end resnet50 deterministic more}
+WANTED=${PEERS-jax torch}
 HERE=$(cd "$(dirname "$0")" && pwd)
 
 say() { printf '[%3d s] %s\n' "$SECONDS" "$*"; }
@@ -58,10 +63,10 @@ export XLA_PYTHON_CLIENT_PREALLOCATE=false XLA_PYTHON_CLIENT_MEM_FRACTION=0.9
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2} PYTHONDONTWRITEBYTECODE=1
 
 if [ -n "$SMALL" ]; then
-  WIDTH=4 BATCH=8 STEPS=2 RESNET50=(8 32 2) ROUNDS=2
+  WIDTH=4 BATCH=8 STEPS=2 RESNET50=(8 32 2) ROUNDS=${ROUNDS:-2}
   TORCH=bf16 EPOCHS=3 IMAGES=(--dataset shapes --limit 64)
 else
-  WIDTH=64 BATCH=512 STEPS=6 RESNET50=(64 224 256) ROUNDS=4
+  WIDTH=64 BATCH=512 STEPS=6 RESNET50=(64 224 256) ROUNDS=${ROUNDS:-4}
   TORCH=bf16-compile EPOCHS=8 IMAGES=()
 fi
 UPDATE=(--preset cifar10 --set "model.width=$WIDTH" --set "optimizer.batch_size=$BATCH" --set compute.precision=bf16)
@@ -281,20 +286,23 @@ END
 
 facts 2>&1 | tee "$OUT/facts.txt"
 PEERS=()
-for module in jax torch; do
+for module in $WANTED; do
   if has "$module"; then PEERS+=("$module"); else say "$module: SKIPPED, since $PYTHON does not have it"; fi
 done
 # It also shows which plugin is taken and which card is there; the program finds both again by itself.
 if part devices 60 "$BINARY" devices; then tee -a "$OUT/facts.txt" <"$OUT/log/devices.out"; fi
 
-update_round 1
-end_to_end
-resnet50_round 1
-deterministic
+# PART COMMAND...: runs it where that part is wanted.
+wanted() { if [[ " $PARTS " == *" $1 "* ]]; then "${@:2}"; fi; }
+
+wanted update update_round 1
+wanted end-to-end end_to_end
+wanted resnet50 resnet50_round 1
+wanted deterministic deterministic
 for ((round = 2; round <= ROUNDS; round++)); do
-  update_round "$round"
-  [ "$round" -gt 2 ] || resnet50_round "$round"
-  [ "$round" -gt 2 ] || more
+  wanted update update_round "$round"
+  [ "$round" -gt 2 ] || wanted resnet50 resnet50_round "$round"
+  [ "$round" -gt 2 ] || wanted more more
 done
 
 {

@@ -56,14 +56,21 @@ impl Device {
         let xla = Xla::open(
             &candidate.path,
             XlaOptions {
-                client: client_options(candidate.kind, &devices),
-                devices,
                 deterministic: options.deterministic,
                 cache: cache_folder(),
                 batch: options.batch,
+                ..XlaOptions::suiting(candidate.kind, &devices)
             },
         )?;
         Ok(Self::Xla(xla.into()))
+    }
+}
+
+impl XlaOptions {
+    /// What a plugin of `kind` is told of itself and of the `devices` that are used of it; nothing is kept.
+    pub fn suiting(kind: Kind, devices: &[usize]) -> Self {
+        let client = client_options(kind, devices);
+        Self { client, devices: devices.to_vec(), ..Self::default() }
     }
 }
 

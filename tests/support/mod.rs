@@ -34,9 +34,11 @@ pub fn plugin() -> Option<PathBuf> {
     std::env::var_os("LOGO_SSL_PJRT_PLUGIN").map(PathBuf::from)
 }
 
-/// Some of the devices of the plugin at `path`.
+/// Some of the devices of the plugin at `path`, of whatever kind it is. Where it is a GPU's, one program compiled
+/// twice must compute the same.
 pub fn xla(path: &Path, devices: &[usize]) -> Device {
-    let options = XlaOptions { devices: devices.to_vec(), ..XlaOptions::default() };
+    let suiting = XlaOptions::suiting(plugins::Kind::of_file(path), devices);
+    let options = XlaOptions { deterministic: true, ..suiting };
     Device::Xla(Arc::new(Xla::open(path, options).unwrap()))
 }
 
