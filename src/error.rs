@@ -6,6 +6,7 @@ use logo_ssl_base::files;
 
 use crate::data::Remedy;
 use crate::executor::Advice;
+use crate::model::params::Mismatch;
 
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -93,6 +94,10 @@ pub enum Error {
         /// What is wrong with it.
         problem: RunProblem,
     },
+
+    /// The tensors of a file are not those of the network that they were to go into.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
 
     /// The operating system refused to read or write.
     #[error(transparent)]
@@ -245,6 +250,15 @@ impl Error {
     /// A [`Error::Data`] about `path`.
     pub fn data(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
         Error::Data { path: path.as_ref().to_path_buf(), message: message.into(), remedy: None }
+    }
+
+    /// An [`Error::Mismatch`] as [`Error::Data`] about the file that the tensors are of; other errors stay as
+    /// they are.
+    pub fn in_file(self, path: impl AsRef<Path>) -> Self {
+        match self {
+            Error::Mismatch(problem) => Self::data(path, problem.to_string()),
+            other => other,
+        }
     }
 
     /// A [`Error::Run`] about `path`.

@@ -71,7 +71,7 @@ fn views(key: u64, key_order: bool) -> Views {
 
 /// An update from `state`: the loss, and what it leaves.
 fn update(learner: &mut Learner, state: &State, views: Views) -> (f32, State) {
-    learner.load(state).unwrap().unwrap();
+    learner.load(state).unwrap();
     let update = learner.update(vec![views], RATES).unwrap();
     (update.scalars.get("loss").unwrap() as f32, learner.state().unwrap())
 }
@@ -174,7 +174,7 @@ fn a_run_goes_on_with_another_number_of_devices() {
     let mut whole = Learner::new(&config, &devices[1]).unwrap();
     for (key, device) in (0..).zip(&devices) {
         let mut learner = Learner::new(&config, device).unwrap();
-        learner.load(&state).unwrap().unwrap();
+        learner.load(&state).unwrap();
         learner.update(vec![views(key, false)], RATES).unwrap();
         state = learner.state().unwrap();
         whole.update(vec![views(key, false)], RATES).unwrap();

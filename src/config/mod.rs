@@ -32,7 +32,7 @@ pub use optimizer::{LrScaling, OptimizerConfig, OptimizerName, SchedulePer};
 pub use seed_code::SeedCodeConfig;
 pub use views::{BlurConfig, CropConfig, JitterConfig, ViewsConfig};
 
-use crate::{Error, Result};
+use crate::Result;
 use check::{Check, ensure};
 
 /// One experiment: everything that decides its result. Threads, paths and verbosity are not here.
@@ -150,8 +150,7 @@ impl Config {
     }
 
     fn check_framework(&self) -> Check {
-        let refused = crate::framework::from_config(self).refuses(self);
-        refused.map_or(Ok(()), |message| Err(Error::setting("framework", message)))
+        crate::framework::from_config(self).check(self)
     }
 
     fn check_norm_groups(&self) -> Check {

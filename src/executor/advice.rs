@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 
 use graph::{Input, Program, Type};
-use plugins::Kind;
+use plugins::{Kind, NextStep};
 use xla::MemoryUse;
 
 use super::open::surroundings;
@@ -36,8 +36,8 @@ pub enum Advice {
     UseCpu,
     /// The plugin does not open, and what is missing is not known.
     ListOrUseCpu,
-    /// This machine lacks something, by a sentence that says what.
-    Machine(String),
+    /// This machine lacks something, and this provides it.
+    Machine(NextStep),
 }
 
 /// How much of a device's memory a batch takes.
@@ -105,7 +105,7 @@ impl Display for Advice {
             Self::UseCpu | Self::ListOrUseCpu => {
                 "compute.device = \"cpu\" computes the same on the processor"
             }
-            Self::Machine(step) => step,
+            Self::Machine(step) => return f.write_str(step.to_string().trim_end_matches('.')),
         };
         f.write_str(text)
     }
@@ -127,9 +127,8 @@ pub(super) fn opening(path: &Path, error: &xla::Error) -> Error {
     Error::Device { problem: brief(error), advice: Some(advice) }
 }
 
-fn what_is_missing(kind: Kind) -> Option<String> {
-    let missing = surroundings().ok()?.missing(kind, OS)?;
-    Some(missing.trim_end_matches('.').to_owned())
+fn what_is_missing(kind: Kind) -> Option<NextStep> {
+    surroundings().ok()?.next_step(kind, OS)
 }
 
 /// Why a device could not do what it was asked to; `need` is that of the program.

@@ -121,7 +121,7 @@ fn candidate(name: &DeviceName, surroundings: &Surroundings) -> Result<Candidate
                 let step = surroundings.next_step(kind, env::consts::OS);
                 Error::Device {
                     problem: format!("there is no plugin for {kind} here"),
-                    advice: Some(Advice::Machine(step)),
+                    advice: step.map(Advice::Machine),
                 }
             })
         }

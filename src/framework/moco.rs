@@ -7,7 +7,7 @@ use super::{Framework, Kind, Memory, Needs};
 use crate::config::Config;
 use crate::model::Embedding;
 use crate::model::params::{State, TensorData};
-use crate::objective;
+use crate::{Error, Result, objective};
 use logo_ssl_base::rng::{self, Stream, generator};
 
 /// `moco` by name.
@@ -40,15 +40,17 @@ impl Framework for MoCo {
         Needs { momentum_encoder: true, predictor: false }
     }
 
-    fn refuses(&self, config: &Config) -> Option<String> {
+    fn check(&self, config: &Config) -> Result<()> {
         let ([queue, _], batch) = (self.queue, config.optimizer.batch_size);
         let keys = config.views.global.count * batch;
-        (!queue.is_multiple_of(keys)).then(|| {
-            format!(
-                "framework.momentum.queue = {queue} contradicts optimizer.batch_size = {batch}: every batch \
-                 replaces the keys of all its global views, so the queue must be a multiple of {keys}"
-            )
-        })
+        if queue.is_multiple_of(keys) {
+            return Ok(());
+        }
+        let problem = format!(
+            "framework.momentum.queue = {queue} contradicts optimizer.batch_size = {batch}: every batch \
+             replaces the keys of all its global views, so the queue must be a multiple of {keys}"
+        );
+        Err(Error::setting("framework.momentum.queue", problem))
     }
 
     fn memory(&self) -> State {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use graph::Node;
 
+use crate::Result;
 use crate::config::Config;
 use crate::model::Embedding;
 use crate::model::params::State;
@@ -56,9 +57,12 @@ pub trait Framework: Send + Sync {
         Vec::new()
     }
 
-    /// Why it cannot work with the other settings of a run, where it cannot.
-    fn refuses(&self, _config: &Config) -> Option<String> {
-        None
+    /// Refuses the settings of a run with which it cannot work.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) with the key and what would be accepted.
+    fn check(&self, _config: &Config) -> Result<()> {
+        Ok(())
     }
 
     /// What it remembers from one update to the next, by name, as it is before the first.

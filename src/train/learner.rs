@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::eval::{Encoder, Extractor};
 use crate::executor::{Array, Compiled, Device};
 use crate::framework::{self, Framework};
-use crate::model::params::{self, Mismatch, State, TensorData};
+use crate::model::params::{self, State, TensorData};
 use crate::model::{Affinity, Network};
 use crate::record::Scalars;
 use crate::record::scalars::{GRAD_NORM, LR};
@@ -324,11 +324,12 @@ impl Learner {
     /// Continues from what [`Learner::state`] gave, on any device.
     ///
     /// # Errors
-    /// [`crate::Error::Device`] where the device has no place for it; in the inner result, [`Mismatch`]
-    /// naming the first tensor that is missing or of another shape.
-    pub fn load(&mut self, state: &State) -> Result<std::result::Result<(), Mismatch>> {
+    /// [`crate::Error::Mismatch`] naming the first tensor that is missing or of another shape,
+    /// [`crate::Error::Device`] where the device has no place for it.
+    pub fn load(&mut self, state: &State) -> Result<()> {
         let state = with_separate_steps_renamed(state);
-        Ok(self.parts.join(&state, &self.device)?.map(|joined| self.state = joined))
+        self.state = self.parts.join(&state, &self.device)?;
+        Ok(())
     }
 }
 

@@ -152,7 +152,7 @@ impl<'a> Pretraining<'a> {
         let position = match checkpoint::read_last(dir, config)? {
             Some((position, state)) => {
                 let path = dir.last_checkpoint();
-                learner.load(&state)?.map_err(|problem| Error::data(path, problem.to_string()))?;
+                learner.load(&state).map_err(|error| error.in_file(&path))?;
                 // The machine's part of the config may have changed.
                 Position { config: presets::to_toml(config), ..position }
             }

@@ -105,20 +105,12 @@ impl Parts {
         self.kept.iter().map(upload).collect()
     }
 
-    /// The state that a checkpoint has; the other error names what it lacks.
-    pub(super) fn join(
-        &self,
-        state: &State,
-        device: &Device,
-    ) -> Result<std::result::Result<BTreeMap<String, Array>, Mismatch>> {
-        let mut joined = BTreeMap::new();
-        for (name, kept) in &self.kept {
-            match kept.join(name, state) {
-                Ok(values) => joined.insert(name.clone(), device.f32(values, &kept.shape())?),
-                Err(problem) => return Ok(Err(problem)),
-            };
-        }
-        Ok(Ok(joined))
+    /// The state that a checkpoint has.
+    pub(super) fn join(&self, state: &State, device: &Device) -> Result<BTreeMap<String, Array>> {
+        let upload = |(name, kept): (&String, &Kept)| {
+            Ok((name.clone(), device.f32(kept.join(name, state)?, &kept.shape())?))
+        };
+        self.kept.iter().map(upload).collect()
     }
 
     /// The named tensors that a checkpoint keeps of the parts' numbers.

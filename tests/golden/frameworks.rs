@@ -58,7 +58,7 @@ fn learner(initial: State, settings: &[&str], device: &Device) -> Learner {
     learner.show_gradients();
     let mut initial = initial;
     initial.insert("main_norm".to_owned(), TensorData::new(vec![0.0], [1]));
-    learner.load(&initial).unwrap().unwrap();
+    learner.load(&initial).unwrap();
     learner
 }
 

@@ -297,7 +297,7 @@ fn learner(f: &Fixture, further: &[&str], device: &Device) -> Learner {
         name if name.starts_with("affinity.") => (name.to_owned(), data),
         name => (format!("network.{name}"), data),
     });
-    learner.load(&initial.collect()).unwrap().unwrap();
+    learner.load(&initial.collect()).unwrap();
     learner
 }
 

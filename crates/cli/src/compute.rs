@@ -9,6 +9,7 @@ use plugins::Kind;
 
 use super::Output;
 use crate::error::{Error, Result};
+use crate::hints;
 
 /// Set in a process that was started anew with the environment that a plugin needs, lest it be started
 /// again and again.
@@ -87,9 +88,12 @@ impl TrainOn {
         // Nobody is told of a GPU where it is not even known where plugins lie.
         let Ok(surroundings) = executor::surroundings() else { return };
         let Some(gpu) = surroundings.nvidia_gpus().into_iter().next() else { return };
-        match surroundings.missing(Kind::Cuda, OS) {
+        match surroundings.next_step(Kind::Cuda, OS) {
             None => remark!("a GPU is here ({gpu}): --device cuda would be faster"),
-            Some(step) => remark!("a GPU is here ({gpu}) and cannot be used yet. {step}"),
+            Some(step) => {
+                let step = hints::next_step(&step);
+                remark!("a GPU is here ({gpu}) and cannot be used yet. {step}");
+            }
         }
     }
 }

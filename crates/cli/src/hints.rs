@@ -4,7 +4,7 @@ use logo_ssl::data::Remedy;
 use logo_ssl::executor::Advice;
 use logo_ssl::{Error, RunProblem};
 use logo_ssl_data::{Origin, Source};
-use plugins::Kind;
+use plugins::{Kind, NextStep};
 
 /// Where the devices are listed.
 const LIST: &str = "`logo-ssl devices` lists what is here";
@@ -78,6 +78,15 @@ fn of_device(advice: &Advice) -> String {
         Advice::Resume => "A run goes on from its last checkpoint by --resume".to_owned(),
         Advice::UseCpu => "--device cpu computes the same on the processor".to_owned(),
         Advice::ListOrUseCpu => format!("{LIST}; --device cpu computes on the processor"),
+        Advice::Machine(step) => next_step(step).trim_end_matches('.').to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// A device's next step, with the command that takes it.
+pub fn next_step(step: &NextStep) -> String {
+    match step {
+        NextStep::FetchPlugin(kind) => format!("Fetch the plugin: logo-ssl devices fetch {kind}"),
         other => other.to_string(),
     }
 }

@@ -109,7 +109,7 @@ fn last_encoder(run: &Path, config: &Config, device: &Device) -> Result<Trained>
     let path = RunFiles::of(run).last_checkpoint();
     let (_, state) = checkpoint::read(&path)?;
     let mut learner = Learner::new(config, device)?;
-    learner.load(&state)?.map_err(|problem| Error::about(path, &problem.to_string()))?;
+    learner.load(&state).map_err(|error| error.in_file(&path))?;
     Ok(learner.encoder())
 }
 

@@ -143,17 +143,18 @@ impl Cifar {
                 self.pixels.truncate(whole * VALUES);
             }
         }
-        Ok(appended?)
+        appended
     }
 
-    fn append_binary(&mut self, batch: &[u8], before_label: usize) -> Result<(), String> {
+    fn append_binary(&mut self, batch: &[u8], before_label: usize) -> Result<(), Malformed> {
         let (rows, row_bytes) = (self.rows, before_label + 1 + VALUES);
         if batch.len() != rows * row_bytes {
             let more = if batch.len() > rows * row_bytes { "more than " } else { "" };
             let (found, expected) = (batch.len().min(rows * row_bytes), rows * row_bytes);
-            return Err(format!(
+            let problem = format!(
                 "holds {more}{found} bytes, expected {expected} = {rows} rows of {row_bytes}"
-            ));
+            );
+            return Err(problem.into());
         }
         for (number, row) in batch.chunks_exact(row_bytes).enumerate() {
             let (label, planes) = (row[before_label], &row[before_label + 1..]);
@@ -162,25 +163,25 @@ impl Cifar {
         Ok(())
     }
 
-    fn append_pickled(&mut self, batch: &Value<'_>, key: &str) -> Result<(), String> {
+    fn append_pickled(&mut self, batch: &Value<'_>, key: &str) -> Result<(), Malformed> {
         let Some(Value::Array(Array { shape, values })) = batch.get("data") else {
             return Err("has no array `data`".into());
         };
         let Some(Value::List(labels)) = batch.get(key) else {
-            return Err(format!("has no list `{key}`"));
+            return Err(format!("has no list `{key}`").into());
         };
         if shape[..] != [self.rows, VALUES] || labels.len() != self.rows {
-            return Err(format!(
-                "has {} labels and an array of shape {shape:?}, expected {} labels and {:?}",
-                labels.len(),
-                self.rows,
-                [self.rows, VALUES]
-            ));
+            let (found, rows) = (labels.len(), self.rows);
+            let expected = [rows, VALUES];
+            let problem = format!(
+                "has {found} labels and an array of shape {shape:?}, expected {rows} labels and {expected:?}"
+            );
+            return Err(problem.into());
         }
         for (number, (label, planes)) in labels.iter().zip(values.chunks_exact(VALUES)).enumerate()
         {
             let Value::Int(label) = label else {
-                return Err(format!("gives row {number} a label that is no number"));
+                return Err(format!("gives row {number} a label that is no number").into());
             };
             self.append_row(number, *label, planes)?;
         }
@@ -188,11 +189,13 @@ impl Cifar {
     }
 
     /// Appends one image, its planes interleaved; row `number` of its file.
-    fn append_row(&mut self, number: usize, label: i64, planes: &[u8]) -> Result<(), String> {
+    fn append_row(&mut self, number: usize, label: i64, planes: &[u8]) -> Result<(), Malformed> {
         let known = |label: &u8| usize::from(*label) < self.classes.len();
         let Some(valid) = u8::try_from(label).ok().filter(known) else {
             let last = self.classes.len().saturating_sub(1);
-            return Err(format!("gives row {number} the label {label}, expected 0 to {last}"));
+            return Err(
+                format!("gives row {number} the label {label}, expected 0 to {last}").into()
+            );
         };
         self.labels.push(valid);
         for at in 0..AREA {
@@ -251,15 +254,15 @@ impl Format {
     }
 
     /// The names in a list of classes, or what is wrong with it.
-    fn class_names(self, list: &[u8]) -> Result<Vec<String>, String> {
+    fn class_names(self, list: &[u8]) -> Result<Vec<String>, Malformed> {
         let Format::Pickle { class_names, .. } = self else { return Ok(lines(list)) };
         let list = pickle::read(list)?;
         let Some(Value::List(names)) = list.get(class_names) else {
-            return Err(format!("has no list `{class_names}`"));
+            return Err(format!("has no list `{class_names}`").into());
         };
         let names: Option<Vec<String>> =
             names.iter().map(|name| name.text().map(String::from)).collect();
-        names.ok_or_else(|| format!("has names in `{class_names}` that are no text"))
+        names.ok_or_else(|| format!("has names in `{class_names}` that are no text").into())
     }
 
     /// Where the names in a list of classes are, for messages.
@@ -342,7 +345,7 @@ impl Source {
         };
         let name = self.layout.class_list;
         let names = self.layout.format.class_names(&list);
-        let names = names.map_err(|problem| self.damaged(name, problem))?;
+        let names = names.map_err(|problem| self.damaged(name, problem.to_string()))?;
         match names.len() == self.edition.classes.len() {
             true => Ok(names),
             false => {
@@ -392,10 +395,10 @@ impl Edition {
     }
 }
 
-fn check_length(batch: &[u8], most: usize) -> Result<(), String> {
+fn check_length(batch: &[u8], most: usize) -> Result<(), Malformed> {
     match batch.len() <= most {
         true => Ok(()),
-        false => Err(format!("holds more than {most} bytes, which no such batch needs")),
+        false => Err(format!("holds more than {most} bytes, which no such batch needs").into()),
     }
 }
 

@@ -10,6 +10,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use crate::error::Malformed;
+
 /// Values made and remembered in all; the largest batch of CIFAR-100 has a fifth of that.
 const MOST_VALUES: usize = 1 << 20;
 /// Containers in each other, a leaf in none; the batches of CIFAR have 2.
@@ -22,7 +24,7 @@ const MOST_DIMENSIONS: usize = 32;
 /// Characters shown of a name that is refused.
 const MOST_SHOWN: usize = 80;
 
-/// A result whose error says what is wrong with the pickle.
+/// A result whose error says what is wrong at one place of the pickle.
 type Result<T, E = String> = std::result::Result<T, E>;
 
 /// A Python object, borrowing from the pickle where it can.
@@ -77,9 +79,9 @@ pub enum Callable {
 /// Reads the one object that `pickle` holds.
 ///
 /// # Errors
-/// Says what is wrong: `pickle` is cut off, is followed by more, calls something that plain data does
-/// not need, holds an object of another type than [`Value`] has, or is made to use up memory.
-pub fn read(pickle: &[u8]) -> Result<Value<'_>> {
+/// [`Malformed`] where `pickle` is cut off, is followed by more, calls something that plain data does not
+/// need, holds an object of another type than [`Value`] has, or is made to use up memory.
+pub fn read(pickle: &[u8]) -> Result<Value<'_>, Malformed> {
     let mut machine = Machine::new(pickle);
     loop {
         let at = machine.input.at;
@@ -87,7 +89,7 @@ pub fn read(pickle: &[u8]) -> Result<Value<'_>> {
             Ok(Some(value)) => return Ok(value),
             Ok(None) => {}
             Err(problem) => {
-                return Err(format!("is no pickle of plain data: at byte {at} it {problem}"));
+                return Err(format!("is no pickle of plain data: at byte {at} it {problem}").into());
             }
         }
     }
@@ -751,7 +753,7 @@ mod tests {
     }
 
     fn refusal(pickle: &[u8]) -> String {
-        read(pickle).unwrap_err()
+        read(pickle).unwrap_err().to_string()
     }
 
     fn assert_is_sample(value: &Value<'_>) {

@@ -12,7 +12,9 @@
 //! for candidate in surroundings.candidates(Kind::Cuda) {
 //!     println!("{}: {}", candidate.path.display(), candidate.origin);
 //! }
-//! println!("{}", surroundings.next_step(Kind::Cuda, std::env::consts::OS));
+//! if let Some(step) = surroundings.next_step(Kind::Cuda, std::env::consts::OS) {
+//!     println!("{step}");
+//! }
 //! ```
 //!
 //! With the feature `fetch`, off by default, `plan` works out which wheels of a Python package index
@@ -37,6 +39,7 @@ pub use fetch::{
 };
 pub use find::{Candidate, Environment, Kind, Origin, Surroundings, VARIABLE};
 pub use installed::{Installed, Package};
+pub use next::NextStep;
 
 /// Has the examples of the README compiled and run with those of the documentation.
 #[cfg(doctest)]

@@ -1,32 +1,47 @@
 //! The one next thing to do where a device or its plugin is missing.
 
 use std::env;
+use std::fmt::{self, Display, Formatter};
 use std::fs;
 use std::path::PathBuf;
 
 use crate::Surroundings;
 use crate::find::{Kind, subfolders};
 
-/// What fetches a plugin, before the kind's name.
-const FETCH: &str = "logo-ssl devices fetch";
-
 /// The first release of NVIDIA's driver that runs CUDA 13.
 const DRIVER: u32 = 580;
 
-impl Surroundings {
-    /// One sentence with the next thing to do for training on `kind` here, or that there is none; `os`
-    /// as in [`std::env::consts::OS`]. It looks at files alone.
-    pub fn next_step(&self, kind: Kind, os: &str) -> String {
-        self.missing(kind, os).unwrap_or_else(|| {
-            let found = self.candidates(kind).into_iter().next();
-            let path = found.map_or(PathBuf::new(), |candidate| candidate.path);
-            format!("Nothing is missing: the plugin is {}.", path.display())
-        })
-    }
+/// The next thing to do where a device cannot be used yet. Its text is a sentence; a program that fetches
+/// plugins can word [`NextStep::FetchPlugin`] by its own command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NextStep {
+    /// The plugin of this kind can be fetched, and is all that is missing.
+    FetchPlugin(Kind),
+    /// What a person must do, as a sentence.
+    Do(String),
+}
 
-    /// The same, and none where all is here as far as files tell.
-    pub fn missing(&self, kind: Kind, os: &str) -> Option<String> {
-        let step = match kind {
+impl NextStep {
+    fn to(sentence: impl Into<String>) -> Self {
+        Self::Do(sentence.into())
+    }
+}
+
+impl Display for NextStep {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FetchPlugin(kind) => write!(f, "Fetch the plugin for {kind}."),
+            Self::Do(sentence) => f.write_str(sentence),
+        }
+    }
+}
+
+impl Surroundings {
+    /// The next thing to do for training on `kind` here, and none where all is here as far as files tell;
+    /// `os` as in [`std::env::consts::OS`]. It looks at files alone.
+    pub fn next_step(&self, kind: Kind, os: &str) -> Option<NextStep> {
+        let sentence = match kind {
             Kind::Cuda | Kind::Rocm | Kind::Tpu if os != "linux" => Some(format!(
                 "XLA's plugin for {kind} exists for Linux alone: train on the CPU here, or on a Linux machine{}.",
                 if os == "windows" && kind == Kind::Cuda { ", which WSL2 is one of" } else { "" }
@@ -40,27 +55,25 @@ impl Surroundings {
             ),
             Kind::Cpu | Kind::Other => None,
         };
-        step.or_else(|| self.next_for_plugin(kind))
+        sentence.map(NextStep::Do).or_else(|| self.next_for_plugin(kind))
     }
 
-    fn next_for_plugin(&self, kind: Kind) -> Option<String> {
+    fn next_for_plugin(&self, kind: Kind) -> Option<NextStep> {
         if let Some(found) = self.candidates(kind).first() {
             let path = found.path.display();
             let absent = !found.path.is_file();
-            return absent.then(|| format!("Correct LOGO_SSL_PJRT_PLUGIN: there is no {path}."));
+            return absent.then(|| {
+                NextStep::to(format!("Correct LOGO_SSL_PJRT_PLUGIN: there is no {path}."))
+            });
         }
         Some(match kind {
-            Kind::Cuda | Kind::Rocm | Kind::Cpu => {
-                format!("Fetch the plugin: {FETCH} {kind}")
-            }
-            Kind::Tpu => {
-                "Install the plugin into the Python environment in use: pip install libtpu"
-                    .to_owned()
-            }
-            Kind::Other => {
-                "Set LOGO_SSL_PJRT_PLUGIN to the plugin's shared library, as its maker names it."
-                    .to_owned()
-            }
+            Kind::Cuda | Kind::Rocm | Kind::Cpu => NextStep::FetchPlugin(kind),
+            Kind::Tpu => NextStep::to(
+                "Install the plugin into the Python environment in use: pip install libtpu",
+            ),
+            Kind::Other => NextStep::to(
+                "Set LOGO_SSL_PJRT_PLUGIN to the plugin's shared library, as its maker names it.",
+            ),
         })
     }
 

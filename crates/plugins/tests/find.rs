@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use logo_ssl_plugins::{Candidate, Kind, Origin, Surroundings};
+use logo_ssl_plugins::{Candidate, Kind, NextStep, Origin, Surroundings};
 
 struct World {
     folder: tempfile::TempDir,
@@ -134,7 +134,8 @@ fn a_plugin_that_is_named_must_be_of_the_kind_or_of_none() {
         let found = world.surroundings.candidates(kind);
         assert_eq!((found.len(), found[0].kind), (1, kind));
     }
-    assert!(world.surroundings.next_step(Kind::Other, "linux").contains("/x/mine.so"));
+    let step = world.surroundings.next_step(Kind::Other, "linux").expect("there is no such file");
+    assert!(step.to_string().contains("/x/mine.so"), "{step}");
 }
 
 #[cfg(unix)]
@@ -243,7 +244,9 @@ fn gpus_are_named_by_their_driver() {
 #[test]
 fn the_next_step_changes_as_steps_are_taken() {
     let world = World::new();
-    let step = |kind: Kind| world.surroundings.next_step(kind, "linux");
+    let next = |kind: Kind| world.surroundings.next_step(kind, "linux");
+    let step = |kind: Kind| next(kind).expect("something is missing").to_string();
+    let fetch = |kind: Kind| Some(NextStep::FetchPlugin(kind));
     let kernel = |release: &str| {
         let text = format!(
             "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {release}.65.06  Release\n"
@@ -256,27 +259,31 @@ fn the_next_step_changes_as_steps_are_taken() {
     world.file("root/usr/lib/x86_64-linux-gnu/libcuda.so.1", "");
     assert!(step(Kind::Cuda).contains("this machine has 535"), "{}", step(Kind::Cuda));
     kernel("580");
-    assert!(step(Kind::Cuda).contains("fetch cuda"), "{}", step(Kind::Cuda));
+    assert_eq!(next(Kind::Cuda), fetch(Kind::Cuda));
     world.fetched("cuda", "0.11.2", CUDA);
-    assert!(step(Kind::Cuda).starts_with("Nothing is missing"), "{}", step(Kind::Cuda));
+    assert_eq!(next(Kind::Cuda), None);
 
     assert!(step(Kind::Rocm).contains("/dev/kfd"));
     world.file("root/dev/kfd", "");
     assert!(step(Kind::Rocm).starts_with("Install ROCm"));
     world.file("root/opt/rocm/lib/libamdhip64.so.7", "");
-    assert!(step(Kind::Rocm).contains("fetch rocm"));
+    assert_eq!(next(Kind::Rocm), fetch(Kind::Rocm));
     assert!(step(Kind::Tpu).contains("/dev/accel0"));
     world.file("root/dev/accel0", "");
     assert!(step(Kind::Tpu).contains("pip install libtpu"));
-    assert!(step(Kind::Cpu).contains("fetch cpu"));
+    assert_eq!(next(Kind::Cpu), fetch(Kind::Cpu));
     assert!(step(Kind::Other).contains("LOGO_SSL_PJRT_PLUGIN"));
-    assert!(world.surroundings.next_step(Kind::Cuda, "windows").contains("WSL2"));
-    assert!(world.surroundings.next_step(Kind::Cpu, "macos").contains("own CPU kernels"));
+    let elsewhere = |kind: Kind, os: &str| {
+        world.surroundings.next_step(kind, os).expect("Linux alone has plugins").to_string()
+    };
+    assert!(elsewhere(Kind::Cuda, "windows").contains("WSL2"));
+    assert!(elsewhere(Kind::Cpu, "macos").contains("own CPU kernels"));
 }
 
 #[test]
 fn wsl_has_the_library_without_the_kernel_part() {
     let world = World::new();
     world.file("root/usr/lib/wsl/lib/libcuda.so.1", "");
-    assert!(world.surroundings.next_step(Kind::Cuda, "linux").contains("fetch cuda"));
+    let step = world.surroundings.next_step(Kind::Cuda, "linux");
+    assert_eq!(step, Some(NextStep::FetchPlugin(Kind::Cuda)));
 }

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use self::probe::{Opened, Probe};
 use super::{Output, Threads};
 use crate::error::Result;
+use crate::hints;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -103,7 +104,7 @@ fn missing(surroundings: &Surroundings, found: &[Found]) -> Vec<(Kind, String)> 
     others.variables.remove(OsStr::new(plugins::VARIABLE));
     let is_here = |kind: Kind| found.iter().any(|one| one.candidate.kind == kind);
     let kinds = Accelerator::ALL.map(Accelerator::kind).into_iter().filter(|kind| !is_here(*kind));
-    kinds.filter_map(|kind| Some((kind, others.missing(kind, OS)?))).collect()
+    kinds.filter_map(|kind| Some((kind, hints::next_step(&others.next_step(kind, OS)?)))).collect()
 }
 
 /// The processor, with its speed.
