@@ -22,7 +22,7 @@ const MOST_PIXELS: usize = 1 << 22;
 const MOST_LOOKED_AT: usize = 64;
 
 /// An image file.
-pub fn image(data: &[u8]) -> bool {
+pub(crate) fn image(data: &[u8]) -> bool {
     let Ok(encoded) = Encoded::open(data) else { return false };
     let (width, height) = (encoded.width(), encoded.height());
     if width * height > MOST_PIXELS {
@@ -35,7 +35,7 @@ pub fn image(data: &[u8]) -> bool {
 }
 
 /// A pickle.
-pub fn pickle(data: &[u8]) -> bool {
+pub(crate) fn pickle(data: &[u8]) -> bool {
     let Ok(value) = python::read(data) else { return false };
     for key in ["data", "labels", "label_names"] {
         let text = value.get(key).and_then(python::Value::text).map(Cow::into_owned);
@@ -45,7 +45,7 @@ pub fn pickle(data: &[u8]) -> bool {
 }
 
 /// How a batch of CIFAR is written, then one of a single row.
-pub fn cifar(data: &[u8]) -> bool {
+pub(crate) fn cifar(data: &[u8]) -> bool {
     let [format, batch @ ..] = data else { return false };
     let format = match format % 4 {
         0 => Format::Binary { before_label: 0 },
@@ -60,7 +60,7 @@ pub fn cifar(data: &[u8]) -> bool {
 }
 
 /// An IDX file of images or of labels, gzipped or not.
-pub fn idx(data: &[u8]) -> bool {
+pub(crate) fn idx(data: &[u8]) -> bool {
     fn is_taken<const RANK: usize>(data: &[u8]) -> bool {
         let files = [Array::<RANK>::read(data), Array::read(MultiGzDecoder::new(data))];
         for Array { sizes, values } in files.iter().flatten() {
@@ -73,7 +73,7 @@ pub fn idx(data: &[u8]) -> bool {
 
 /// The number of STL-10's images and by how many bytes they are too long; then their labels, a zero
 /// and the names of the classes.
-pub fn stl10(data: &[u8]) -> bool {
+pub(crate) fn stl10(data: &[u8]) -> bool {
     const IMAGE_BYTES: u64 = 3 * 96 * 96;
     let [count, excess, rest @ ..] = data else { return false };
     let end = rest.iter().position(|&byte| byte == 0).unwrap_or(rest.len());
@@ -91,7 +91,7 @@ pub fn stl10(data: &[u8]) -> bool {
 }
 
 /// A WebDataset shard, as it is and with its checksums put right.
-pub fn tar(data: &[u8]) -> bool {
+pub(crate) fn tar(data: &[u8]) -> bool {
     let is_taken = |shard: &[u8]| match webdataset::index(Cursor::new(shard)) {
         Ok(samples) => {
             assert!(samples.len() <= shard.len() / 512, "a sample takes a header at least");
@@ -103,7 +103,7 @@ pub fn tar(data: &[u8]) -> bool {
 }
 
 /// An archive as it is fetched, its checksums put right: what it holds must end up in its folder.
-pub fn archive(data: &[u8]) -> bool {
+pub(crate) fn archive(data: &[u8]) -> bool {
     with_folder(|dir| {
         let (file, outside) = (dir.join("archive.tar.gz"), dir.join("outside"));
         let inside = outside.join("inside");
@@ -120,7 +120,7 @@ pub fn archive(data: &[u8]) -> bool {
 }
 
 /// A Parquet file.
-pub fn parquet(data: &[u8]) -> bool {
+pub(crate) fn parquet(data: &[u8]) -> bool {
     let Ok(mut table) = Table::read(&data, 0) else { return false };
     let labels = table.take_labels();
     assert_eq!(labels.len(), table.len());
@@ -132,7 +132,7 @@ pub fn parquet(data: &[u8]) -> bool {
 
 /// 0 and a pack; or 1, how many images are said to be in each of its parts, the length of its
 /// records in two bytes, these and the index, whose checksums are put right.
-pub fn pack(data: &[u8]) -> bool {
+pub(crate) fn pack(data: &[u8]) -> bool {
     let forged = match data {
         [kind, pack @ ..] if kind % 2 == 0 => Cow::Borrowed(pack),
         [_, train, test, low, high, rest @ ..] => {

@@ -42,7 +42,7 @@ pub(crate) mod golden {
     use crate::data::Image;
 
     #[derive(Deserialize)]
-    pub struct Golden {
+    pub(crate) struct Golden {
         pub source: Pixels,
         pub crops: Vec<Crop>,
         pub view: Pixels,
@@ -51,14 +51,14 @@ pub(crate) mod golden {
     }
 
     #[derive(Deserialize)]
-    pub struct Pixels {
+    pub(crate) struct Pixels {
         pub width: usize,
         pub height: usize,
         pub pixels: Vec<u8>,
     }
 
     #[derive(Deserialize)]
-    pub struct Crop {
+    pub(crate) struct Crop {
         /// x, y, width, height.
         #[serde(rename = "box")]
         pub crop: [usize; 4],
@@ -68,36 +68,36 @@ pub(crate) mod golden {
     }
 
     #[derive(Deserialize)]
-    pub struct Color {
+    pub(crate) struct Color {
         pub name: String,
         pub factor: f32,
         pub result: Vec<f32>,
     }
 
     #[derive(Deserialize)]
-    pub struct Blur {
+    pub(crate) struct Blur {
         pub kernel: usize,
         pub sigma: f32,
         pub result: Vec<f32>,
     }
 
-    pub fn load() -> Golden {
+    pub(crate) fn load() -> Golden {
         serde_json::from_str(include_str!("../../tests/fixtures/augment.json")).unwrap()
     }
 
     impl Pixels {
-        pub fn image(&self) -> Image<'_> {
+        pub(crate) fn image(&self) -> Image<'_> {
             Image { width: self.width, height: self.height, pixels: &self.pixels }
         }
 
         /// `[3, height, width]` in [0, 1].
-        pub fn planar(&self) -> Vec<f32> {
+        pub(crate) fn planar(&self) -> Vec<f32> {
             let channel = |c| self.pixels.iter().skip(c).step_by(3);
             (0..3).flat_map(channel).map(|&byte| f32::from(byte) / 255.0).collect()
         }
     }
 
-    pub fn assert_close(case: &str, actual: &[f32], expected: &[f32]) {
+    pub(crate) fn assert_close(case: &str, actual: &[f32], expected: &[f32]) {
         assert_eq!(actual.len(), expected.len(), "{case}");
         for (at, (a, e)) in actual.iter().zip(expected).enumerate() {
             assert!((a - e).abs() < 5e-6, "{case} at {at}: {a} is not {e}");

@@ -325,7 +325,7 @@ pub(crate) mod tests {
     const STD: [f32; 3] = [0.2, 0.25, 0.3];
 
     /// Global views of 8 pixels, local ones of 6, and every augmentation at times.
-    pub fn config() -> ViewsConfig {
+    pub(crate) fn config() -> ViewsConfig {
         let crop = |size, area| CropConfig { size, area, aspect: [0.75, 4.0 / 3.0], count: 2 };
         ViewsConfig {
             global: crop(8, [0.65, 0.9]),
@@ -343,7 +343,7 @@ pub(crate) mod tests {
         }
     }
 
-    pub fn maker(config: &ViewsConfig) -> ViewMaker {
+    pub(crate) fn maker(config: &ViewsConfig) -> ViewMaker {
         ViewMaker::new(config, MEAN, STD, 7)
     }
 

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 
 /// A file of one JSON object a line.
 #[derive(Debug)]
-pub struct Log {
+pub(super) struct Log {
     path: PathBuf,
     file: File,
     bytes: u64,
@@ -50,7 +50,7 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::Io`] naming the file.
-    pub fn append(&mut self, record: &impl Serialize) -> Result<()> {
+    pub(super) fn append(&mut self, record: &impl Serialize) -> Result<()> {
         let mut line = serde_json::to_vec(record).expect("a record is plain data");
         line.push(b'\n');
         self.file.write_all(&line).map_err(Error::io("write", &self.path))?;
@@ -62,7 +62,7 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::Io`] naming the file.
-    pub fn sync(&mut self) -> Result<u64> {
+    pub(super) fn sync(&mut self) -> Result<u64> {
         self.file.sync_data().map_err(Error::io("write", &self.path))?;
         Ok(self.bytes)
     }

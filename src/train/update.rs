@@ -242,15 +242,15 @@ struct Keys<'g> {
 
 /// What the arrays of a batch are called.
 pub(super) mod inputs {
-    pub const GLOBAL: &str = "views.global";
-    pub const LOCAL: &str = "views.local";
-    pub const NEGATIVES: &str = "negatives";
-    pub const NOISE: [&str; 2] = ["noise.0", "noise.1"];
+    pub(crate) const GLOBAL: &str = "views.global";
+    pub(crate) const LOCAL: &str = "views.local";
+    pub(crate) const NEGATIVES: &str = "negatives";
+    pub(crate) const NOISE: [&str; 2] = ["noise.0", "noise.1"];
     /// With one device: which rows of the global views pass in which place.
-    pub const KEY_ORDER: &str = "key_order";
+    pub(crate) const KEY_ORDER: &str = "key_order";
     /// With several: those rows, each device's own.
-    pub const KEYS: &str = "views.keys";
-    pub const KEY_PLACES: &str = "key_places";
+    pub(crate) const KEYS: &str = "views.keys";
+    pub(crate) const KEY_PLACES: &str = "key_places";
 }
 
 impl<'g> Batch<'g> {

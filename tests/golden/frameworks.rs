@@ -118,7 +118,7 @@ fn assert_update(
 ///
 /// A norm's γ or β has two numbers in this network, sums over every pixel that nearly cancel: their own
 /// norm is small beside what was summed, and f32 leaves up to 4e-5 of it.
-pub fn assert_whole_gradient(what: &str, actual: &State, expected: &State) {
+pub(crate) fn assert_whole_gradient(what: &str, actual: &State, expected: &State) {
     assert!(!expected.is_empty(), "{what}: the fixture has no gradients");
     let (mut all, mut all_expected) = (Vec::new(), Vec::new());
     for (name, expected) in expected {

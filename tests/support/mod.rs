@@ -12,7 +12,7 @@ use logo_ssl::model::params::TensorData;
 
 /// Says that a test, or a part of one, is skipped and why. Unlike what is printed by macros, this is shown
 /// for tests that pass, too.
-pub fn skipped(why: &str) {
+pub(crate) fn skipped(why: &str) {
     let test = std::thread::current();
     let line = format!("skipped in {}: {why}\n", test.name().unwrap_or("a test"));
     std::io::stderr().write_all(line.as_bytes()).expect("standard error is open");
@@ -20,7 +20,7 @@ pub fn skipped(why: &str) {
 
 /// The devices that a test of numbers runs on, by name: the processor and, where `LOGO_SSL_PJRT_PLUGIN`
 /// names a plugin, XLA through it.
-pub fn devices() -> Vec<(&'static str, Device)> {
+pub(crate) fn devices() -> Vec<(&'static str, Device)> {
     let mut devices = vec![("cpu", Device::cpu())];
     match plugin() {
         Some(path) => devices.push(("xla", xla(&path, &[0]))),
@@ -30,20 +30,20 @@ pub fn devices() -> Vec<(&'static str, Device)> {
 }
 
 /// The plugin to test with, where there is one.
-pub fn plugin() -> Option<PathBuf> {
+pub(crate) fn plugin() -> Option<PathBuf> {
     std::env::var_os("LOGO_SSL_PJRT_PLUGIN").map(PathBuf::from)
 }
 
 /// Some of the devices of the plugin at `path`, of whatever kind it is. Where it is a GPU's, one program compiled
 /// twice must compute the same.
-pub fn xla(path: &Path, devices: &[usize]) -> Device {
+pub(crate) fn xla(path: &Path, devices: &[usize]) -> Device {
     let suiting = XlaOptions::suiting(plugins::Kind::of_file(path), devices);
     let options = XlaOptions { deterministic: true, ..suiting };
     Device::Xla(Arc::new(Xla::open(path, options).unwrap()))
 }
 
 /// What `build` makes of `inputs`, on `device`.
-pub fn compute(
+pub(crate) fn compute(
     device: &Device,
     inputs: &[(&str, TensorData)],
     build: impl for<'g> FnOnce(&'g Graph, &[Node<'g>]) -> Vec<Node<'g>>,
@@ -66,7 +66,7 @@ pub fn compute(
 }
 
 /// ‖found - expected‖ / ‖expected‖
-pub fn distance(found: &[f32], expected: &[f32]) -> f64 {
+pub(crate) fn distance(found: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
     let mut differences = found.iter().zip(expected).map(|(&f, &e)| f64::from(f) - f64::from(e));

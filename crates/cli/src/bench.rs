@@ -17,7 +17,7 @@ use super::{DataDir, Output, Threads};
 use crate::error::{Error, Result};
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// A training step of a backbone on random crops: forward, backward, SGD
     Step(Step),
     /// LoGo updates alone: the same random views, which lie on the device, again and again
@@ -31,7 +31,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct Step {
+pub(crate) struct Step {
     /// Which network, as model.backbone names it
     #[arg(long, value_name = "NAME", default_value = "resnet18")]
     backbone: String,
@@ -57,7 +57,7 @@ pub struct Step {
 }
 
 #[derive(Debug, Args)]
-pub struct Update {
+pub(crate) struct Update {
     /// Whose views, networks and losses
     #[arg(long, value_name = "NAME", default_value = "quickstart")]
     preset: String,
@@ -74,7 +74,7 @@ pub struct Update {
 }
 
 #[derive(Debug, Args)]
-pub struct Train {
+pub(crate) struct Train {
     /// Whose dataset, views, networks and losses
     #[arg(long, value_name = "NAME", default_value = "quickstart")]
     preset: String,
@@ -93,7 +93,7 @@ pub struct Train {
 }
 
 #[derive(Debug, Args)]
-pub struct Views {
+pub(crate) struct Views {
     /// Whose dataset and views
     #[arg(long, value_name = "NAME", default_value = "quickstart")]
     preset: String,
@@ -107,7 +107,7 @@ pub struct Views {
 }
 
 #[derive(Debug, Args)]
-pub struct Knn {
+pub(crate) struct Knn {
     /// Vectors searched for
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     queries: usize,
@@ -124,7 +124,7 @@ pub struct Knn {
     threads: Threads,
 }
 
-pub fn run(command: &Command, output: Output) -> Result<()> {
+pub(crate) fn run(command: &Command, output: Output) -> Result<()> {
     match command {
         Command::Step(arguments) => step(arguments, output),
         Command::Update(arguments) => update(arguments, output),

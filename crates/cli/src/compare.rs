@@ -10,7 +10,7 @@ use super::Output;
 use crate::error::Result;
 
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Run directories; those that differ in their seed alone become one row
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
@@ -19,12 +19,12 @@ pub struct Arguments {
     out: PathBuf,
 }
 
-pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
+pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     show(&Comparison::read(&arguments.runs)?, &arguments.out, output)
 }
 
 /// Writes a comparison into `out` and prints its table and where everything lies.
-pub fn show(comparison: &Comparison, out: &std::path::Path, output: Output) -> Result<()> {
+pub(crate) fn show(comparison: &Comparison, out: &std::path::Path, output: Output) -> Result<()> {
     let written = comparison.write(out)?;
     if output.json {
         say!("{}", json!({ "files": written, "table": comparison.table() }));

@@ -17,7 +17,7 @@ const RESTARTED: &str = "LOGO_SSL_RESTARTED";
 
 /// Which device, of commands without a config of their own.
 #[derive(Clone, Debug, Args)]
-pub struct On {
+pub(crate) struct On {
     /// Where to compute: cpu, cuda, rocm, tpu, cuda:0,1 for several, or the path of a PJRT plugin, as
     /// `logo-ssl devices` lists them [default: cpu]
     #[arg(long, value_name = "NAME")]
@@ -26,7 +26,7 @@ pub struct On {
 
 /// The same for training.
 #[derive(Clone, Debug, Args)]
-pub struct TrainOn {
+pub(crate) struct TrainOn {
     #[command(flatten)]
     on: On,
     /// Have GPUs too give the same bytes for the same seed, at some cost of speed (compute.deterministic)
@@ -36,36 +36,36 @@ pub struct TrainOn {
 
 impl On {
     /// The one named, if one is.
-    pub fn named(&self) -> Option<&DeviceName> {
+    pub(crate) fn named(&self) -> Option<&DeviceName> {
         self.device.as_ref()
     }
 
     /// Has `config` say what the flag says.
-    pub fn lay_over(&self, config: &mut Config) {
+    pub(crate) fn lay_over(&self, config: &mut Config) {
         if let Some(name) = &self.device {
             config.compute.device = name.clone();
         }
     }
 
     /// The one named, else the CPU.
-    pub fn name(&self) -> DeviceName {
+    pub(crate) fn name(&self) -> DeviceName {
         self.device.clone().unwrap_or_default()
     }
 
     /// Opens the one named, else the CPU.
-    pub fn open(&self) -> Result<Device> {
+    pub(crate) fn open(&self) -> Result<Device> {
         open(&self.name(), &OpenOptions::default())
     }
 }
 
 impl TrainOn {
     /// The device named, if one is.
-    pub fn named(&self) -> Option<&DeviceName> {
+    pub(crate) fn named(&self) -> Option<&DeviceName> {
         self.on.named()
     }
 
     /// Whether the flag for the same bytes is given.
-    pub fn deterministic(&self) -> bool {
+    pub(crate) fn deterministic(&self) -> bool {
         self.deterministic
     }
 
@@ -73,14 +73,14 @@ impl TrainOn {
     ///
     /// # Errors
     /// [`logo_ssl::Error`] where that contradicts something else in it.
-    pub fn lay_over(&self, config: &mut Config) -> Result<()> {
+    pub(crate) fn lay_over(&self, config: &mut Config) -> Result<()> {
         self.on.lay_over(config);
         config.compute.deterministic |= self.deterministic;
         Ok(config.validate()?)
     }
 
     /// One line, where the CPU is to train although a GPU is here and nobody chose.
-    pub fn tell_of_gpu(&self, config: &Config, output: Output) {
+    pub(crate) fn tell_of_gpu(&self, config: &Config, output: Output) {
         let chosen = self.named().is_some() || config.compute.device != DeviceName::Cpu;
         if chosen || output.quiet || output.json {
             return;
@@ -99,7 +99,7 @@ impl TrainOn {
 }
 
 /// Opens the device that `config` names.
-pub fn open_for(config: &Config) -> Result<Device> {
+pub(crate) fn open_for(config: &Config) -> Result<Device> {
     open(&config.compute.device, &OpenOptions::of_config(config))
 }
 
@@ -112,7 +112,7 @@ fn open(name: &DeviceName, options: &OpenOptions) -> Result<Device> {
 /// Starts this process anew with what the plugin for `name` needs in its environment. Returns where
 /// nothing is needed, or where that was done already.
 #[cfg(unix)]
-pub fn restart_with_environment_for(name: &DeviceName) -> Result<()> {
+pub(crate) fn restart_with_environment_for(name: &DeviceName) -> Result<()> {
     use std::os::unix::process::CommandExt;
     use std::process::Command;
 

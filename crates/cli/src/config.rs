@@ -6,7 +6,7 @@ use logo_ssl::presets;
 use crate::error::Result;
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Print a preset, every value with where it comes from
     Show {
         /// Which one
@@ -17,7 +17,7 @@ pub enum Command {
     List,
 }
 
-pub fn run(command: &Command) -> Result<()> {
+pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Show { preset } => say!("{}", presets::preset_text(preset)?.trim_end()),
         Command::List => {

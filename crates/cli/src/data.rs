@@ -23,7 +23,7 @@ use crate::hints;
 const IMAGES: &str = "{bar:30.cyan} {pos}/{len} images, {per_sec}, {eta} to go";
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Download a dataset, check it, and unpack it
     Fetch(Fetch),
     /// Count a dataset's images, classes and sizes, and name images that cannot be read
@@ -35,7 +35,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct Fetch {
+pub(crate) struct Fetch {
     /// Which one, for example cifar10
     dataset: DatasetName,
     #[command(flatten)]
@@ -43,7 +43,7 @@ pub struct Fetch {
 }
 
 #[derive(Debug, Args)]
-pub struct Info {
+pub(crate) struct Info {
     /// Which one, for example cifar10, or folder with --data-dir
     #[arg(long, value_name = "NAME", default_value = "shapes")]
     dataset: DatasetName,
@@ -55,7 +55,7 @@ pub struct Info {
 }
 
 #[derive(Debug, Args)]
-pub struct Preview {
+pub(crate) struct Preview {
     /// Which one, for example cifar10, or folder with --data-dir
     #[arg(long, value_name = "NAME", default_value = "shapes")]
     dataset: DatasetName,
@@ -82,7 +82,7 @@ pub struct Preview {
 }
 
 #[derive(Debug, Args)]
-pub struct Pack {
+pub(crate) struct Pack {
     /// The folder of the dataset
     dir: PathBuf,
     /// The file, for example pictures.pack
@@ -104,7 +104,7 @@ pub struct Pack {
     quality: u8,
 }
 
-pub fn run(command: Command, output: Output) -> Result<()> {
+pub(crate) fn run(command: Command, output: Output) -> Result<()> {
     match command {
         Command::Fetch(arguments) => arguments.run(output),
         Command::Info(arguments) => arguments.run(output),

@@ -6,11 +6,11 @@ use std::path::Path;
 use super::hints;
 
 /// A command's result.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a command ends early. Its text is the line that a person at the command line sees.
 #[derive(Debug)]
-pub enum Error {
+pub(crate) enum Error {
     /// The arguments cannot be met. The message says what would be accepted.
     Usage(String),
     /// They can be met, but not now. The message says what to do.
@@ -21,7 +21,7 @@ pub enum Error {
 
 impl Error {
     /// 2 when the request was wrong, 1 when it was right and could not be met.
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Error::Usage(_) => 2,
             Error::Failed(_) => 1,
@@ -30,13 +30,16 @@ impl Error {
     }
 
     /// For `map_err`: an I/O error that names its file.
-    pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl AsRef<Path>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         let named = logo_ssl::Error::io(action, path);
         move |error| Error::Library(named(error))
     }
 
     /// An [`Error::Failed`] about `path`.
-    pub fn about(path: impl AsRef<Path>, problem: &str) -> Self {
+    pub(crate) fn about(path: impl AsRef<Path>, problem: &str) -> Self {
         Error::Failed(format!("{}: {problem}", path.as_ref().display()))
     }
 }

@@ -10,7 +10,7 @@ use plugins::{Kind, NextStep};
 const LIST: &str = "`logo-ssl devices` lists what is here";
 
 /// What a person sees of `error`, with the flag or the command that is the next step.
-pub fn line(error: &Error) -> String {
+pub(crate) fn line(error: &Error) -> String {
     match error {
         Error::Run { path, problem } => format!("{}: {}", path.display(), of_run(problem)),
         Error::Data { remedy: Some(remedy), .. } => format!("{error}{}", of_data(remedy)),
@@ -84,7 +84,7 @@ fn of_device(advice: &Advice) -> String {
 }
 
 /// A device's next step, with the command that takes it.
-pub fn next_step(step: &NextStep) -> String {
+pub(crate) fn next_step(step: &NextStep) -> String {
     match step {
         NextStep::FetchPlugin(kind) => format!("Fetch the plugin: logo-ssl devices fetch {kind}"),
         other => other.to_string(),
@@ -104,7 +104,7 @@ fn of_data(remedy: &Remedy) -> String {
 }
 
 /// How a person gets a dataset that the program does not download.
-pub fn by_hand(source: &Source) -> String {
+pub(crate) fn by_hand(source: &Source) -> String {
     let name = source.name;
     match source.origin {
         Origin::Person { why, download, folder } => {

@@ -18,7 +18,7 @@ use super::{DataDir, Output, Threads};
 use crate::error::{Error, Result};
 
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     #[command(flatten)]
     encoder: Encoder,
     /// Dataset: its train split is the bank, its test split is classified [default: the run's]
@@ -49,7 +49,7 @@ struct Encoder {
     weights: Option<PathBuf>,
 }
 
-pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
+pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     arguments.threads.install()?;
     let config = arguments.config()?;
     let labelled = arguments.data_dir.splits(&config)?.evaluation.ok_or_else(|| {

@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 /// Shows warnings, or what `$LOGO_SSL_LOG` asks for, with time and place: `debug`, `logo_ssl::data=info`.
-pub fn to_stderr() {
+pub(crate) fn to_stderr() {
     let log = tracing_subscriber::fmt()
         .with_writer(|| Stderr)
         .with_ansi(io::stderr().is_terminal())
@@ -28,7 +28,7 @@ pub fn to_stderr() {
 static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
 
 /// Has warnings appear above `bars`, which they would tear otherwise; with none, as plain lines again.
-pub fn above_bars(bars: Option<MultiProgress>) {
+pub(crate) fn above_bars(bars: Option<MultiProgress>) {
     *BARS.lock().unwrap_or_else(PoisonError::into_inner) = bars;
 }
 

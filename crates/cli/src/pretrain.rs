@@ -17,7 +17,7 @@ use super::{DataDir, Output, Running};
 use crate::error::{Error, Result};
 
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Settings to start from, as `logo-ssl config list` names them [default: quickstart]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
@@ -143,7 +143,7 @@ impl Arguments {
     }
 }
 
-pub fn run(arguments: Arguments, output: Output) -> Result<()> {
+pub(crate) fn run(arguments: Arguments, output: Output) -> Result<()> {
     let workers = arguments.running.install()?;
     let run = match arguments.resume {
         true => arguments.go_on()?,
@@ -156,14 +156,14 @@ pub fn run(arguments: Arguments, output: Output) -> Result<()> {
 
 /// How a run is trained and shown; nothing of it changes the result.
 #[derive(Clone)]
-pub struct How {
+pub(crate) struct How {
     pub workers: Workers,
     pub checkpoint_every: u64,
     pub output: Output,
 }
 
 /// Trains a run to its end, and shows what comes of it.
-pub fn train(run: Run, stop: &AtomicBool, how: How) -> Result<()> {
+pub(crate) fn train(run: Run, stop: &AtomicBool, how: How) -> Result<()> {
     let How { workers, checkpoint_every, output } = how;
     let files = RunFiles::clone(run.dir());
     let mut progress = Progress::new(output, files.root(), run.config());
@@ -180,7 +180,7 @@ pub fn train(run: Run, stop: &AtomicBool, how: How) -> Result<()> {
 }
 
 /// A flag that SIGINT and SIGTERM set; the second signal ends the process at once.
-pub fn stop_on_signal() -> Arc<AtomicBool> {
+pub(crate) fn stop_on_signal() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     let handler = move || {

@@ -18,7 +18,7 @@ use super::{Output, log};
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Shows a run's events: two bars on a terminal, plain lines elsewhere, JSON on request.
-pub struct Progress {
+pub(crate) struct Progress {
     output: Output,
     run_dir: PathBuf,
     embedding_dim: usize,
@@ -33,7 +33,7 @@ pub struct Progress {
 }
 
 /// A bar of `length`, hidden where none is wanted.
-pub fn bar(output: Output, length: u64, template: &'static str) -> ProgressBar {
+pub(crate) fn bar(output: Output, length: u64, template: &'static str) -> ProgressBar {
     match output.quiet || output.json {
         true => ProgressBar::hidden(),
         false => ProgressBar::new(length).with_style(style(template)),
@@ -86,7 +86,7 @@ impl Sink for Progress {
 
 impl Progress {
     /// For the run in `run_dir`.
-    pub fn new(output: Output, run_dir: &Path, config: &Config) -> Self {
+    pub(crate) fn new(output: Output, run_dir: &Path, config: &Config) -> Self {
         let bars = !output.quiet && !output.json && std::io::stderr().is_terminal();
         Self {
             output,
@@ -128,7 +128,7 @@ impl Progress {
     }
 
     /// Prints the result and where everything lies.
-    pub fn finish(&self, summary: &Summary, weights: &Path, report: &Path) {
+    pub(crate) fn finish(&self, summary: &Summary, weights: &Path, report: &Path) {
         if let Some(bars) = &self.bars {
             bars.epoch.finish_and_clear();
             bars.run.finish_and_clear();
@@ -270,7 +270,7 @@ fn name(source: Source) -> &'static str {
 }
 
 /// One line: `kNN, trained backbone (epoch 8): 61.2 % at k = 1, …`.
-pub fn describe(knn: &Knn) -> String {
+pub(crate) fn describe(knn: &Knn) -> String {
     let of = measured(knn.source, knn.epoch);
     let results = knn.results.iter().map(|r| format!("{:.2} % at k = {}", 100.0 * r.top1, r.k));
     format!("kNN, {of}: {}", results.collect::<Vec<_>>().join(", "))

@@ -9,12 +9,12 @@ use super::Output;
 use crate::error::Result;
 
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// A run directory
     run_dir: PathBuf,
 }
 
-pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
+pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let report = logo_ssl_report::generate(&arguments.run_dir)?;
     match output.json {
         true => say!("{}", json!({ "report": report })),

@@ -18,7 +18,7 @@ macro_rules! remark {
     };
 }
 
-pub fn write_line(out: &mut dyn Write, line: fmt::Arguments<'_>) {
+pub(crate) fn write_line(out: &mut dyn Write, line: fmt::Arguments<'_>) {
     match writeln!(out, "{line}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             tracing::warn!("cannot print: {error}");

@@ -16,7 +16,7 @@ use super::{DataDir, Output, Running, compare};
 use crate::error::{Error, Result};
 
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// TOML file with a preset, variants and a grid
     file: PathBuf,
     /// Folder of the runs; what is finished in it is kept, what was interrupted goes on
@@ -31,7 +31,7 @@ pub struct Arguments {
     running: Running,
 }
 
-pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
+pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let workers = arguments.running.install()?;
     let how = How { workers, checkpoint_every: arguments.running.checkpoint_every, output };
     let sweep = arguments.read()?;

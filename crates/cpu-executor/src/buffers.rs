@@ -21,7 +21,7 @@ impl Default for Held {
 }
 
 impl Held {
-    pub fn data(&self) -> &Data {
+    pub(crate) fn data(&self) -> &Data {
         match self {
             Held::Own(data) => data,
             Held::Shared(tensor) => tensor.data(),

@@ -258,7 +258,7 @@ impl Builder<'_> {
 
 impl Function {
     /// How many of an instruction's operands it takes.
-    pub fn operands(self) -> usize {
+    pub(crate) fn operands(self) -> usize {
         match self {
             Self::Load(_) | Self::Iota { .. } => 0,
             Self::Unary(..) | Self::Convert(_) => 1,

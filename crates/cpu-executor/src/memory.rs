@@ -20,7 +20,7 @@ pub(crate) struct Homes {
 
 impl Homes {
     /// Parts of nodes are within them.
-    pub fn new(lowered: &Lowered, drafts: &[Draft]) -> Self {
+    pub(crate) fn new(lowered: &Lowered, drafts: &[Draft]) -> Self {
         let part = |node: &Node| match node.operation {
             Operation::Part(offset) => Some((node.operands[0], offset)),
             _ => None,
@@ -31,7 +31,7 @@ impl Homes {
     }
 
     /// The node in whose memory this one is, and where.
-    pub fn root(&self, id: usize) -> (usize, usize) {
+    pub(crate) fn root(&self, id: usize) -> (usize, usize) {
         let (mut root, mut offset) = (id, 0);
         while let Some((next, at)) = self.home[root] {
             (root, offset) = (next, offset + at);
@@ -44,7 +44,7 @@ impl Homes {
     }
 
     /// What is put together along the first axis is computed where it will be needed.
-    pub fn place_parts(&mut self, lowered: &Lowered, drafts: &[Draft]) {
+    pub(crate) fn place_parts(&mut self, lowered: &Lowered, drafts: &[Draft]) {
         let nodes = &lowered.nodes;
         for draft in drafts {
             let Kind::Single(whole) = draft.kind else { continue };
@@ -63,7 +63,7 @@ impl Homes {
 
     /// Has outputs written over the inputs that are given up for them. Comes back with pairs of steps of
     /// which the second must follow the first, so that nothing is read that is overwritten.
-    pub fn give_up_inputs(
+    pub(crate) fn give_up_inputs(
         &mut self,
         lowered: &Lowered,
         program: &Program,
@@ -141,7 +141,7 @@ impl Homes {
     }
 
     /// Has steps write over operands that nothing needs any more. The steps are in their order.
-    pub fn give_up_operands(&mut self, lowered: &Lowered, drafts: &[Draft]) {
+    pub(crate) fn give_up_operands(&mut self, lowered: &Lowered, drafts: &[Draft]) {
         let mut last = HashMap::new();
         for (step, draft) in drafts.iter().enumerate() {
             for &id in draft.reads.iter().chain(&draft.writes) {
@@ -235,7 +235,7 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// Where an output in `region` comes from, some buffers being given away already.
-    pub fn origin(&self, region: Region, given: &[usize]) -> Origin {
+    pub(crate) fn origin(&self, region: Region, given: &[usize]) -> Origin {
         let whole = |len: usize| region.offset == 0 && region.len == len;
         match self.buffers[region.buffer] {
             Buffer::Input { len, written: false, .. } if whole(len) => Origin::Input(region.buffer),
@@ -249,7 +249,7 @@ impl Memory {
     }
 
     /// Bytes of what runs keep and of the outputs that they make.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let bytes = |buffer: &Buffer| match *buffer {
             Buffer::Input { .. } => 0,
             Buffer::Output { element, len } | Buffer::Kept { element, len } => {

@@ -99,7 +99,7 @@ pub(crate) enum Operation {
 
 impl Operation {
     /// Whether it is computed element by element in a register.
-    pub fn is_elementwise(&self) -> bool {
+    pub(crate) fn is_elementwise(&self) -> bool {
         matches!(
             self,
             Self::Unary(_) | Self::Binary(_) | Self::Compare(_) | Self::Select | Self::Convert
@@ -107,12 +107,12 @@ impl Operation {
     }
 
     /// Whether its elements are had for nothing wherever they are needed.
-    pub fn is_free(&self) -> bool {
+    pub(crate) fn is_free(&self) -> bool {
         matches!(self, Self::Constant(_) | Self::Iota { .. } | Self::Spread { .. })
     }
 
     /// Whether it is part of a loop over elements.
-    pub fn is_looped(&self) -> bool {
+    pub(crate) fn is_looped(&self) -> bool {
         self.is_elementwise() || matches!(self, Self::Reduce(_))
     }
 }

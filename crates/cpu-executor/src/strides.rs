@@ -38,7 +38,7 @@ pub(crate) fn dense_steps(shape: &[usize]) -> Vec<usize> {
 
 impl Affine {
     /// The array itself.
-    pub fn dense(shape: &[usize]) -> Self {
+    pub(crate) fn dense(shape: &[usize]) -> Self {
         let steps = dense_steps(shape).into_iter();
         let axes = shape.iter().zip(steps);
         let axes = axes.map(|(&length, step)| Axis { length, step: step as isize }).collect();
@@ -46,12 +46,12 @@ impl Affine {
     }
 
     /// Its axes in another order.
-    pub fn permuted(&self, order: &[usize]) -> Self {
+    pub(crate) fn permuted(&self, order: &[usize]) -> Self {
         Self { axes: order.iter().map(|&axis| self.axes[axis]).collect(), base: self.base }
     }
 
     /// From `start` to before `limit` of every axis, in steps.
-    pub fn sliced(&self, start: &[usize], limit: &[usize], stride: &[usize]) -> Self {
+    pub(crate) fn sliced(&self, start: &[usize], limit: &[usize], stride: &[usize]) -> Self {
         let mut part = self.clone();
         for (at, axis) in part.axes.iter_mut().enumerate() {
             let length = (limit[at] - start[at]).div_ceil(stride[at]);
@@ -64,7 +64,7 @@ impl Affine {
     }
 
     /// These axes the other way round.
-    pub fn reversed(&self, axes: &[usize]) -> Self {
+    pub(crate) fn reversed(&self, axes: &[usize]) -> Self {
         let mut turned = self.clone();
         for &at in axes {
             let axis = &mut turned.axes[at];
@@ -76,7 +76,7 @@ impl Affine {
     }
 
     /// Axis i as axis `axes[i]` of `shape`, repeated where that is longer.
-    pub fn broadcast(&self, axes: &[usize], shape: &[usize]) -> Self {
+    pub(crate) fn broadcast(&self, axes: &[usize], shape: &[usize]) -> Self {
         let mut wide: Vec<Axis> = shape.iter().map(|&length| Axis { length, step: 0 }).collect();
         for (axis, &to) in self.axes.iter().zip(axes) {
             if axis.length == wide[to].length {
@@ -87,12 +87,12 @@ impl Affine {
     }
 
     /// How many elements there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.axes.iter().map(|axis| axis.length).product()
     }
 
     /// The same on as few axes as can be; of one element, on none.
-    pub fn collapsed(&self) -> Self {
+    pub(crate) fn collapsed(&self) -> Self {
         if self.len() == 0 {
             return Self { axes: vec![Axis { length: 0, step: 1 }], base: 0 };
         }
@@ -109,7 +109,7 @@ impl Affine {
     }
 
     /// What it is besides.
-    pub fn form(&self) -> Form {
+    pub(crate) fn form(&self) -> Form {
         let Affine { axes, base: offset } = self.collapsed();
         let axes: Vec<(usize, isize)> = axes.iter().map(|axis| (axis.length, axis.step)).collect();
         match axes[..] {

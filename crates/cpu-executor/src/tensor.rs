@@ -114,17 +114,17 @@ impl Default for Data {
 
 impl<'a> Slice<'a> {
     /// A part, where there is such a one.
-    pub fn part(self, range: Range<usize>) -> Option<Slice<'a>> {
+    pub(crate) fn part(self, range: Range<usize>) -> Option<Slice<'a>> {
         Some(each!(Slice, self, x => Slice x.get(range)?))
     }
 
     /// How many there are.
-    pub fn len(self) -> usize {
+    pub(crate) fn len(self) -> usize {
         each!(Slice, self, x => x.len())
     }
 
     /// The numbers of a buffer that was planned as f32.
-    pub fn f32(self) -> &'a [f32] {
+    pub(crate) fn f32(self) -> &'a [f32] {
         match self {
             Slice::F32(numbers) => numbers,
             other => unreachable!("planned as f32, found {other:?}"),
@@ -132,7 +132,7 @@ impl<'a> Slice<'a> {
     }
 
     /// The integers of a buffer that was planned as s32.
-    pub fn s32(self) -> &'a [i32] {
+    pub(crate) fn s32(self) -> &'a [i32] {
         match self {
             Slice::S32(numbers) => numbers,
             other => unreachable!("planned as s32, found {other:?}"),
@@ -142,7 +142,7 @@ impl<'a> Slice<'a> {
 
 impl<'a> SliceMut<'a> {
     /// The numbers of a buffer that was planned as f32.
-    pub fn f32(self) -> &'a mut [f32] {
+    pub(crate) fn f32(self) -> &'a mut [f32] {
         match self {
             SliceMut::F32(numbers) => numbers,
             other => unreachable!("planned as f32, found {other:?}"),
@@ -150,17 +150,17 @@ impl<'a> SliceMut<'a> {
     }
 
     /// The same, to read.
-    pub fn read(&self) -> Slice<'_> {
+    pub(crate) fn read(&self) -> Slice<'_> {
         each!(SliceMut, self, x => Slice x)
     }
 
     /// The same, for a while.
-    pub fn reborrow(&mut self) -> SliceMut<'_> {
+    pub(crate) fn reborrow(&mut self) -> SliceMut<'_> {
         each!(SliceMut, self, x => SliceMut x)
     }
 
     /// In parts of `len` elements.
-    pub fn chunks(self, len: usize) -> Vec<SliceMut<'a>> {
+    pub(crate) fn chunks(self, len: usize) -> Vec<SliceMut<'a>> {
         each!(SliceMut, self, x => x.chunks_mut(len).map(SliceMut::from).collect())
     }
 }

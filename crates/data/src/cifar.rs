@@ -415,20 +415,20 @@ pub(super) mod fixture {
     use super::*;
 
     /// Rows of a batch.
-    pub const FEW: usize = 3;
+    pub(crate) const FEW: usize = 3;
 
     /// The planes of row `row`: channel c of pixel p is `p + 50 c + row`.
-    pub fn planes(row: usize) -> Vec<u8> {
+    pub(crate) fn planes(row: usize) -> Vec<u8> {
         (0..VALUES).map(|at| (at % AREA + 50 * (at / AREA) + row) as u8).collect()
     }
 
     /// A binary batch; row r has label `first + r`, after `before`.
-    pub fn binary(before: &[u8], first: u8) -> Vec<u8> {
+    pub(crate) fn binary(before: &[u8], first: u8) -> Vec<u8> {
         (0..FEW).flat_map(|row| [before, &[first + row as u8], &planes(row)].concat()).collect()
     }
 
     /// The same rows as Python 2 pickled them, the labels under `key`.
-    pub fn pickled(key: &str, first: u8) -> Vec<u8> {
+    pub(crate) fn pickled(key: &str, first: u8) -> Vec<u8> {
         let labels: Vec<u8> = (first..).take(FEW).collect();
         let values: Vec<u8> = (0..FEW).flat_map(planes).collect();
         Pickler::dict()
@@ -444,7 +444,7 @@ pub(super) mod fixture {
     }
 
     /// A data directory with `folder`, that has `files`.
-    pub fn data_dir(folder: &str, files: &[(&str, Vec<u8>)]) -> TempDir {
+    pub(crate) fn data_dir(folder: &str, files: &[(&str, Vec<u8>)]) -> TempDir {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join(folder)).unwrap();
         for (name, bytes) in files {
@@ -454,7 +454,7 @@ pub(super) mod fixture {
     }
 
     /// A data directory with the archive of `folder` alone, its files in the opposite order.
-    pub fn archive_dir(archive: &str, folder: &str, files: &[(&str, Vec<u8>)]) -> TempDir {
+    pub(crate) fn archive_dir(archive: &str, folder: &str, files: &[(&str, Vec<u8>)]) -> TempDir {
         let dir = tempfile::tempdir().unwrap();
         let file = File::create(dir.path().join(archive)).unwrap();
         let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::fast()));
@@ -469,7 +469,7 @@ pub(super) mod fixture {
     }
 
     /// Whether two sets have the same images and labels, wherever they are from.
-    pub fn same_images(one: &Cifar, other: &Cifar) -> bool {
+    pub(crate) fn same_images(one: &Cifar, other: &Cifar) -> bool {
         one.pixels == other.pixels && one.labels == other.labels
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// As [`resolve_inside`].
-pub fn open_inside(dir: &Path, path: &Path) -> io::Result<File> {
+pub(crate) fn open_inside(dir: &Path, path: &Path) -> io::Result<File> {
     File::open(resolve_inside(dir, path)?)
 }
 
@@ -21,7 +21,7 @@ pub fn open_inside(dir: &Path, path: &Path) -> io::Result<File> {
 /// # Errors
 /// When there is no such file, when it is a pipe, a device or a folder, and when a symbolic link in
 /// `path` leads out of `dir`.
-pub fn resolve_inside(dir: &Path, path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn resolve_inside(dir: &Path, path: &Path) -> io::Result<PathBuf> {
     let real = path.canonicalize()?;
     if !real.starts_with(dir.canonicalize()?) {
         let (dir, real) = (dir.display(), real.display());
@@ -42,7 +42,7 @@ pub fn resolve_inside(dir: &Path, path: &Path) -> io::Result<PathBuf> {
 ///
 /// # Errors
 /// Those of `reader`.
-pub fn read_capped(reader: impl Read, limit: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn read_capped(reader: impl Read, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     reader.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
@@ -52,7 +52,7 @@ pub fn read_capped(reader: impl Read, limit: usize) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// Those of the system; [`io::ErrorKind::UnexpectedEof`] when the file ends before.
-pub fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buffer.is_empty() {
         #[cfg(unix)]
         let read = file.read_at(buffer, offset);
@@ -72,7 +72,7 @@ pub fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io:
 }
 
 /// The lines of `text` that are not blank, without the blanks around them.
-pub fn lines(text: &[u8]) -> Vec<String> {
+pub(crate) fn lines(text: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(text);
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect()
 }

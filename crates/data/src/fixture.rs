@@ -5,7 +5,7 @@ use std::fs;
 use tempfile::TempDir;
 
 /// A folder with `files`: their paths in it, and their contents.
-pub fn folder_of(files: &[(&str, Vec<u8>)]) -> TempDir {
+pub(crate) fn folder_of(files: &[(&str, Vec<u8>)]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
         let path = dir.path().join(name);
@@ -16,7 +16,7 @@ pub fn folder_of(files: &[(&str, Vec<u8>)]) -> TempDir {
 }
 
 /// A folder with files at `paths`, each of which holds its path.
-pub fn tree(paths: &[&str]) -> TempDir {
+pub(crate) fn tree(paths: &[&str]) -> TempDir {
     let files: Vec<_> = paths.iter().map(|path| (*path, path.as_bytes().to_vec())).collect();
     folder_of(&files)
 }

@@ -633,27 +633,27 @@ fn encode_latin1(text: &str) -> Result<Vec<u8>> {
 #[cfg(test)]
 pub(super) mod fixture {
     /// A dict as `cPickle` of Python 2 writes it at protocol 2, which is how CIFAR is published.
-    pub struct Pickler {
+    pub(crate) struct Pickler {
         bytes: Vec<u8>,
         remembered: u8,
     }
 
     impl Pickler {
         /// A dict without entries. What follows are its keys and values in turn.
-        pub fn dict() -> Self {
+        pub(crate) fn dict() -> Self {
             Self { bytes: b"\x80\x02".to_vec(), remembered: 0 }.raw(b"}").remember().raw(b"(")
         }
 
-        pub fn finish(self) -> Vec<u8> {
+        pub(crate) fn finish(self) -> Vec<u8> {
             self.raw(b"u.").bytes
         }
 
-        pub fn string(self, string: &str) -> Self {
+        pub(crate) fn string(self, string: &str) -> Self {
             let length = u8::try_from(string.len()).unwrap();
             self.raw(&[b'U', length]).raw(string.as_bytes()).remember()
         }
 
-        pub fn number(self, number: i32) -> Self {
+        pub(crate) fn number(self, number: i32) -> Self {
             match (u8::try_from(number), u16::try_from(number)) {
                 (Ok(byte), _) => self.raw(&[b'K', byte]),
                 (_, Ok(short)) => self.raw(b"M").raw(&short.to_le_bytes()),
@@ -661,17 +661,17 @@ pub(super) mod fixture {
             }
         }
 
-        pub fn strings(self, strings: &[&str]) -> Self {
+        pub(crate) fn strings(self, strings: &[&str]) -> Self {
             let list = self.raw(b"]").remember().raw(b"(");
             strings.iter().fold(list, |list, string| list.string(string)).raw(b"e")
         }
 
-        pub fn numbers(self, numbers: &[u8]) -> Self {
+        pub(crate) fn numbers(self, numbers: &[u8]) -> Self {
             let list = self.raw(b"]").remember().raw(b"(");
             numbers.iter().fold(list, |list, &number| list.number(number.into())).raw(b"e")
         }
 
-        pub fn array(self, shape: &[i32; 2], values: &[u8]) -> Self {
+        pub(crate) fn array(self, shape: &[i32; 2], values: &[u8]) -> Self {
             self.raw(b"cnumpy.core.multiarray\n_reconstruct\n")
                 .remember()
                 .raw(b"cnumpy\nndarray\n")
@@ -691,7 +691,7 @@ pub(super) mod fixture {
                 .raw(b"tb")
         }
 
-        pub fn raw(mut self, bytes: &[u8]) -> Self {
+        pub(crate) fn raw(mut self, bytes: &[u8]) -> Self {
             self.bytes.extend(bytes);
             self
         }

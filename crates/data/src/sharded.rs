@@ -35,7 +35,7 @@ type Part = usize;
 /// # Errors
 /// [`Error::Data`] when there is no such file at all, none to train on, or there are those of several
 /// datasets; [`Error::Io`] when a folder cannot be read, or a symbolic link leads out of `dir`.
-pub fn find(dir: &Path, extension: &str, split: Split) -> Result<Option<Vec<PathBuf>>> {
+pub(crate) fn find(dir: &Path, extension: &str, split: Split) -> Result<Option<Vec<PathBuf>>> {
     let mut files = Vec::new();
     list(dir, dir, extension, MOST_DEPTH, &mut files)?;
     files.sort();
@@ -170,7 +170,7 @@ impl Label {
 ///
 /// # Errors
 /// The index of the label that is beyond the names.
-pub fn classes(
+pub(crate) fn classes(
     labels: impl Iterator<Item = Option<Label>>,
     names: Vec<String>,
 ) -> Result<Vec<String>, usize> {

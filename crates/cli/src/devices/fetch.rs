@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::progress::bar;
 
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Which plugin: cuda, rocm, or cpu for XLA on the processor
     #[arg(value_name = "KIND", value_parser = kind)]
     kind: Kind,
@@ -34,7 +34,7 @@ fn kind(name: &str) -> Result<Kind> {
     })
 }
 
-pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
+pub(super) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let plan = plugins::plan(&arguments.request()?).map_err(told)?;
     let installed = match plan.installed() {
         Some(installed) => installed,

@@ -23,7 +23,7 @@ use crate::hints;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     /// Open the plugin at this path and print what it says: what the listing has a process of its own do
@@ -39,7 +39,7 @@ enum Command {
     Fetch(fetch::Arguments),
 }
 
-pub fn run(arguments: &Arguments, output: Output) -> Result<()> {
+pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     match (&arguments.command, &arguments.probe) {
         (Some(Command::Fetch(arguments)), _) => fetch::run(arguments, output),
         (None, Some(path)) => probe::answer(path),

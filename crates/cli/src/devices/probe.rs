@@ -22,7 +22,7 @@ const POLL: Duration = Duration::from_millis(10);
 
 /// What a plugin that opens has.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Opened {
+pub(super) struct Opened {
     /// The version of the PJRT interface that it speaks.
     pub interface: String,
     /// The platform and its version.
@@ -33,7 +33,7 @@ pub struct Opened {
 
 /// One device.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Described {
+pub(super) struct Described {
     /// What is built in.
     pub model: String,
     /// What may be used of its memory, where the plugin says so.
@@ -41,7 +41,7 @@ pub struct Described {
 }
 
 /// The part of the process that asks the plugin at `path`: prints what it says.
-pub fn answer(path: &Path) -> Result<()> {
+pub(super) fn answer(path: &Path) -> Result<()> {
     let name = DeviceName::Path { path: path.to_path_buf(), devices: vec![] };
     let Device::Xla(device) = Device::open(&name, &OpenOptions::default())? else {
         unreachable!("a path names a plugin");
@@ -68,7 +68,7 @@ pub fn answer(path: &Path) -> Result<()> {
 }
 
 /// A process that opens a plugin.
-pub struct Probe(io::Result<Running>);
+pub(super) struct Probe(io::Result<Running>);
 
 struct Running {
     child: Child,
@@ -79,7 +79,7 @@ struct Running {
 
 impl Probe {
     /// Starts it with `environment` besides this process's own.
-    pub fn start(path: &Path, environment: Vec<(String, OsString)>) -> Self {
+    pub(super) fn start(path: &Path, environment: Vec<(String, OsString)>) -> Self {
         let spawn = || {
             let mut command = Command::new(env::current_exe()?);
             command.args(["devices", "--probe"]).arg(path).envs(environment);
@@ -92,7 +92,7 @@ impl Probe {
     }
 
     /// What the plugin says, or what is wrong with it.
-    pub fn result(self) -> Result<Opened, String> {
+    pub(super) fn result(self) -> Result<Opened, String> {
         let mut running = self.0.map_err(|error| format!("it cannot be asked: {error}"))?;
         match running.wait() {
             Ok(Some(status)) => running.told(status),

@@ -11,26 +11,26 @@ use assert_cmd::Command;
 
 /// Says that a test, or a part of one, is skipped and why. Unlike what is printed by macros, this is shown
 /// for tests that pass, too.
-pub fn skipped(why: &str) {
+pub(crate) fn skipped(why: &str) {
     let test = std::thread::current();
     let line = format!("skipped in {}: {why}\n", test.name().unwrap_or("a test"));
     std::io::stderr().write_all(line.as_bytes()).expect("standard error is open");
 }
 
 /// The plugin to test with, where there is one.
-pub fn plugin() -> Option<PathBuf> {
+pub(crate) fn plugin() -> Option<PathBuf> {
     std::env::var_os("LOGO_SSL_PJRT_PLUGIN").map(PathBuf::from)
 }
 
 /// The binary, with no data directory of the machine's own.
-pub fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("logo-ssl"));
     command.env_remove("LOGO_SSL_DATA");
     command
 }
 
 /// The arguments of a run of two epochs of four steps, through every part of the program.
-pub fn tiny_arguments(run_dir: &Path) -> Vec<String> {
+pub(crate) fn tiny_arguments(run_dir: &Path) -> Vec<String> {
     let settings = [
         "model.backbone=resnet10",
         "model.width=2",
@@ -55,14 +55,14 @@ pub fn tiny_arguments(run_dir: &Path) -> Vec<String> {
 }
 
 /// The binary with [`tiny_arguments`] and two epochs, which a test may overrule.
-pub fn tiny_run(run_dir: &Path) -> Command {
+pub(crate) fn tiny_run(run_dir: &Path) -> Command {
     let mut command = command();
     command.args(tiny_arguments(run_dir)).args(["--set", "optimizer.epochs=2"]);
     command
 }
 
 /// The files of a run that depend on config and seed alone, with their bytes.
-pub fn files(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn files(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let names = [
         "config.toml",
         "metrics.jsonl",

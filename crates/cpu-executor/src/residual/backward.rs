@@ -28,7 +28,7 @@ struct Arrived<E: Element> {
 
 impl<E: Element> Backward<'_, E> {
     /// Writes the gradients of all parameters, given that of the features `[batch, channels]`.
-    pub fn run(mut self, features: &[f32], gradients: &mut [f32]) {
+    pub(super) fn run(mut self, features: &[f32], gradients: &mut [f32]) {
         let last = self.before(self.tape.blocks.len());
         let mut g = self.engine.workspace().take(last.out.len());
         let sums = average_backward(

@@ -87,7 +87,7 @@ pub(super) struct Outcome<E: Element> {
 }
 
 impl Forward<'_> {
-    pub fn run<E: Element>(&self, images: Images<'_>) -> Outcome<E> {
+    pub(super) fn run<E: Element>(&self, images: Images<'_>) -> Outcome<E> {
         let mut statistics = vec![0.0; self.plan.statistics()];
         let (stem, mut size) = self.stem(images, &mut statistics);
         let mut blocks: Vec<BlockTape<E>> = vec![];

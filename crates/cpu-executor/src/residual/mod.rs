@@ -38,7 +38,7 @@ pub(crate) struct Residual<'a> {
 
 impl<'a> Residual<'a> {
     /// Features and the batch's statistics, written where they belong, and the tape.
-    pub fn train(&self, features: &mut [f32], statistics: Option<&mut [f32]>) -> AnyTape {
+    pub(crate) fn train(&self, features: &mut [f32], statistics: Option<&mut [f32]>) -> AnyTape {
         AnyTape(match self.plan.precision {
             graph::Element::Bf16 => Either::Bf16(self.forward(features, statistics)),
             _ => Either::F32(self.forward(features, statistics)),
@@ -46,7 +46,7 @@ impl<'a> Residual<'a> {
     }
 
     /// Features under running statistics.
-    pub fn evaluate(&self, running: &[f32], features: &mut [f32]) {
+    pub(crate) fn evaluate(&self, running: &[f32], features: &mut [f32]) {
         let statistics = Statistics::Running(running);
         let found = match self.plan.precision {
             graph::Element::Bf16 => self.pass::<bf16>(statistics).features,
@@ -56,7 +56,7 @@ impl<'a> Residual<'a> {
     }
 
     /// The gradients of all parameters, from that of the features and the tape.
-    pub fn gradient(&self, tape: AnyTape, features: &[f32], gradients: &mut [f32]) {
+    pub(crate) fn gradient(&self, tape: AnyTape, features: &[f32], gradients: &mut [f32]) {
         match tape.0 {
             Either::F32(tape) => self.backward(tape, features, gradients),
             Either::Bf16(tape) => self.backward(tape, features, gradients),

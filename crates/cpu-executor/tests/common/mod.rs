@@ -8,36 +8,36 @@ use graph::{Element, Node, Program, Type};
 use half::bf16;
 use logo_ssl_cpu_executor::{Data, Engine, Executable, Levels, Tensor};
 
-pub fn engine() -> Arc<Engine> {
+pub(crate) fn engine() -> Arc<Engine> {
     static ENGINE: OnceLock<Arc<Engine>> = OnceLock::new();
     Arc::clone(ENGINE.get_or_init(|| Arc::new(Engine::new(Levels::chosen().unwrap()))))
 }
 
 /// Numbers that look random.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let mixed = (self.0 >> 32) ^ self.0;
         mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
     }
 
-    pub fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
-    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 
     /// Eighths from -2 to 2, which every type of numbers has.
-    pub fn number(&mut self) -> f64 {
+    pub(crate) fn number(&mut self) -> f64 {
         self.below(33) as f64 / 8.0 - 2.0
     }
 
-    pub fn tensor(&mut self, ty: &Type) -> Tensor {
+    pub(crate) fn tensor(&mut self, ty: &Type) -> Tensor {
         let len = ty.len();
         let shape = ty.shape.clone();
         match ty.element {
@@ -61,7 +61,7 @@ impl Random {
     }
 }
 
-pub fn doubles(tensor: &Tensor) -> Vec<f64> {
+pub(crate) fn doubles(tensor: &Tensor) -> Vec<f64> {
     match tensor.data() {
         Data::F32(x) => x.iter().map(|&x| f64::from(x)).collect(),
         Data::S32(x) => x.iter().map(|&x| f64::from(x)).collect(),
@@ -71,17 +71,17 @@ pub fn doubles(tensor: &Tensor) -> Vec<f64> {
     }
 }
 
-pub fn inputs(program: &Program, random: &mut Random) -> Vec<Arc<Tensor>> {
+pub(crate) fn inputs(program: &Program, random: &mut Random) -> Vec<Arc<Tensor>> {
     program.inputs().iter().map(|input| Arc::new(random.tensor(&input.ty))).collect()
 }
 
-pub fn run(program: &Program, inputs: Vec<Arc<Tensor>>) -> Vec<Arc<Tensor>> {
+pub(crate) fn run(program: &Program, inputs: Vec<Arc<Tensor>>) -> Vec<Arc<Tensor>> {
     Executable::new(program, engine()).unwrap().run(inputs).unwrap()
 }
 
 /// Every element of every output against the evaluator's, within `tolerance` of the largest.
 #[track_caller]
-pub fn assert_close(
+pub(crate) fn assert_close(
     program: &Program,
     inputs: &[Arc<Tensor>],
     outputs: &[Arc<Tensor>],
@@ -109,7 +109,7 @@ pub fn assert_close(
 
 /// Runs a program on random inputs, twice, and holds it against the evaluator.
 #[track_caller]
-pub fn check(program: &Program, seed: u64, tolerance: f64) {
+pub(crate) fn check(program: &Program, seed: u64, tolerance: f64) {
     let inputs = inputs(program, &mut Random(seed));
     let kept: Vec<Tensor> = inputs.iter().map(|tensor| Tensor::clone(tensor)).collect();
     let executable = Executable::new(program, engine()).unwrap();
@@ -124,7 +124,12 @@ pub fn check(program: &Program, seed: u64, tolerance: f64) {
 
 /// The same bytes; a NaN is a NaN.
 #[track_caller]
-pub fn assert_same(found: &[Arc<Tensor>], first: &[Arc<Tensor>], what: &str, program: &Program) {
+pub(crate) fn assert_same(
+    found: &[Arc<Tensor>],
+    first: &[Arc<Tensor>],
+    what: &str,
+    program: &Program,
+) {
     let bits = |tensors: &[Arc<Tensor>]| -> Vec<Vec<u64>> {
         let bits = |x: f64| if x.is_nan() { u64::MAX } else { x.to_bits() };
         tensors.iter().map(|tensor| doubles(tensor).into_iter().map(bits).collect()).collect()
@@ -134,7 +139,7 @@ pub fn assert_same(found: &[Arc<Tensor>], first: &[Arc<Tensor>], what: &str, pro
 
 /// The same of a program with one output.
 #[track_caller]
-pub fn check_node(node: Node<'_>, of: &[Node<'_>], tolerance: f64) {
+pub(crate) fn check_node(node: Node<'_>, of: &[Node<'_>], tolerance: f64) {
     let program = Program::new(node.graph(), of, &[("y", node)]).unwrap();
     check(&program, 7, tolerance);
 }

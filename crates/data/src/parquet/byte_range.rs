@@ -15,7 +15,7 @@ const LENGTH_BYTES: usize = 4;
 
 /// Where the bytes of an image are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ByteRange {
+pub(super) enum ByteRange {
     /// In the file, as they are.
     File {
         /// Where they begin.
@@ -53,7 +53,7 @@ impl ByteRange {
     ///
     /// # Errors
     /// When they cannot be read, or no longer are what they were when the range was noted.
-    pub fn read(
+    pub(super) fn read(
         self,
         source: &dyn Source,
         codec: i64,

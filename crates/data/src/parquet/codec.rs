@@ -10,7 +10,7 @@ use super::source::{Fault, Outcome};
 
 /// A codec that can be read here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Codec {
+pub(super) enum Codec {
     /// No compression.
     None,
     /// Snappy, of which pieces can be had.
@@ -21,7 +21,7 @@ pub enum Codec {
 
 /// A codec of another crate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whole {
+pub(super) enum Whole {
     /// gzip
     Gzip,
     /// Zstandard
@@ -35,7 +35,7 @@ impl Codec {
     ///
     /// # Errors
     /// When it is not one of those that are built in.
-    pub fn of(number: i64) -> Outcome<Self> {
+    pub(super) fn of(number: i64) -> Outcome<Self> {
         Ok(match number {
             0 => Codec::None,
             1 => Codec::Snappy,
@@ -52,7 +52,7 @@ impl Codec {
     }
 
     /// The `size` bytes that `packed` unpacks to; none if it does not.
-    pub fn unpack(self, packed: &[u8], size: usize) -> Option<Vec<u8>> {
+    pub(super) fn unpack(self, packed: &[u8], size: usize) -> Option<Vec<u8>> {
         // A page of nulls has nothing to compress, and some writers make nothing of it.
         if size == 0 {
             return Some(Vec::new());

@@ -9,7 +9,7 @@ use super::source::{Fault, Outcome, Source};
 const LENGTH_BYTES: usize = 4;
 
 /// Values that are written one after the other.
-pub trait Plain: Copy {
+pub(super) trait Plain: Copy {
     /// The first `count` values in `contents`, those of `page`, from byte `from` on; none if there are
     /// not as many. No memory is reserved for what is not there.
     fn read(page: &Page<'_>, contents: &[u8], from: usize, count: usize) -> Option<Vec<Self>>;
@@ -39,7 +39,7 @@ fn numbers<T, const N: usize>(
 
 /// Which rows of a chunk are in which of its pages.
 #[derive(Debug)]
-pub struct Layout {
+pub(super) struct Layout {
     /// The page of values that others refer to.
     pub dictionary: Option<Head>,
     /// The others, in their order.
@@ -48,7 +48,7 @@ pub struct Layout {
 
 /// A page of values for these rows of its chunk.
 #[derive(Debug)]
-pub struct Rows {
+pub(super) struct Rows {
     /// The first row after them.
     pub end: usize,
     /// The page.
@@ -60,7 +60,12 @@ impl Layout {
     ///
     /// # Errors
     /// When they make no sense, do not hold one value a row, or are written in a way not read here.
-    pub fn of(source: &dyn Source, chunk: &Chunk, column: &Column, rows: usize) -> Outcome<Self> {
+    pub(super) fn of(
+        source: &dyn Source,
+        chunk: &Chunk,
+        column: &Column,
+        rows: usize,
+    ) -> Outcome<Self> {
         let mut dictionary = None;
         let mut pages = Vec::new();
         let mut end = 0;
@@ -94,7 +99,11 @@ impl Layout {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn dictionary<T: Plain>(&self, source: &dyn Source, column: &Column) -> Outcome<Vec<T>> {
+    pub(super) fn dictionary<T: Plain>(
+        &self,
+        source: &dyn Source,
+        column: &Column,
+    ) -> Outcome<Vec<T>> {
         let Some(head) = &self.dictionary else { return Ok(Vec::new()) };
         let page = head.page(source)?;
         let values = T::read(&page, &page.contents()?, 0, head.values);
@@ -106,7 +115,7 @@ impl Layout {
 ///
 /// # Errors
 /// When they cannot be read, or are not in the `dictionary`.
-pub fn values<T: Plain>(
+pub(super) fn values<T: Plain>(
     source: &dyn Source,
     head: &Head,
     column: &Column,
@@ -121,7 +130,7 @@ pub fn values<T: Plain>(
 ///
 /// # Errors
 /// As [`Layout::of`] and [`values`].
-pub fn whole_numbers(
+pub(super) fn whole_numbers(
     source: &dyn Source,
     chunk: &Chunk,
     column: &Column,

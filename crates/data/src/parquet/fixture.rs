@@ -13,14 +13,14 @@ use super::footer::Footer;
 use super::page::Heads;
 
 /// As `datasets` describes an image and a label.
-pub const IMAGE_AND_LABEL: &str = "message rows {
+pub(super) const IMAGE_AND_LABEL: &str = "message rows {
     optional group image { optional binary bytes; optional binary path (UTF8); }
     optional int64 label;
 }";
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug)]
-pub struct Style {
+pub(super) struct Style {
     pub compression: Compression,
     pub dictionary: bool,
     pub version: WriterVersion,
@@ -29,7 +29,7 @@ pub struct Style {
 }
 
 /// Pages of the first version with three plain values each, and one group of rows.
-pub const PLAIN: Style = Style {
+pub(super) const PLAIN: Style = Style {
     compression: Compression::UNCOMPRESSED,
     dictionary: false,
     version: WriterVersion::PARQUET_1_0,
@@ -38,11 +38,11 @@ pub const PLAIN: Style = Style {
 };
 
 /// An image, if it is not null, and a label likewise.
-pub type Row = (Option<Vec<u8>>, Option<i64>);
+pub(super) type Row = (Option<Vec<u8>>, Option<i64>);
 
 impl Style {
     /// A file of `rows` in [`IMAGE_AND_LABEL`], with classes of these names if there are any.
-    pub fn write(self, rows: &[Row], classes: &[&str]) -> Vec<u8> {
+    pub(super) fn write(self, rows: &[Row], classes: &[&str]) -> Vec<u8> {
         self.write_as(IMAGE_AND_LABEL, rows, classes, |group, rows| {
             let images = rows.iter().filter_map(|row| row.0.clone()).map(ByteArray::from);
             let levels: Vec<i16> =
@@ -58,7 +58,7 @@ impl Style {
     }
 
     /// A file of `rows` without nulls: the image by itself, and the label of 32 bits.
-    pub fn write_required(self, rows: &[Row]) -> Vec<u8> {
+    pub(super) fn write_required(self, rows: &[Row]) -> Vec<u8> {
         let schema = "message rows { required binary img; required int32 fine_label; }";
         self.write_as(schema, rows, &[], |group, rows| {
             let images = rows.iter().filter_map(|row| row.0.clone()).map(ByteArray::from);
@@ -115,7 +115,7 @@ fn write_bytes(
 }
 
 /// What another implementation of Snappy makes of a value, and that: `bytes` after their length.
-pub fn snappy(bytes: &[u8]) -> (Vec<u8>, Vec<u8>) {
+pub(super) fn snappy(bytes: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let style = Style { compression: Compression::SNAPPY, ..PLAIN };
     let file = style.write_required(&[(Some(bytes.to_vec()), Some(0))]);
     let footer = Footer::read(&&file[..]).unwrap();
@@ -126,7 +126,7 @@ pub fn snappy(bytes: &[u8]) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// Bytes without pattern for the most part, as those of an image are.
-pub fn noise(length: usize) -> Vec<u8> {
+pub(super) fn noise(length: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let mut byte = |at: usize| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -136,7 +136,7 @@ pub fn noise(length: usize) -> Vec<u8> {
 }
 
 /// Images of different lengths, every fifth the same, every seventh null; labels 0 to 2, every sixth null.
-pub fn rows(count: usize) -> Vec<Row> {
+pub(super) fn rows(count: usize) -> Vec<Row> {
     let image =
         |at: usize| if at.is_multiple_of(5) { vec![9; 40] } else { vec![at as u8; 20 + at] };
     (0..count)
@@ -148,7 +148,7 @@ pub fn rows(count: usize) -> Vec<Row> {
 }
 
 /// A value in a structure that is written by hand.
-pub enum Field<'a> {
+pub(super) enum Field<'a> {
     Number(i64),
     Bytes(&'a [u8]),
     Structs(Vec<Vec<u8>>),
@@ -156,7 +156,7 @@ pub enum Field<'a> {
 }
 
 /// The structure with these fields, by their numbers.
-pub fn structure(fields: &[(i16, Field<'_>)]) -> Vec<u8> {
+pub(super) fn structure(fields: &[(i16, Field<'_>)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let head = |bytes: &mut Vec<u8>, id: i16, kind: u8| {
         bytes.push(kind);

@@ -20,41 +20,41 @@ const MOST_DEPTH: u32 = 16;
 
 /// Fields of the structures in a footer, by their numbers in the format.
 mod field {
-    pub mod file {
-        pub const SCHEMA: i16 = 2;
-        pub const ROW_GROUPS: i16 = 4;
-        pub const NOTES: i16 = 5;
+    pub(super) mod file {
+        pub(crate) const SCHEMA: i16 = 2;
+        pub(crate) const ROW_GROUPS: i16 = 4;
+        pub(crate) const NOTES: i16 = 5;
     }
-    pub mod note {
-        pub const KEY: i16 = 1;
-        pub const VALUE: i16 = 2;
+    pub(super) mod note {
+        pub(crate) const KEY: i16 = 1;
+        pub(crate) const VALUE: i16 = 2;
     }
-    pub mod schema {
-        pub const TYPE: i16 = 1;
-        pub const REPETITION: i16 = 3;
-        pub const NAME: i16 = 4;
-        pub const CHILDREN: i16 = 5;
-        pub const CONVERTED_TYPE: i16 = 6;
-        pub const LOGICAL_TYPE: i16 = 10;
+    pub(super) mod schema {
+        pub(crate) const TYPE: i16 = 1;
+        pub(crate) const REPETITION: i16 = 3;
+        pub(crate) const NAME: i16 = 4;
+        pub(crate) const CHILDREN: i16 = 5;
+        pub(crate) const CONVERTED_TYPE: i16 = 6;
+        pub(crate) const LOGICAL_TYPE: i16 = 10;
     }
-    pub mod row_group {
-        pub const CHUNKS: i16 = 1;
-        pub const ROWS: i16 = 3;
+    pub(super) mod row_group {
+        pub(crate) const CHUNKS: i16 = 1;
+        pub(crate) const ROWS: i16 = 3;
     }
-    pub mod chunk {
-        pub const META: i16 = 3;
+    pub(super) mod chunk {
+        pub(crate) const META: i16 = 3;
     }
-    pub mod meta {
-        pub const CODEC: i16 = 4;
-        pub const PACKED_BYTES: i16 = 7;
-        pub const DATA_PAGE_AT: i16 = 9;
-        pub const DICTIONARY_AT: i16 = 11;
+    pub(super) mod meta {
+        pub(crate) const CODEC: i16 = 4;
+        pub(crate) const PACKED_BYTES: i16 = 7;
+        pub(crate) const DATA_PAGE_AT: i16 = 9;
+        pub(crate) const DICTIONARY_AT: i16 = 11;
     }
 }
 
 /// The part of a footer that it takes to find images and labels.
 #[derive(Debug)]
-pub struct Footer {
+pub(super) struct Footer {
     /// Those that hold values, in the order of [`RowGroup::chunks`].
     pub columns: Vec<Column>,
     /// Those that have rows, in their order in the file.
@@ -65,7 +65,7 @@ pub struct Footer {
 
 /// A column of values.
 #[derive(Clone, Debug, Default)]
-pub struct Column {
+pub(super) struct Column {
     /// Its name, after those of the structures that it is in.
     pub path: Vec<Arc<str>>,
     /// What its values are; none if nothing that is read here.
@@ -78,7 +78,7 @@ pub struct Column {
 
 /// What the values of a column are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ValueKind {
+pub(super) enum ValueKind {
     /// Whole numbers of 32 bits.
     Int32,
     /// Whole numbers of 64 bits.
@@ -89,7 +89,7 @@ pub enum ValueKind {
 
 /// Some rows of a file, column by column.
 #[derive(Debug)]
-pub struct RowGroup {
+pub(super) struct RowGroup {
     /// How many; no more than the file has bytes.
     pub rows: usize,
     /// One for each column.
@@ -98,7 +98,7 @@ pub struct RowGroup {
 
 /// The values of one column in one group of rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chunk {
+pub(super) struct Chunk {
     /// Where its pages lie in the file.
     pub range: Range<u64>,
     /// How they are compressed, by its number in the format.
@@ -110,7 +110,7 @@ impl Footer {
     ///
     /// # Errors
     /// When it is damaged, encrypted, or not there.
-    pub fn read(source: &dyn Source) -> Outcome<Self> {
+    pub(super) fn read(source: &dyn Source) -> Outcome<Self> {
         let length = source.length()?;
         let tail_at = length.checked_sub(TAIL_BYTES).ok_or_else(no_parquet)?;
         let tail = read(source, tail_at..length)?;
@@ -131,7 +131,7 @@ impl Footer {
     ///
     /// # Errors
     /// When it is damaged, or speaks of what such a file cannot hold.
-    pub fn parse(bytes: &[u8], file_length: u64) -> Outcome<Self> {
+    pub(super) fn parse(bytes: &[u8], file_length: u64) -> Outcome<Self> {
         let (fields, _) = Fields::parse(bytes).map_err(|problem| match problem {
             Problem::Ends => Fault::damaged("its footer is cut off"),
             Problem::Malformed => Fault::damaged("its footer makes no sense"),
@@ -169,7 +169,7 @@ impl Column {
     }
 
     /// Its names with dots between.
-    pub fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         self.path.join(".")
     }
 }

@@ -8,7 +8,7 @@ const GROUP: usize = 8;
 
 /// The numbers in some bytes. It ends where these do, which may be after some that fill the last group
 /// of eight.
-pub struct Hybrid<'a> {
+pub(super) struct Hybrid<'a> {
     rest: &'a [u8],
     bits: usize,
     run: Run<'a>,
@@ -21,7 +21,7 @@ enum Run<'a> {
 
 impl<'a> Hybrid<'a> {
     /// The numbers of `bits` bits, 32 at most, in `bytes`.
-    pub fn new(bytes: &'a [u8], bits: u8) -> Self {
+    pub(super) fn new(bytes: &'a [u8], bits: u8) -> Self {
         Self { rest: bytes, bits: bits.min(32).into(), run: Run::Same { number: 0, left: 0 } }
     }
 

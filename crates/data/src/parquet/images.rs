@@ -10,7 +10,7 @@ use super::source::{Outcome, Source};
 
 /// The images of a group of rows, and what is known so far of where they lie.
 #[derive(Debug)]
-pub struct Images {
+pub(super) struct Images {
     rows: usize,
     chunk: Chunk,
     pages: OnceCell<Pages>,
@@ -27,12 +27,12 @@ struct Pages {
 
 impl Images {
     /// Those in `chunk`, one for each of `rows`.
-    pub fn new(rows: usize, chunk: Chunk) -> Self {
+    pub(super) fn new(rows: usize, chunk: Chunk) -> Self {
         Self { rows, chunk, pages: OnceCell::new() }
     }
 
     /// How many rows there are.
-    pub fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         self.rows
     }
 
@@ -47,7 +47,7 @@ impl Images {
     ///
     /// # Panics
     /// If `row >= self.rows()`.
-    pub fn read(
+    pub(super) fn read(
         &self,
         source: &dyn Source,
         column: &Column,

@@ -21,24 +21,24 @@ const MOST_RATIO: usize = 256;
 
 /// Fields of the structures at the head of a page, by their numbers in the format.
 mod field {
-    pub const TYPE: i16 = 1;
-    pub const UNPACKED_BYTES: i16 = 2;
-    pub const PACKED_BYTES: i16 = 3;
-    pub const V1: i16 = 5;
-    pub const DICTIONARY: i16 = 7;
-    pub const V2: i16 = 8;
+    pub(super) const TYPE: i16 = 1;
+    pub(super) const UNPACKED_BYTES: i16 = 2;
+    pub(super) const PACKED_BYTES: i16 = 3;
+    pub(super) const V1: i16 = 5;
+    pub(super) const DICTIONARY: i16 = 7;
+    pub(super) const V2: i16 = 8;
     /// In each of the three.
-    pub const VALUES: i16 = 1;
-    pub const V1_ENCODING: i16 = 2;
-    pub const V2_ENCODING: i16 = 4;
-    pub const V2_NULL_BYTES: i16 = 5;
-    pub const V2_LIST_BYTES: i16 = 6;
-    pub const V2_IS_PACKED: i16 = 7;
+    pub(super) const VALUES: i16 = 1;
+    pub(super) const V1_ENCODING: i16 = 2;
+    pub(super) const V2_ENCODING: i16 = 4;
+    pub(super) const V2_NULL_BYTES: i16 = 5;
+    pub(super) const V2_LIST_BYTES: i16 = 6;
+    pub(super) const V2_IS_PACKED: i16 = 7;
 }
 
 /// What a page says about itself, and where it is.
 #[derive(Clone, Debug)]
-pub struct Head {
+pub(super) struct Head {
     /// What it is for.
     pub kind: PageKind,
     /// How many values it has, nulls included.
@@ -55,7 +55,7 @@ pub struct Head {
 
 /// A page as it is in the file.
 #[derive(Debug)]
-pub struct Page<'a> {
+pub(super) struct Page<'a> {
     /// What it says about itself.
     pub head: &'a Head,
     /// What follows that, as it is stored.
@@ -64,7 +64,7 @@ pub struct Page<'a> {
 
 /// What a page is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PageKind {
+pub(super) enum PageKind {
     /// The values that others refer to.
     Dictionary,
     /// Values, after their levels and the length of these.
@@ -77,7 +77,7 @@ pub enum PageKind {
 
 /// How values are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
+pub(super) enum Encoding {
     /// One after the other.
     Plain,
     /// As their numbers in the dictionary.
@@ -98,7 +98,7 @@ impl From<i64> for Encoding {
 
 /// The heads of the pages in a chunk that are needed, in their order, up to the first that does not fit
 /// into the chunk or makes no sense.
-pub struct Heads<'a> {
+pub(super) struct Heads<'a> {
     source: &'a dyn Source,
     codec: Codec,
     left: Range<u64>,
@@ -109,7 +109,7 @@ impl<'a> Heads<'a> {
     ///
     /// # Errors
     /// When it is compressed in a way that cannot be read here.
-    pub fn of(source: &'a dyn Source, chunk: &Chunk) -> Outcome<Self> {
+    pub(super) fn of(source: &'a dyn Source, chunk: &Chunk) -> Outcome<Self> {
         Ok(Self { source, codec: Codec::of(chunk.codec)?, left: chunk.range.clone() })
     }
 }
@@ -181,12 +181,12 @@ impl Head {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn page(&self, source: &dyn Source) -> Outcome<Page<'_>> {
+    pub(super) fn page(&self, source: &dyn Source) -> Outcome<Page<'_>> {
         Ok(Page { head: self, body: read(source, self.body_at..self.range.end)? })
     }
 
     /// How many bytes at the start of the body are stored as they are, whatever the codec.
-    pub fn bare_bytes(&self) -> usize {
+    pub(super) fn bare_bytes(&self) -> usize {
         match &self.kind {
             PageKind::V2(_, levels) => levels.end,
             _ => 0,
@@ -195,7 +195,7 @@ impl Head {
 
     /// That of a page of `size` bytes without compression, at the start of a file.
     #[cfg(test)]
-    pub fn bare(kind: PageKind, values: usize, size: usize) -> Self {
+    pub(super) fn bare(kind: PageKind, values: usize, size: usize) -> Self {
         let range = 0..size as u64;
         Self { kind, values, codec: Codec::None, range, body_at: 0, unpacked: size }
     }
@@ -206,7 +206,7 @@ impl Page<'_> {
     ///
     /// # Errors
     /// When it does not unpack to what it claims to, or claims to unpack to far more than it can.
-    pub fn contents(&self) -> Outcome<Cow<'_, [u8]>> {
+    pub(super) fn contents(&self) -> Outcome<Cow<'_, [u8]>> {
         let Head { codec, unpacked, range, .. } = self.head;
         if *codec == Codec::None {
             return Ok(Cow::Borrowed(&self.body));

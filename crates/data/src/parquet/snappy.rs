@@ -14,11 +14,11 @@ const MOST_LENGTH_BYTES: usize = 5;
 
 /// What is wrong with a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed;
+pub(super) struct Malformed;
 
 /// Where a stream can be entered.
 #[derive(Debug)]
-pub struct Entries {
+pub(super) struct Entries {
     /// Each place, in the stream and in what it unpacks to. The last is the end of both.
     places: Vec<Entry>,
 }
@@ -31,7 +31,7 @@ struct Entry {
 
 /// A part of a stream that unpacks by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub(super) struct Piece {
     /// Its bytes in the stream.
     pub packed: Range<usize>,
     /// Where it begins in what the whole stream unpacks to.
@@ -43,7 +43,7 @@ impl Entries {
     ///
     /// # Errors
     /// When it is none.
-    pub fn of(stream: &[u8]) -> Result<Self, Malformed> {
+    pub(super) fn of(stream: &[u8]) -> Result<Self, Malformed> {
         let mut elements = Elements { stream, at: length_bytes(stream)? };
         let mut places = vec![Entry { packed: elements.at, unpacked: 0 }];
         let mut unpacked = 0_usize;
@@ -65,7 +65,7 @@ impl Entries {
 
     /// The smallest piece that holds the bytes `wanted` of what the stream unpacks to; none if there are
     /// not as many.
-    pub fn piece(&self, wanted: &Range<usize>) -> Option<Piece> {
+    pub(super) fn piece(&self, wanted: &Range<usize>) -> Option<Piece> {
         let after = self.places.partition_point(|entry| entry.unpacked <= wanted.start);
         let first = self.places[..after].last()?;
         let end = self.places[after.min(self.places.len() - 1)..]
@@ -79,7 +79,7 @@ impl Entries {
 ///
 /// # Errors
 /// When they are none, or unpack to less.
-pub fn unpack(piece: &[u8], wanted: usize) -> Result<Vec<u8>, Malformed> {
+pub(super) fn unpack(piece: &[u8], wanted: usize) -> Result<Vec<u8>, Malformed> {
     let mut elements = Elements { stream: piece, at: 0 };
     let mut unpacked = Vec::with_capacity(wanted);
     while unpacked.len() < wanted {
@@ -95,7 +95,7 @@ pub fn unpack(piece: &[u8], wanted: usize) -> Result<Vec<u8>, Malformed> {
 ///
 /// # Errors
 /// When it is none, or unpacks to less.
-pub fn unpack_all(stream: &[u8], size: usize) -> Result<Vec<u8>, Malformed> {
+pub(super) fn unpack_all(stream: &[u8], size: usize) -> Result<Vec<u8>, Malformed> {
     unpack(&stream[length_bytes(stream)?..], size)
 }
 

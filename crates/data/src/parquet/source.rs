@@ -90,7 +90,7 @@ impl From<io::Error> for Fault {
 ///
 /// # Errors
 /// When the range does not lie in `source`, or that cannot be read.
-pub fn read(source: &dyn Source, range: Range<u64>) -> Outcome<Vec<u8>> {
+pub(super) fn read(source: &dyn Source, range: Range<u64>) -> Outcome<Vec<u8>> {
     let there = source.length()?;
     let length = range.end.checked_sub(range.start).and_then(|length| length.try_into().ok());
     let length: usize = length.filter(|_| range.end <= there).ok_or_else(|| {

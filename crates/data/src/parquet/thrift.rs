@@ -8,7 +8,7 @@ const MOST_VARINT_BYTES: u32 = 10;
 
 /// What a field or an element of a list holds.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value<'a> {
+pub(super) enum Value<'a> {
     /// A whole number of any width, or a truth value as 0 or 1.
     Number(i64),
     /// Bytes, or text.
@@ -23,11 +23,11 @@ pub enum Value<'a> {
 
 /// The fields of a structure: their numbers, and what they hold.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Fields<'a>(Vec<(i16, Value<'a>)>);
+pub(super) struct Fields<'a>(Vec<(i16, Value<'a>)>);
 
 /// Why bytes are no structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Problem {
+pub(super) enum Problem {
     /// They end before it does.
     Ends,
     /// They break the rules of the protocol.
@@ -40,7 +40,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// When there is no whole structure, or one deeper than any of Parquet.
-    pub fn parse(bytes: &'a [u8]) -> Result<(Self, usize), Problem> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<(Self, usize), Problem> {
         let mut reader = Reader { rest: bytes };
         let fields = reader.fields(MOST_DEPTH)?;
         Ok((fields, bytes.len() - reader.rest.len()))
@@ -51,7 +51,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The number in field `id`.
-    pub fn number(&self, id: i16) -> Option<i64> {
+    pub(super) fn number(&self, id: i16) -> Option<i64> {
         match self.get(id)? {
             Value::Number(number) => Some(*number),
             _ => None,
@@ -59,7 +59,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The bytes in field `id`.
-    pub fn bytes(&self, id: i16) -> Option<&'a [u8]> {
+    pub(super) fn bytes(&self, id: i16) -> Option<&'a [u8]> {
         match self.get(id)? {
             Value::Bytes(bytes) => Some(bytes),
             _ => None,
@@ -67,7 +67,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The structure in field `id`.
-    pub fn fields(&self, id: i16) -> Option<&Fields<'a>> {
+    pub(super) fn fields(&self, id: i16) -> Option<&Fields<'a>> {
         match self.get(id)? {
             Value::Struct(fields) => Some(fields),
             _ => None,
@@ -75,7 +75,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The structures in the list in field `id`; none where there is no such list.
-    pub fn structs(&self, id: i16) -> impl Iterator<Item = &Fields<'a>> {
+    pub(super) fn structs(&self, id: i16) -> impl Iterator<Item = &Fields<'a>> {
         let list = match self.get(id) {
             Some(Value::List(list)) => list.as_slice(),
             _ => &[],
@@ -89,19 +89,19 @@ impl<'a> Fields<'a> {
 
 /// How the protocol numbers its types.
 mod kind {
-    pub const STOP: u8 = 0;
-    pub const TRUE: u8 = 1;
-    pub const FALSE: u8 = 2;
-    pub const BYTE: u8 = 3;
-    pub const I16: u8 = 4;
-    pub const I64: u8 = 6;
-    pub const DOUBLE: u8 = 7;
-    pub const BINARY: u8 = 8;
-    pub const LIST: u8 = 9;
-    pub const SET: u8 = 10;
-    pub const MAP: u8 = 11;
-    pub const STRUCT: u8 = 12;
-    pub const UUID: u8 = 13;
+    pub(super) const STOP: u8 = 0;
+    pub(super) const TRUE: u8 = 1;
+    pub(super) const FALSE: u8 = 2;
+    pub(super) const BYTE: u8 = 3;
+    pub(super) const I16: u8 = 4;
+    pub(super) const I64: u8 = 6;
+    pub(super) const DOUBLE: u8 = 7;
+    pub(super) const BINARY: u8 = 8;
+    pub(super) const LIST: u8 = 9;
+    pub(super) const SET: u8 = 10;
+    pub(super) const MAP: u8 = 11;
+    pub(super) const STRUCT: u8 = 12;
+    pub(super) const UUID: u8 = 13;
 }
 
 struct Reader<'a> {

@@ -19,7 +19,7 @@ type UnitGradients<'g> = [Node<'g>; 3];
 
 impl<'g> Backward<'_, 'g> {
     /// The gradients of all parameters, as the plan lays them out, given that of the features.
-    pub fn run(&self, features: Node<'g>) -> Node<'g> {
+    pub(super) fn run(&self, features: Node<'g>) -> Node<'g> {
         let tape = self.tape;
         // Last to first, turned around at the end.
         let mut found: Vec<UnitGradients<'g>> = Vec::new();

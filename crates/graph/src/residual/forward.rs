@@ -71,13 +71,13 @@ pub(super) struct Tape<'g> {
 
 impl<'g> Tape<'g> {
     /// Every unit, in the order of [`Plan::units`].
-    pub fn units(&self) -> impl Iterator<Item = &UnitTape<'g>> {
+    pub(super) fn units(&self) -> impl Iterator<Item = &UnitTape<'g>> {
         let blocks = self.blocks.iter().flat_map(|b| b.main.iter().chain(&b.shortcut));
         std::iter::once(&self.stem).chain(blocks)
     }
 
     /// The batch's means and unbiased variances, as `plan` lays them out.
-    pub fn statistics(&self, plan: &Plan) -> Node<'g> {
+    pub(super) fn statistics(&self, plan: &Plan) -> Node<'g> {
         let pieces: Vec<Node<'g>> = self
             .units()
             .flat_map(|unit| {
@@ -111,7 +111,7 @@ pub(super) fn per_channel<'g>(numbers: Node<'g>, like: Node<'g>) -> Node<'g> {
 }
 
 impl<'g> Forward<'_, 'g> {
-    pub fn run(&self, images: Node<'g>) -> Tape<'g> {
+    pub(super) fn run(&self, images: Node<'g>) -> Tape<'g> {
         let pixels = images.transpose(&[0, 2, 3, 1]).convert(self.plan.precision);
         let stem = self.unit(&self.plan.stem, pixels);
         let stem_out = self.stored(stem.normalised);

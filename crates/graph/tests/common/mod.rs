@@ -2,19 +2,19 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-pub mod operations;
+pub(crate) mod operations;
 
 use logo_ssl_graph::{Graph, Node, Plan, Program, Type, evaluate, pull_back};
 
 /// Repeatable random numbers (splitmix64).
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub fn bits(&mut self) -> u64 {
+    pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,21 +23,21 @@ impl Random {
     }
 
     /// Between `low` and `high`, a number that single precision holds exactly.
-    pub fn number(&mut self, low: f64, high: f64) -> f64 {
+    pub(crate) fn number(&mut self, low: f64, high: f64) -> f64 {
         let unit = (self.bits() >> 11) as f64 / (1u64 << 53) as f64;
         f64::from((low + unit * (high - low)) as f32)
     }
 
-    pub fn below(&mut self, count: usize) -> usize {
+    pub(crate) fn below(&mut self, count: usize) -> usize {
         (self.bits() % count as u64) as usize
     }
 
-    pub fn numbers(&mut self, count: usize, low: f64, high: f64) -> Vec<f64> {
+    pub(crate) fn numbers(&mut self, count: usize, low: f64, high: f64) -> Vec<f64> {
         (0..count).map(|_| self.number(low, high)).collect()
     }
 
     /// Different numbers in a random order, no two nearer than 0.1, none nearer to 0 than 0.05.
-    pub fn apart(&mut self, count: usize) -> Vec<f64> {
+    pub(crate) fn apart(&mut self, count: usize) -> Vec<f64> {
         let mut all: Vec<f64> =
             (0..count).map(|at| (at as f64 - count as f64 / 2.0) * 0.1).collect();
         all.iter_mut().for_each(|x| *x += if *x >= 0.0 { 0.05 } else { -0.05 });
@@ -45,7 +45,7 @@ impl Random {
         all
     }
 
-    pub fn permutation(&mut self, count: usize) -> Vec<usize> {
+    pub(crate) fn permutation(&mut self, count: usize) -> Vec<usize> {
         let mut all: Vec<usize> = (0..count).collect();
         self.shuffle(&mut all);
         all
@@ -59,11 +59,11 @@ impl Random {
 }
 
 /// The function of single-precision inputs whose derivatives are checked.
-pub type Function<'f> = &'f dyn for<'g> Fn(&'g Graph, &[Node<'g>]) -> Node<'g>;
+pub(crate) type Function<'f> = &'f dyn for<'g> Fn(&'g Graph, &[Node<'g>]) -> Node<'g>;
 
 /// Compares a function's derivatives by each element of each input with central differences.
 #[track_caller]
-pub fn check_derivatives(inputs: &[(Vec<usize>, Vec<f64>)], function: Function<'_>) {
+pub(crate) fn check_derivatives(inputs: &[(Vec<usize>, Vec<f64>)], function: Function<'_>) {
     let graph = Graph::new();
     let nodes: Vec<Node<'_>> = inputs
         .iter()
@@ -106,7 +106,7 @@ pub fn check_derivatives(inputs: &[(Vec<usize>, Vec<f64>)], function: Function<'
 
 /// The network `plan` with images of this shape: features, statistics and the parameters' gradient for a
 /// given one of the features, from `images`, `parameters` and `cotangent`.
-pub fn trained(plan: &Plan, images: [usize; 4]) -> Program {
+pub(crate) fn trained(plan: &Plan, images: [usize; 4]) -> Program {
     let graph = Graph::new();
     let plan = std::sync::Arc::new(plan.clone());
     let x = graph.parameter("images", Type::f32(images));
@@ -123,7 +123,7 @@ pub fn trained(plan: &Plan, images: [usize; 4]) -> Program {
 }
 
 /// The network `plan` by running statistics, from `images`, `parameters` and `running`.
-pub fn evaluated(plan: &Plan, images: [usize; 4]) -> Program {
+pub(crate) fn evaluated(plan: &Plan, images: [usize; 4]) -> Program {
     let graph = Graph::new();
     let plan = std::sync::Arc::new(plan.clone());
     let x = graph.parameter("images", Type::f32(images));
@@ -134,7 +134,7 @@ pub fn evaluated(plan: &Plan, images: [usize; 4]) -> Program {
 }
 
 /// Weights near 0, γ near 1, β near 0.
-pub fn parameters(plan: &Plan, random: &mut Random) -> Vec<f64> {
+pub(crate) fn parameters(plan: &Plan, random: &mut Random) -> Vec<f64> {
     let mut all = vec![0.0; plan.parameters()];
     for unit in plan.units() {
         let bound = (3.0 / (unit.channels[0] * unit.kernel * unit.kernel) as f64).sqrt();
@@ -146,7 +146,7 @@ pub fn parameters(plan: &Plan, random: &mut Random) -> Vec<f64> {
 }
 
 /// Small networks of every kind: what they are called, and their plans.
-pub fn networks(precision: logo_ssl_graph::Element) -> Vec<(&'static str, Plan)> {
+pub(crate) fn networks(precision: logo_ssl_graph::Element) -> Vec<(&'static str, Plan)> {
     let mut basic = Plan::new(([3, 3], 3, 1), false, precision);
     basic.block(&[([3, 3], 3, 1), ([3, 3], 3, 1)], None);
     basic.block(&[([3, 4], 3, 2), ([4, 4], 3, 1)], Some(([3, 4], 1, 2)));

@@ -8,7 +8,7 @@ use logo_ssl_graph::{
 use super::Random;
 
 /// A result, and values for the parameters that it is computed of.
-pub struct Case<'g> {
+pub(crate) struct Case<'g> {
     pub name: &'static str,
     pub inputs: Vec<(Node<'g>, Vec<f64>)>,
     pub output: Node<'g>,
@@ -67,7 +67,7 @@ fn s32s(shape: &[usize]) -> Type {
 }
 
 /// Every operation, most of them several times.
-pub fn operations(graph: &Graph) -> Vec<Case<'_>> {
+pub(crate) fn operations(graph: &Graph) -> Vec<Case<'_>> {
     let mut cases = Cases { graph, random: Random::new(1), all: vec![] };
     element_wise(&mut cases);
     types(&mut cases);

@@ -17,7 +17,7 @@ use zip::write::SimpleFileOptions;
 
 /// What the server does with one request.
 #[derive(Clone, Copy, Debug)]
-pub enum Mood {
+pub(crate) enum Mood {
     Honest,
     IgnoresRanges,
     BreaksOffAfter(usize),
@@ -27,7 +27,7 @@ pub enum Mood {
 
 /// A request as the server saw it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
+pub(crate) struct Seen {
     pub path: String,
     pub range: Option<String>,
     pub login: Option<String>,
@@ -44,21 +44,21 @@ struct State {
 
 /// Runs until the process ends.
 #[derive(Clone)]
-pub struct Server {
+pub(crate) struct Server {
     pub host: String,
     state: Arc<Mutex<State>>,
 }
 
 /// In which form a package's page is served.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Form {
+pub(crate) enum Form {
     Html,
     Json,
 }
 
 /// A file to be listed in a package's page.
 #[derive(Clone)]
-pub struct Listed {
+pub(crate) struct Listed {
     pub file: String,
     pub bytes: Vec<u8>,
     pub yanked: bool,
@@ -71,14 +71,14 @@ pub struct Listed {
 }
 
 impl Listed {
-    pub fn new(file: &str, bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(file: &str, bytes: Vec<u8>) -> Self {
         let file = file.to_owned();
         Self { file, bytes, yanked: false, metadata: None, sha256: None, size: None }
     }
 }
 
 impl Server {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let state = Arc::new(Mutex::new(State::default()));
@@ -93,41 +93,41 @@ impl Server {
         Self { host, state }
     }
 
-    pub fn index(&self) -> Index {
+    pub(crate) fn index(&self) -> Index {
         Index::new(&format!("http://{}/simple", self.host)).unwrap()
     }
 
-    pub fn file(&self, path: &str, kind: &str, bytes: Vec<u8>) {
+    pub(crate) fn file(&self, path: &str, kind: &str, bytes: Vec<u8>) {
         let mut state = self.state.lock().unwrap();
         state.files.insert(path.to_owned(), (kind.to_owned(), bytes));
     }
 
     /// The next answers to requests for `path`; then it is honest.
-    pub fn moods(&self, path: &str, moods: impl IntoIterator<Item = Mood>) {
+    pub(crate) fn moods(&self, path: &str, moods: impl IntoIterator<Item = Mood>) {
         let mut state = self.state.lock().unwrap();
         state.moods.insert(path.to_owned(), moods.into_iter().collect());
     }
 
-    pub fn always(&self, path: &str, mood: Mood) {
+    pub(crate) fn always(&self, path: &str, mood: Mood) {
         self.state.lock().unwrap().always.insert(path.to_owned(), mood);
     }
 
     /// Answers nobody else from now on.
-    pub fn require_login(&self, login: &str) {
+    pub(crate) fn require_login(&self, login: &str) {
         self.state.lock().unwrap().login = Some(login.to_owned());
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.state.lock().unwrap().seen.clone()
     }
 
-    pub fn ranges(&self, path: &str) -> Vec<Option<String>> {
+    pub(crate) fn ranges(&self, path: &str) -> Vec<Option<String>> {
         let seen = self.seen().into_iter();
         seen.filter(|seen| seen.path == path).map(|seen| seen.range).collect()
     }
 
     /// Lists and serves the files of `package`, and links to them as relative URLs.
-    pub fn package(&self, form: Form, package: &str, files: &[Listed]) {
+    pub(crate) fn package(&self, form: Form, package: &str, files: &[Listed]) {
         for one in files {
             let path = format!("/files/{}", one.file);
             if let Some(metadata) = &one.metadata {
@@ -255,12 +255,12 @@ fn respond(
     stream.write_all(sent)
 }
 
-pub fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A wheel with these files; those in a `bin` folder may be run.
-pub fn wheel(entries: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn wheel(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in entries {
         let mode = if name.contains("/bin/") { 0o755 } else { 0o644 };
@@ -271,7 +271,7 @@ pub fn wheel(entries: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 /// Bytes that do not compress well, so that a download has some length.
-pub fn noise(count: usize) -> Vec<u8> {
+pub(crate) fn noise(count: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let mut next = || {
         state =
@@ -281,12 +281,12 @@ pub fn noise(count: usize) -> Vec<u8> {
     (0..count).map(|_| next()).collect()
 }
 
-pub const CPU_PLUGIN: &str = "lammps_jax_pjrt_cpu/pjrt_c_api_cpu_plugin.so";
-pub const CPU_PACKAGE: &str = "lammps-jax-pjrt-cpu";
-pub const CPU_WHEEL: &str = "lammps_jax_pjrt_cpu-0.11.2-py3-none-manylinux_2_27_x86_64.whl";
+pub(crate) const CPU_PLUGIN: &str = "lammps_jax_pjrt_cpu/pjrt_c_api_cpu_plugin.so";
+pub(crate) const CPU_PACKAGE: &str = "lammps-jax-pjrt-cpu";
+pub(crate) const CPU_WHEEL: &str = "lammps_jax_pjrt_cpu-0.11.2-py3-none-manylinux_2_27_x86_64.whl";
 
 /// The CPU plugin's wheel with something for its plugin.
-pub fn cpu_wheel(plugin: &[u8]) -> Vec<u8> {
+pub(crate) fn cpu_wheel(plugin: &[u8]) -> Vec<u8> {
     wheel(&[
         (CPU_PLUGIN, plugin),
         ("lammps_jax_pjrt_cpu/__init__.py", b"import this"),
@@ -294,7 +294,7 @@ pub fn cpu_wheel(plugin: &[u8]) -> Vec<u8> {
     ])
 }
 
-pub fn request(kind: Kind, index: Index, plugins: &Path) -> Request {
+pub(crate) fn request(kind: Kind, index: Index, plugins: &Path) -> Request {
     let patience =
         Patience { attempts: 3, pause: Duration::from_millis(10), silence: Duration::from_secs(5) };
     let machine = Machine { os: "linux", arch: "x86_64" };
