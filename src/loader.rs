@@ -17,7 +17,7 @@ use logo_ssl_base::rng::{Stream, generator};
 
 /// The views of one batch of `b` images.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ViewBatch {
+pub(crate) struct ViewBatch {
     /// Which images, `[b]`.
     pub indices: Vec<usize>,
     /// `[views b, 3, size, size]`: the first global view of every image, then the second of every
@@ -40,7 +40,7 @@ const MOST_STAND_INS: u64 = 64;
 
 /// What a [`Loader`] is to make, and with how many hands.
 #[derive(Clone, Debug)]
-pub struct LoaderPlan {
+pub(crate) struct LoaderPlan {
     /// The images of the epoch in order, as [`epoch_order`] gives them.
     pub order: Vec<usize>,
     /// Images a batch, at least 1.
@@ -68,7 +68,7 @@ pub struct LoaderPlan {
 /// # Panics
 /// If a worker panics, its panic goes on in the thread that asks for the batch.
 #[derive(Debug)]
-pub struct Loader {
+pub(crate) struct Loader {
     workers: Vec<Worker>,
     stop: Arc<AtomicBool>,
     /// The batches still to come.
@@ -86,7 +86,7 @@ impl Loader {
     ///
     /// # Panics
     /// If the plan has no workers, or batches of no images.
-    pub fn start(images: Images, maker: Arc<ViewMaker>, plan: LoaderPlan) -> Self {
+    pub(crate) fn start(images: Images, maker: Arc<ViewMaker>, plan: LoaderPlan) -> Self {
         assert!(plan.workers > 0, "a loader needs a worker");
         assert!(plan.batch_size > 0, "a batch needs an image");
         let stop = Arc::new(AtomicBool::new(false));

@@ -2,7 +2,7 @@
 
 /// The kernel's size for a view of `side` pixels: a tenth of it, odd, at least 3 (SimCLR's choice:
 /// 23 at 224 pixels).
-pub fn kernel_size(side: usize) -> usize {
+pub(super) fn kernel_size(side: usize) -> usize {
     ((side / 10) | 1).max(3)
 }
 
@@ -17,7 +17,7 @@ const LANES: usize = 32;
 /// # Panics
 /// If `kernel` is even, or half of it reaches further than `side - 1` pixels.
 #[inline(always)]
-pub fn gaussian_blur(view: &mut [f32], side: usize, kernel: usize, sigma: f32) {
+pub(super) fn gaussian_blur(view: &mut [f32], side: usize, kernel: usize, sigma: f32) {
     assert!(kernel % 2 == 1, "a kernel has a middle");
     assert!(kernel / 2 < side, "a mirror shows no more than the view");
     let taps = gaussian(kernel, sigma);

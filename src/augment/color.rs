@@ -23,7 +23,7 @@ pub(super) enum Change {
 
 /// One draw of colour jitter.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Jitter {
+pub(super) struct Jitter {
     pub(super) order: [Change; 4],
     pub(super) brightness: f32,
     pub(super) contrast: f32,
@@ -33,7 +33,7 @@ pub struct Jitter {
 
 impl Jitter {
     /// Draws the factors and their order, as torchvision's `ColorJitter.get_params`.
-    pub fn draw(config: &JitterConfig, rng: &mut impl Rng) -> Self {
+    pub(super) fn draw(config: &JitterConfig, rng: &mut impl Rng) -> Self {
         let mut order = [Change::Brightness, Change::Contrast, Change::Saturation, Change::Hue];
         order.shuffle(rng);
         let mut factor = |strength: f32| uniform([(1.0 - strength).max(0.0), 1.0 + strength], rng);
@@ -48,7 +48,7 @@ impl Jitter {
 
     /// Makes the four changes, in the order drawn.
     #[inline(always)]
-    pub fn apply(&self, view: &mut [f32]) {
+    pub(super) fn apply(&self, view: &mut [f32]) {
         for change in self.order {
             match change {
                 Change::Brightness => brightness(view, self.brightness),
@@ -62,7 +62,7 @@ impl Jitter {
 
 /// Scales every value: 0 is black, 1 changes nothing.
 #[inline(always)]
-pub fn brightness(view: &mut [f32], factor: f32) {
+pub(super) fn brightness(view: &mut [f32], factor: f32) {
     for value in view {
         *value = (*value * factor).clamp(0.0, 1.0);
     }
@@ -70,7 +70,7 @@ pub fn brightness(view: &mut [f32], factor: f32) {
 
 /// Blends with the mean grey of the view: 0 is flat grey, 1 changes nothing.
 #[inline(always)]
-pub fn contrast(view: &mut [f32], factor: f32) {
+pub(super) fn contrast(view: &mut [f32], factor: f32) {
     let means = planes(view).map(|plane| mean(plane));
     let offset = (1.0 - factor) * luma(means[0], means[1], means[2]);
     for value in view {
@@ -80,7 +80,7 @@ pub fn contrast(view: &mut [f32], factor: f32) {
 
 /// Blends every pixel with its own grey: 0 is grey, 1 changes nothing.
 #[inline(always)]
-pub fn saturation(view: &mut [f32], factor: f32) {
+pub(super) fn saturation(view: &mut [f32], factor: f32) {
     map_pixels(view, |[r, g, b]| {
         let grey = (1.0 - factor) * luma(r, g, b);
         [r, g, b].map(|value| (value * factor + grey).clamp(0.0, 1.0))
@@ -92,7 +92,7 @@ pub fn saturation(view: &mut [f32], factor: f32) {
 /// The same function as torchvision's way through HSV and back, without a branch or a sextant: a
 /// channel is the pixel's maximum, less the chroma times how far the hue is from that channel.
 #[inline(always)]
-pub fn hue(view: &mut [f32], turn: f32) {
+pub(super) fn hue(view: &mut [f32], turn: f32) {
     let turn = (6.0 * turn).rem_euclid(6.0);
     map_pixels(view, |[r, g, b]| {
         let max = r.max(g).max(b);
@@ -128,13 +128,13 @@ fn wrap(angle: f32) -> f32 {
 
 /// Puts the grey of each pixel in all three channels.
 #[inline(always)]
-pub fn grayscale(view: &mut [f32]) {
+pub(super) fn grayscale(view: &mut [f32]) {
     map_pixels(view, |[r, g, b]| [luma(r, g, b); 3]);
 }
 
 /// `(x - mean) / std`, channel by channel.
 #[inline(always)]
-pub fn normalise(view: &mut [f32], mean: [f32; 3], std: [f32; 3]) {
+pub(super) fn normalise(view: &mut [f32], mean: [f32; 3], std: [f32; 3]) {
     for (plane, (mean, std)) in planes(view).into_iter().zip(mean.into_iter().zip(std)) {
         let scale = 1.0 / std;
         for value in plane {

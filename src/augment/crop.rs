@@ -9,7 +9,7 @@ const ATTEMPTS: usize = 10;
 
 /// A rectangle of whole pixels within an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CropBox {
+pub(crate) struct CropBox {
     /// Columns left of it.
     pub x: usize,
     /// Rows above it.
@@ -23,7 +23,12 @@ pub struct CropBox {
 /// Draws a box, as torchvision's `RandomResizedCrop.get_params`: its share of the area is uniform,
 /// its aspect log-uniform, its place uniform. Boxes that do not fit are drawn again; after ten of
 /// them the box is central, and as large as the range of aspects allows.
-pub fn crop_box(width: usize, height: usize, crop: &CropConfig, rng: &mut impl Rng) -> CropBox {
+pub(crate) fn crop_box(
+    width: usize,
+    height: usize,
+    crop: &CropConfig,
+    rng: &mut impl Rng,
+) -> CropBox {
     let image_area = (width * height) as f64;
     let [least, most] = crop.area.map(f64::from);
     let [narrow, wide] = crop.aspect.map(|aspect| f64::from(aspect).ln());

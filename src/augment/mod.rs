@@ -5,10 +5,10 @@
 //! Every step is `#[inline(always)]`: it becomes part of [`views`]' one function, which is compiled for
 //! each level of instructions.
 
-pub mod blur;
-pub mod color;
-pub mod crop;
-pub mod resize;
+mod blur;
+mod color;
+pub(crate) mod crop;
+mod resize;
 #[cfg(test)]
 mod tests;
 pub mod views;

@@ -16,7 +16,13 @@ const PADDING: usize = 1;
 /// # Panics
 /// If the box leaves the image, or `out` has another length.
 #[inline(always)]
-pub fn resized_crop(image: Image<'_>, crop: CropBox, flip: bool, size: usize, out: &mut [f32]) {
+pub(super) fn resized_crop(
+    image: Image<'_>,
+    crop: CropBox,
+    flip: bool,
+    size: usize,
+    out: &mut [f32],
+) {
     assert_eq!(out.len(), 3 * size * size, "a view is [3, size, size]");
     let inside = crop.x + crop.width <= image.width && crop.y + crop.height <= image.height;
     assert!(inside, "{crop:?} leaves an image of {} x {}", image.width, image.height);

@@ -47,13 +47,13 @@ impl ViewMaker {
     }
 
     /// The same without local views, which nothing but LoGo reads.
-    pub fn without_local(mut self) -> Self {
+    pub(crate) fn without_local(mut self) -> Self {
         self.config.local.count = 0;
         self
     }
 
     /// The kind of each of an image's views, by slot: the global ones, then the local ones.
-    pub fn slots(&self) -> impl Iterator<Item = ViewKind> + use<> {
+    pub(crate) fn slots(&self) -> impl Iterator<Item = ViewKind> + use<> {
         let ViewsConfig { global, local, .. } = &self.config;
         let global = std::iter::repeat_n(ViewKind::Global, global.count);
         global.chain(std::iter::repeat_n(ViewKind::Local, local.count))
@@ -84,7 +84,7 @@ impl ViewMaker {
     ///
     /// # Errors
     /// When the picture is a damaged file.
-    pub fn prepare<'a>(
+    pub(crate) fn prepare<'a>(
         &'a self,
         picture: &'a Picture<'_>,
         epoch: u64,
@@ -142,7 +142,7 @@ impl ViewMaker {
 }
 
 /// An image whose views are decided on.
-pub struct Prepared<'a> {
+pub(crate) struct Prepared<'a> {
     maker: &'a ViewMaker,
     image: Pixels<'a>,
     /// One a slot.
@@ -154,7 +154,7 @@ impl Prepared<'_> {
     ///
     /// # Panics
     /// If there is no such slot.
-    pub fn crop(&self, slot: usize) -> CropBox {
+    pub(crate) fn crop(&self, slot: usize) -> CropBox {
         self.recipes[slot].crop
     }
 
@@ -162,7 +162,7 @@ impl Prepared<'_> {
     ///
     /// # Panics
     /// If there is no such slot, or `out` has another length.
-    pub fn write(&self, slot: usize, out: &mut [f32]) {
+    pub(crate) fn write(&self, slot: usize, out: &mut [f32]) {
         self.maker.write(&self.recipes[slot], self.maker.kind(slot), self.image.image(), out);
     }
 }

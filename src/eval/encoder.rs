@@ -63,7 +63,7 @@ impl Encoder {
 
 impl Extractor {
     /// Of a whole network.
-    pub fn of_network(network: Network, device: &Device) -> Self {
+    pub(crate) fn of_network(network: Network, device: &Device) -> Self {
         let layouts = network.layouts().map(Clone::clone);
         Self::new(Part::Whole(Box::new(network)), layouts, device)
     }

@@ -43,7 +43,7 @@ impl Affinity {
     }
 
     /// Whether there is anything to learn.
-    pub fn is_learned(&self) -> bool {
+    pub(crate) fn is_learned(&self) -> bool {
         self.output.is_some()
     }
 
@@ -70,7 +70,7 @@ impl Affinity {
     }
 
     /// [`Affinity::forward`] of two inputs, and before its softplus, where it ends in one.
-    pub fn score_inputs<'g>(
+    pub(crate) fn score_inputs<'g>(
         &self,
         [a, b]: [Node<'g>; 2],
         weights: &Weights<'g>,
@@ -95,7 +95,7 @@ impl Affinity {
     }
 
     /// Scores, `[batch]`, to affinities.
-    pub fn activate<'g>(&self, score: Node<'g>) -> Node<'g> {
+    pub(crate) fn activate<'g>(&self, score: Node<'g>) -> Node<'g> {
         match self.form {
             AffinityForm::Mlp => score.softplus(),
             _ => score,

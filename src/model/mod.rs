@@ -78,7 +78,7 @@ impl Network {
     }
 
     /// The same network whose batch norms take the statistics of so many replicas' batches.
-    pub fn over_replicas(mut self, replicas: usize) -> Self {
+    pub(crate) fn over_replicas(mut self, replicas: usize) -> Self {
         self.compute.replicas = replicas;
         self.backbone = self.backbone.over_replicas(replicas);
         self

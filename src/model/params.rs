@@ -96,7 +96,7 @@ pub struct Entry {
 
 impl Entry {
     /// Whether it is a bias, or γ or β of a batch norm: whatever has a single axis.
-    pub fn is_norm_or_bias(&self) -> bool {
+    pub(crate) fn is_norm_or_bias(&self) -> bool {
         self.shape.len() == 1
     }
 
@@ -121,7 +121,7 @@ pub struct Layout {
 
 /// Which piece of a [`Layout`] a tensor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot(usize);
+pub(crate) struct Slot(usize);
 
 impl Layout {
     /// All tensors, in order.
@@ -232,7 +232,7 @@ impl Declaration {
     }
 
     /// A trained tensor that programs see by itself.
-    pub fn trained(&mut self, name: &str, shape: &[usize], start: Start) -> Slot {
+    pub(crate) fn trained(&mut self, name: &str, shape: &[usize], start: Start) -> Slot {
         let entry = self.entry(name, shape, start, self.trained.len());
         self.trained.pieces.push((entry.range.clone(), entry.shape.clone()));
         self.trained.entries.push(entry);
@@ -240,7 +240,7 @@ impl Declaration {
     }
 
     /// Running statistics that programs see by themselves.
-    pub fn running(&mut self, name: &str, shape: &[usize], start: Start) -> Slot {
+    pub(crate) fn running(&mut self, name: &str, shape: &[usize], start: Start) -> Slot {
         let entry = self.entry(name, shape, start, self.running.len());
         self.running.pieces.push((entry.range.clone(), entry.shape.clone()));
         self.running.entries.push(entry);
@@ -249,7 +249,7 @@ impl Declaration {
 
     /// Declares what `declare` does so that programs see all of its trained tensors as one flat piece,
     /// and all of its running statistics as another.
-    pub fn whole<T>(&mut self, declare: impl FnOnce(&mut Self) -> T) -> (T, [Slot; 2]) {
+    pub(crate) fn whole<T>(&mut self, declare: impl FnOnce(&mut Self) -> T) -> (T, [Slot; 2]) {
         let before =
             [&self.trained, &self.running].map(|layout| (layout.pieces.len(), layout.len()));
         let declared = declare(self);
@@ -288,17 +288,17 @@ impl<'g> Weights<'g> {
     }
 
     /// What stands at a slot.
-    pub fn get(&self, slot: Slot) -> Node<'g> {
+    pub(crate) fn get(&self, slot: Slot) -> Node<'g> {
         self.trained[slot.0]
     }
 
     /// The running statistics at a slot, as the last batch left them.
-    pub fn statistics(&self, slot: Slot) -> Node<'g> {
+    pub(crate) fn statistics(&self, slot: Slot) -> Node<'g> {
         self.running.borrow()[slot.0]
     }
 
     /// Replaces the running statistics at a slot.
-    pub fn observe(&self, slot: Slot, statistics: Node<'g>) {
+    pub(crate) fn observe(&self, slot: Slot, statistics: Node<'g>) {
         self.running.borrow_mut()[slot.0] = statistics;
     }
 

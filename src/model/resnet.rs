@@ -117,7 +117,7 @@ impl ResNet {
     }
 
     /// The same network whose batch norms take the statistics of so many replicas' batches.
-    pub fn over_replicas(mut self, replicas: usize) -> Self {
+    pub(crate) fn over_replicas(mut self, replicas: usize) -> Self {
         Arc::make_mut(&mut self.plan).replicas = replicas;
         self
     }

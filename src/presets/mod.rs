@@ -137,7 +137,7 @@ pub fn read_run_config(path: &Path) -> Result<Config> {
 ///
 /// # Errors
 /// [`Error::Setting`] saying what is missing or wrong.
-pub fn config_of_text(text: &str) -> Result<Config> {
+pub(crate) fn config_of_text(text: &str) -> Result<Config> {
     toml::from_str(text).map_err(|error| Error::settings(tidy(&error)))
 }
 

@@ -90,7 +90,7 @@ pub enum Record {
 
 impl Record {
     /// Whether a clock had a part in it, so that it differs from run to run.
-    pub fn is_of_clock(&self) -> bool {
+    pub(crate) fn is_of_clock(&self) -> bool {
         matches!(self, Record::Timing { .. } | Record::Evaluation { .. })
     }
 }

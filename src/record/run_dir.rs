@@ -36,7 +36,7 @@ impl RunFiles {
     }
 
     /// Where the run's images lie.
-    pub fn places_path(&self) -> PathBuf {
+    pub(crate) fn places_path(&self) -> PathBuf {
         self.root.join("places.json")
     }
 
@@ -153,7 +153,7 @@ impl RunDir {
     ///
     /// # Errors
     /// [`Error::Io`] naming the file.
-    pub fn keep_places(&self, places: &Places) -> Result<()> {
+    pub(crate) fn keep_places(&self, places: &Places) -> Result<()> {
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let places = Places {
             data: places.data.as_ref().map(absolute),

@@ -55,7 +55,12 @@ impl Writer {
     ///
     /// # Errors
     /// The one before's, as [`write()`] has them; this one is then not begun.
-    pub fn begin(&mut self, path: PathBuf, position: Position, snapshot: Snapshot) -> Result<()> {
+    pub(crate) fn begin(
+        &mut self,
+        path: PathBuf,
+        position: Position,
+        snapshot: Snapshot,
+    ) -> Result<()> {
         self.finish()?;
         self.writing = Some(thread::spawn(move || write(&path, &position, &snapshot.state())));
         Ok(())
@@ -84,7 +89,7 @@ impl Drop for Writer {
 ///
 /// # Errors
 /// [`Error::Run`] when it belongs to another config; else as [`read`].
-pub fn read_last(files: &RunFiles, config: &Config) -> Result<Option<(Position, State)>> {
+pub(crate) fn read_last(files: &RunFiles, config: &Config) -> Result<Option<(Position, State)>> {
     let path = files.last_checkpoint();
     if !path.exists() {
         return Ok(None);

@@ -49,7 +49,7 @@ struct Ready {
 }
 
 /// Gradients by parameter name.
-pub type NamedGradients = State;
+pub(super) type NamedGradients = State;
 
 /// What one update did.
 #[derive(Clone, Debug)]
@@ -201,7 +201,7 @@ impl Learner {
     ///
     /// # Panics
     /// As [`Learner::submit`].
-    pub fn submit_uploaded(&mut self, batches: &[Batch], rates: Rates) -> Result<Pending> {
+    pub(crate) fn submit_uploaded(&mut self, batches: &[Batch], rates: Rates) -> Result<Pending> {
         self.begin_on(batches, rates).map(|(pending, _)| pending)
     }
 
@@ -317,7 +317,7 @@ impl Learner {
     ///
     /// # Errors
     /// As [`Learner::state`].
-    pub fn snapshot(&self) -> Result<Snapshot> {
+    pub(crate) fn snapshot(&self) -> Result<Snapshot> {
         Snapshot::of(&self.parts, &self.state)
     }
 

@@ -1,14 +1,14 @@
 //! The loop, schedules, optimisers, checkpoints.
 
 pub mod checkpoint;
-pub mod gradients;
-pub mod learner;
-pub mod means;
+mod gradients;
+mod learner;
+mod means;
 mod optimizer;
 mod pretrain;
 #[cfg(test)]
 mod replicas;
-pub mod schedule;
+mod schedule;
 mod state;
 mod update;
 mod views;
@@ -18,7 +18,6 @@ pub use learner::{Batch, Learner, Pending, Update};
 pub use optimizer::{Optimizer, Remembered};
 pub use pretrain::{Setup, Summary, pretrain};
 pub use schedule::Rates;
-pub use state::Snapshot;
 pub use update::Replicas;
 pub use views::Views;
 pub use workers::Workers;

@@ -133,7 +133,7 @@ impl Parts {
 
 /// The state as it was at one moment, on the host: what a checkpoint is made of.
 #[derive(Clone, Debug)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     parts: Arc<Parts>,
     numbers: BTreeMap<String, Vec<f32>>,
 }
@@ -147,7 +147,7 @@ impl Snapshot {
     }
 
     /// Weights, running statistics and what the optimisers remember, by name.
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         self.parts.split(&self.numbers)
     }
 }

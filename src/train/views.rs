@@ -29,7 +29,7 @@ impl Views {
     }
 
     /// What a loader made as the run's batch `number`, with negatives drawn.
-    pub fn of_batch(batch: ViewBatch, config: &Config, number: u64) -> Self {
+    pub(crate) fn of_batch(batch: ViewBatch, config: &Config, number: u64) -> Self {
         let images = batch.indices.len();
         let tensor = |views: Vec<f32>, size: usize| {
             let rows = views.len() / (3 * size * size);

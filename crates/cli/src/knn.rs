@@ -10,7 +10,7 @@ use logo_ssl::executor::Device;
 use logo_ssl::interop::weights;
 use logo_ssl::presets::{self, Layers};
 use logo_ssl::record::{KnnResult, RunFiles};
-use logo_ssl::train::{checkpoint, learner::Learner};
+use logo_ssl::train::{Learner, checkpoint};
 use serde_json::json;
 
 use super::compute::On;

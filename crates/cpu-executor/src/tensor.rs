@@ -310,44 +310,4 @@ impl Tensor {
             _ => None,
         }
     }
-
-    /// Its numbers, taken out, where they are f32.
-    pub fn into_f32(self) -> Option<Vec<f32>> {
-        match self.data {
-            Data::F32(numbers) => Some(numbers),
-            _ => None,
-        }
-    }
-
-    /// Its integers, where they are s32.
-    pub fn as_s32(&self) -> Option<&[i32]> {
-        match &self.data {
-            Data::S32(numbers) => Some(numbers),
-            _ => None,
-        }
-    }
-
-    /// Its truth values, where it has such.
-    pub fn as_pred(&self) -> Option<&[bool]> {
-        match &self.data {
-            Data::Pred(values) => Some(values),
-            _ => None,
-        }
-    }
-
-    /// Its bytes, where they are u8.
-    pub fn as_u8(&self) -> Option<&[u8]> {
-        match &self.data {
-            Data::U8(bytes) => Some(bytes),
-            _ => None,
-        }
-    }
-
-    /// Its numbers, where they are bfloat16.
-    pub fn as_bf16(&self) -> Option<&[bf16]> {
-        match &self.data {
-            Data::Bf16(numbers) => Some(numbers),
-            _ => None,
-        }
-    }
 }

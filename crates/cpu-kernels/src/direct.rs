@@ -51,16 +51,16 @@ impl Direct {
         Self { shape, x, dy, forward, backward }
     }
 
-    pub fn x_frame(&self) -> Frame {
+    pub(crate) fn x_frame(&self) -> Frame {
         self.x
     }
 
-    pub fn dy_frame(&self) -> Frame {
+    pub(crate) fn dy_frame(&self) -> Frame {
         self.dy
     }
 
     /// Packs weights `[out, in, kernel, kernel]` as panels of B for the forward pass.
-    pub fn pack_forward(&self, weight: &[f32], workspace: &Workspace) -> Buffer<f32> {
+    pub(crate) fn pack_forward(&self, weight: &[f32], workspace: &Workspace) -> Buffer<f32> {
         let (input, output) = (self.shape.input(), self.shape.output());
         let at = |c: usize, o: usize, tap| self.shape.weight_index(o, c, tap);
         pack(&self.forward.taps, input.channels, output.channels, weight, at, workspace)
@@ -68,7 +68,7 @@ impl Direct {
 
     /// Packs weights `[out, in, kernel, kernel]` as panels of B for the gradient of the input, one B for each
     /// backward pass.
-    pub fn pack_backward(&self, weight: &[f32], workspace: &Workspace) -> Vec<Buffer<f32>> {
+    pub(crate) fn pack_backward(&self, weight: &[f32], workspace: &Workspace) -> Vec<Buffer<f32>> {
         let (input, output) = (self.shape.input(), self.shape.output());
         let at = |o: usize, c: usize, tap| self.shape.weight_index(o, c, tap);
         let packed = self
@@ -85,7 +85,7 @@ impl Direct {
     }
 
     /// The backward pass from a dy slab to the gradients of the input, `[images, height, width, channels]`.
-    pub fn backward_data(
+    pub(crate) fn backward_data(
         &self,
         level: Level,
         images: usize,
@@ -105,7 +105,7 @@ impl Direct {
     }
 
     /// The length of the weights' gradient's accumulator, `[kernel, kernel · in, out]`.
-    pub fn accumulator_len(&self) -> usize {
+    pub(crate) fn accumulator_len(&self) -> usize {
         let rows = self.shape.kernel * self.shape.kernel * self.shape.input().channels;
         rows * self.shape.output().channels
     }
@@ -123,7 +123,13 @@ impl Direct {
     }
 
     /// Adds one slab's share to the gradient of the weights, by the calling thread alone.
-    pub fn accumulate_slab(&self, level: Level, slab: &Slab, accumulator: &mut [f32], onto: bool) {
+    pub(crate) fn accumulate_slab(
+        &self,
+        level: Level,
+        slab: &Slab,
+        accumulator: &mut [f32],
+        onto: bool,
+    ) {
         let parts = accumulator.chunks_mut(self.part_len()).enumerate();
         parts.for_each(|(part, c)| self.add(level, slab, part, c, onto));
     }
@@ -162,7 +168,7 @@ impl Direct {
     }
 
     /// Writes the accumulator to `weight` as `[out, in, kernel, kernel]`.
-    pub fn finish_weights(&self, accumulator: &[f32], weight: &mut [f32]) {
+    pub(crate) fn finish_weights(&self, accumulator: &[f32], weight: &mut [f32]) {
         let (shape, stored) = (&self.shape, self.shape.output().channels);
         let taps = shape.kernel * shape.kernel;
         weight.par_chunks_mut(shape.in_channels * taps).enumerate().for_each(|(o, filter)| {

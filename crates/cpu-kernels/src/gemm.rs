@@ -42,7 +42,7 @@ impl RowTable {
     }
 
     /// A table of `count` rows at constant distances in A and C, in elements.
-    pub fn strided(count: usize, a: usize, c: usize) -> Self {
+    pub(crate) fn strided(count: usize, a: usize, c: usize) -> Self {
         Self::new((0..count).map(|row| (row * a, row * c)))
     }
 

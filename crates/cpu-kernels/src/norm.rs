@@ -22,7 +22,7 @@ pub struct Moments {
 
 impl Moments {
     /// The moments of a batch from those of its parts, combined in their order (Chan et al., 1979).
-    pub fn combine(parts: impl IntoIterator<Item = Moments>) -> Moments {
+    pub(crate) fn combine(parts: impl IntoIterator<Item = Moments>) -> Moments {
         parts.into_iter().reduce(Moments::join).unwrap_or_default()
     }
 
@@ -211,7 +211,7 @@ pub struct GradientSums {
 
 impl GradientSums {
     /// The sums over a batch from those over its parts, added up in their order.
-    pub fn combine(parts: impl IntoIterator<Item = GradientSums>) -> GradientSums {
+    pub(crate) fn combine(parts: impl IntoIterator<Item = GradientSums>) -> GradientSums {
         let add = |mut a: Vec<f64>, b: Vec<f64>| {
             a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
             a

@@ -66,7 +66,7 @@ impl<'a> Part<'a> {
     ///
     /// # Panics
     /// If they do not exist.
-    pub fn columns_in(&mut self, range: Range<usize>) -> Part<'_> {
+    pub(crate) fn columns_in(&mut self, range: Range<usize>) -> Part<'_> {
         assert!(range.start <= range.end && range.end <= self.columns, "no such columns");
         let start = self.start.wrapping_add(range.start);
         Part { start, columns: range.len(), lifetime: PhantomData, ..*self }
@@ -76,7 +76,7 @@ impl<'a> Part<'a> {
     ///
     /// # Panics
     /// If it has fewer.
-    pub fn split_rows(self, row: usize) -> [Self; 2] {
+    pub(crate) fn split_rows(self, row: usize) -> [Self; 2] {
         assert!(row <= self.rows, "no such row");
         let start = self.start.wrapping_add(row * self.stride);
         [Self { rows: row, ..self }, Self { start, rows: self.rows - row, ..self }]
@@ -86,7 +86,7 @@ impl<'a> Part<'a> {
     ///
     /// # Panics
     /// If it has fewer.
-    pub fn split_columns(self, column: usize) -> [Self; 2] {
+    pub(crate) fn split_columns(self, column: usize) -> [Self; 2] {
         assert!(column <= self.columns, "no such column");
         let start = self.start.wrapping_add(column);
         [Self { columns: column, ..self }, Self { start, columns: self.columns - column, ..self }]

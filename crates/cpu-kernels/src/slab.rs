@@ -50,7 +50,7 @@ impl Frame {
     }
 
     /// Where a pixel of the frame lies.
-    pub fn of_frame(&self, image: usize, row: usize, column: usize) -> usize {
+    pub(crate) fn of_frame(&self, image: usize, row: usize, column: usize) -> usize {
         ((image * self.height + row) * self.width + column) * self.map.channels
     }
 }

@@ -55,7 +55,7 @@ impl Workspace {
     }
 
     /// How much of the memory is not in use, in bytes.
-    pub fn free_bytes(&self) -> usize {
+    pub(crate) fn free_bytes(&self) -> usize {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         free.iter().map(|lines| lines.len() * size_of::<CacheLine>()).sum()
     }

@@ -107,7 +107,7 @@ impl Gradient {
     }
 
     /// Whether shares of a batch may have tiles of their own.
-    pub fn is_small(&self) -> bool {
+    pub(crate) fn is_small(&self) -> bool {
         self.len() <= SMALL
     }
 
@@ -116,7 +116,7 @@ impl Gradient {
         [self.inputs() * self.x.pixels() * 2 * TILE, self.outputs * self.pairs.len() * 2 * TILE]
     }
 
-    pub fn slabs_a_round(&self) -> usize {
+    pub(crate) fn slabs_a_round(&self) -> usize {
         (ROUND / self.operand_lens().iter().sum::<usize>()).max(1)
     }
 

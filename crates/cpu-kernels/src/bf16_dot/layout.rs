@@ -41,12 +41,12 @@ impl InterleavedLayout {
     }
 
     /// Where a frame's pixel lies within its line, for the first of the interleaved images.
-    pub fn in_line(&self, column: usize) -> usize {
+    pub(crate) fn in_line(&self, column: usize) -> usize {
         (column % self.stride * self.phase() + column / self.stride) * self.interleaved
     }
 
     /// Where a frame's pixel lies.
-    pub fn of_frame(&self, image: usize, row: usize, column: usize) -> usize {
+    pub(crate) fn of_frame(&self, image: usize, row: usize, column: usize) -> usize {
         let (group, image) = (image / self.interleaved, image % self.interleaved);
         group * self.group() + row * self.line() + self.in_line(column) + image
     }

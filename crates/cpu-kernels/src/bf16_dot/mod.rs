@@ -281,7 +281,7 @@ impl Seen {
         }
     }
 
-    pub fn x_layout(&self, output: Map, interleaved: usize) -> InterleavedLayout {
+    pub(crate) fn x_layout(&self, output: Map, interleaved: usize) -> InterleavedLayout {
         let reach = |out: usize| (out - 1) * self.stride + self.kernel;
         let (rows, columns) = (reach(output.height), reach(output.width));
         let before = self.kernel / 2;

@@ -36,7 +36,7 @@ pub(crate) struct Prologue<'a, S> {
 impl<S: Source> Prologue<'_, S> {
     /// # Panics
     /// If the source ends before the images, or the slab is not as long as the planes.
-    pub fn run_on(self, level: Level) {
+    pub(crate) fn run_on(self, level: Level) {
         let map = self.planes.layout.map;
         let room = self.planes.images * if self.cell == Cell::Pairs { 2 } else { 1 };
         let all = self.images.next_multiple_of(self.multiple);
@@ -207,7 +207,7 @@ pub(crate) struct Transpose<'a> {
 impl Transpose<'_> {
     /// # Panics
     /// If a pixel lies beyond its plane, or `to` is too short.
-    pub fn run_on(self, level: Level) {
+    pub(crate) fn run_on(self, level: Level) {
         let furthest = self.pairs.iter().flatten().max().map_or(0, |pixel| *pixel as usize + 1);
         assert!(furthest <= self.planes.pixels(), "a pixel lies beyond its plane");
         assert!(self.planes.len() <= self.slab.len(), "the slab is too short");
@@ -293,7 +293,7 @@ impl Unfold {
     }
 
     /// How many numbers a framed image has.
-    pub fn framed_len(&self) -> usize {
+    pub(crate) fn framed_len(&self) -> usize {
         self.frame().iter().product::<usize>() * COLOURS
     }
 

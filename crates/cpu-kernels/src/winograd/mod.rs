@@ -100,7 +100,7 @@ impl Tile {
     }
 
     /// How many multiplications a tile takes for a pair of channels.
-    pub fn multiplications(self) -> usize {
+    pub(crate) fn multiplications(self) -> usize {
         self.forward().products * self.forward().products
     }
 }
@@ -177,16 +177,21 @@ impl Winograd {
         Self { shape, tile, x, dy, tiles: tiles.collect(), tiles_an_image, group }
     }
 
-    pub fn x_frame(&self) -> Frame {
+    pub(crate) fn x_frame(&self) -> Frame {
         self.x
     }
 
-    pub fn dy_frame(&self) -> Frame {
+    pub(crate) fn dy_frame(&self) -> Frame {
         self.dy
     }
 
     /// Transforms weights `[out, in, 3, 3]` and packs them as panels of B for each product of the forward pass.
-    pub fn pack_forward(&self, level: Level, weight: &[f32], workspace: &Workspace) -> Buffer<f32> {
+    pub(crate) fn pack_forward(
+        &self,
+        level: Level,
+        weight: &[f32],
+        workspace: &Workspace,
+    ) -> Buffer<f32> {
         let (from, to) = (self.shape.input().channels, self.shape.output().channels);
         let kernels = Kernels { weight, at: |c, o| self.shape.weight_index(o, c, (0, 0)) };
         self.pack(level, [from, to], kernels, std::convert::identity, workspace)
@@ -194,7 +199,7 @@ impl Winograd {
 
     /// Transforms weights `[out, in, 3, 3]` and packs them for the gradient of the input: turned by 180°, channels
     /// exchanged.
-    pub fn pack_backward(
+    pub(crate) fn pack_backward(
         &self,
         level: Level,
         weight: &[f32],
@@ -261,7 +266,7 @@ impl Winograd {
     }
 
     /// The backward pass from a dy slab to the gradients of the input, `[images, height, width, channels]`.
-    pub fn backward_data(
+    pub(crate) fn backward_data(
         &self,
         level: Level,
         images: usize,
@@ -382,7 +387,7 @@ impl Winograd {
     }
 
     /// The length of the weights' gradient's accumulator, `[weights, in, out]`.
-    pub fn accumulator_len(&self) -> usize {
+    pub(crate) fn accumulator_len(&self) -> usize {
         self.weights() * self.shape.input().channels * self.shape.output().channels
     }
 
@@ -406,7 +411,7 @@ impl Winograd {
 
     /// Adds one slab's share, of (images, x, dy), by the calling thread alone: its tiles are
     /// transformed and multiplied group by group.
-    pub fn accumulate_slab(
+    pub(crate) fn accumulate_slab(
         &self,
         level: Level,
         (images, x, dy): (usize, &[f32], &[f32]),
@@ -470,7 +475,7 @@ impl Winograd {
     }
 
     /// Writes the accumulator to `weight` as `[out, in, 3, 3]`.
-    pub fn finish_weights(&self, level: Level, accumulator: &[f32], weight: &mut [f32]) {
+    pub(crate) fn finish_weights(&self, level: Level, accumulator: &[f32], weight: &mut [f32]) {
         let (shape, stored) = (&self.shape, self.shape.output().channels);
         let filter = shape.in_channels * TAPS;
         // A few panels a task, whose lines lie one behind the other in the accumulator.
