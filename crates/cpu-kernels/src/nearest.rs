@@ -16,7 +16,7 @@ const QUERIES: usize = 192;
 /// How many bank rows a block has.
 const BLOCK: usize = 128;
 /// How many numbers of a row are multiplied before the next block of them.
-const DEPTH: usize = 256;
+const DEPTH: usize = 512;
 
 /// Vectors to search among, packed for the matrix product.
 #[derive(Debug)]
