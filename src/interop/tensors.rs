@@ -1,8 +1,9 @@
-//! Named f32 tensors and one text of metadata, in a safetensors file.
+//! Named tensors of numbers and one text of metadata, in a safetensors file.
 
 use std::collections::HashMap;
 use std::path::Path;
 
+use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::model::params::{State, TensorData};
@@ -30,13 +31,17 @@ pub fn write(path: &Path, state: &State, metadata: String) -> Result<()> {
     Ok(write_atomic(path, &bytes)?)
 }
 
-/// Reads what [`write()`] wrote, or any other safetensors file of f32 tensors; the metadata is
-/// absent in a file of other origin.
+/// Reads what [`write()`] wrote, or any other safetensors file of tensors in f16, bf16, f32 or f64, whose
+/// numbers become f32; the metadata is absent in a file of other origin.
 ///
 /// # Errors
-/// [`Error::Io`] when it cannot be read, [`Error::Data`] when it is damaged or holds another type.
+/// [`Error::Io`] when it cannot be read; [`Error::Data`] when it is damaged, is of another format, or holds
+/// another type.
 pub fn read(path: &Path) -> Result<(State, Option<String>)> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    if let Some(problem) = other_format(&bytes) {
+        return Err(Error::data(path, problem));
+    }
     let damaged =
         |problem: String| Error::data(path, format!("no usable safetensors file: {problem}"));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
@@ -48,15 +53,88 @@ pub fn read(path: &Path) -> Result<(State, Option<String>)> {
         if name.ends_with("num_batches_tracked") {
             continue;
         }
-        if view.dtype() != Dtype::F32 {
-            return Err(damaged(format!("`{name}` is {:?}, expected F32", view.dtype())));
-        }
-        let values: Vec<f32> = view
-            .data()
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect();
+        let values = numbers(&view).ok_or_else(|| {
+            damaged(format!("`{name}` is {:?}, expected F16, BF16, F32 or F64", view.dtype()))
+        })?;
         state.insert(name.to_owned(), TensorData::new(values, view.shape().to_vec()));
     }
     Ok((state, metadata))
+}
+
+/// The numbers of a tensor as f32, where it has such.
+fn numbers(view: &TensorView<'_>) -> Option<Vec<f32>> {
+    fn of<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+        let (numbers, _) = bytes.as_chunks::<N>();
+        numbers.iter().map(|bytes| number(*bytes)).collect()
+    }
+    let bytes = view.data();
+    match view.dtype() {
+        Dtype::F16 => Some(of(bytes, |bytes| f16::from_le_bytes(bytes).to_f32())),
+        Dtype::BF16 => Some(of(bytes, |bytes| bf16::from_le_bytes(bytes).to_f32())),
+        Dtype::F32 => Some(of(bytes, f32::from_le_bytes)),
+        Dtype::F64 => Some(of(bytes, |bytes| f64::from_le_bytes(bytes) as f32)),
+        _ => None,
+    }
+}
+
+/// What a file is that bears no weights in safetensors, and how its weights are had, where its first bytes
+/// tell.
+fn other_format(bytes: &[u8]) -> Option<&'static str> {
+    // PyTorch's archives are zip files, its older files begin with a pickle.
+    match bytes {
+        [b'P', b'K', 3, 4, ..] | [0x80, 2..=5, ..] => Some(
+            "this is a PyTorch checkpoint (.pth, .pt or .ckpt), and weights are read from safetensors. In Python: \
+             safetensors.torch.save_file(torch.load(FILE, map_location=\"cpu\", weights_only=True), OUT), of the \
+             state dict where the checkpoint holds more",
+        ),
+        _ if bytes.starts_with(b"version https://git-lfs") => Some(
+            "this is a pointer of Git LFS, not the file itself: `git lfs pull` gets it",
+        ),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(dtype: Dtype, bytes: &[u8]) -> tempfile::NamedTempFile {
+        let view = TensorView::new(dtype, vec![2], bytes).unwrap();
+        let bytes = safetensors::serialize([("x", view)], None).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn numbers_of_every_precision_become_f32() {
+        let [one, two] = [1.5, -2.0];
+        let halves = [one, two].map(f16::from_f32).map(f16::to_le_bytes).concat();
+        let brains = [one, two].map(bf16::from_f32).map(bf16::to_le_bytes).concat();
+        let singles = [one, two].map(f32::to_le_bytes).concat();
+        let doubles = [one, two].map(f64::from).map(f64::to_le_bytes).concat();
+        for (dtype, bytes) in [
+            (Dtype::F16, halves),
+            (Dtype::BF16, brains),
+            (Dtype::F32, singles),
+            (Dtype::F64, doubles),
+        ] {
+            let (state, _) = read(file(dtype, &bytes).path()).unwrap();
+            assert_eq!(state["x"].values, [one, two], "{dtype:?}");
+        }
+        let problem = read(file(Dtype::U8, &[1, 2]).path()).unwrap_err().to_string();
+        assert!(problem.contains("`x` is U8"), "{problem}");
+    }
+
+    #[test]
+    fn a_checkpoint_of_pytorch_is_named_as_what_it_is() {
+        let beginnings: [&[u8]; 3] =
+            [b"PK\x03\x04archive/data.pkl", b"\x80\x02\x8a\x0al\xfc", b"version https://git-lfs.github.com/spec/v1"];
+        for (bytes, said) in beginnings.into_iter().zip(["PyTorch", "PyTorch", "Git LFS"]) {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), bytes).unwrap();
+            let problem = read(file.path()).unwrap_err().to_string();
+            assert!(problem.contains(said) && problem.contains("safetensors") == (said == "PyTorch"), "{problem}");
+        }
+    }
 }

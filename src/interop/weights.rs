@@ -15,6 +15,9 @@ use crate::{Error, Result};
 /// What a checkpoint puts before the backbone's names.
 const IN_CHECKPOINT: &str = "network.backbone.";
 
+/// The tensor by which a ResNet is found.
+const FIRST_TENSOR: &str = "conv1.weight";
+
 /// Writes the backbone of a learner's state; its config goes along as metadata.
 ///
 /// # Errors
@@ -26,14 +29,17 @@ pub fn write(path: &Path, state: &State, config: &Config) -> Result<()> {
 
 /// A backbone from a weights file, or from a checkpoint, in evaluation mode on `device`.
 ///
-/// Its architecture is read off the tensors, so that files of other programs work too.
+/// Its architecture is read off the tensors, so that files of other programs work too; what all its names
+/// begin with, such as `module.` or `backbone.`, is left out.
 ///
 /// # Errors
-/// [`Error::Io`] or [`Error::Data`] naming the file; [`Error::Device`] where the device has no place.
+/// [`Error::Io`] naming the file; [`Error::Data`] naming it where it holds no backbone, several, or one with
+/// a number that is not finite; [`Error::Device`] where the device has no place.
 pub fn read(path: &Path, device: &Device) -> Result<Encoder> {
     let (state, _) = tensors::read(path)?;
-    let state = backbone_of(state);
     let unusable = |problem: String| Error::data(path, format!("no ResNet backbone: {problem}"));
+    let state = backbone_of(state).map_err(unusable)?;
+    refuse_non_finite(path, &state)?;
     let architecture = architecture_of(&state).map_err(unusable)?;
     let mut declare = Declaration::default();
     let backbone = ResNet::new(&architecture, Precision::F32, &mut declare);
@@ -49,19 +55,50 @@ pub fn read(path: &Path, device: &Device) -> Result<Encoder> {
     Ok(Encoder::new(Arc::new(extractor), [trained?, running?]))
 }
 
-fn backbone_of(state: State) -> State {
-    let inside: State = state
-        .iter()
-        .filter_map(|(name, data)| {
-            name.strip_prefix(IN_CHECKPOINT).map(|short| (short.to_owned(), data.clone()))
-        })
-        .collect();
-    if inside.is_empty() { state } else { inside }
+/// Refuses weights with a number that is infinite or none: what is measured of them would look like a
+/// result.
+///
+/// # Errors
+/// [`Error::Data`] naming `path` and the first such tensor.
+pub fn refuse_non_finite(path: &Path, state: &State) -> Result<()> {
+    let bad = state.iter().find_map(|(name, data)| {
+        let value = data.values.iter().find(|value| !value.is_finite())?;
+        Some((name, value))
+    });
+    match bad {
+        Some((name, value)) => Err(Error::data(
+            path,
+            format!("`{name}` holds {value}: the training that it is from went wrong; take an earlier file"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The tensors of the one backbone among `state`, without what their names begin with; or why there is not one.
+fn backbone_of(state: State) -> Result<State, String> {
+    let begins = |prefix: &&str| state.contains_key(&format!("{prefix}layer1.0.{FIRST_TENSOR}"));
+    let prefixes = state.keys().filter_map(|name| name.strip_suffix(FIRST_TENSOR));
+    let prefixes: Vec<&str> = prefixes.filter(begins).collect();
+    let prefix = match prefixes[..] {
+        _ if prefixes.contains(&IN_CHECKPOINT) => IN_CHECKPOINT,
+        [prefix] => prefix,
+        [] => return Ok(state),
+        _ => {
+            return Err(format!(
+                "it holds several, whose names begin with {}: write the one that is meant to a file of its own",
+                prefixes.join(", ")
+            ));
+        }
+    };
+    let inside = state.iter().filter_map(|(name, data)| {
+        name.strip_prefix(prefix).map(|short| (short.to_owned(), data.clone()))
+    });
+    Ok(inside.collect())
 }
 
 /// What network has these tensors.
 fn architecture_of(state: &State) -> Result<Architecture, String> {
-    let conv1 = state.get("conv1.weight").ok_or("it has no tensor `conv1.weight`")?;
+    let conv1 = state.get(FIRST_TENSOR).ok_or("it has no tensor `conv1.weight`")?;
     let (width, stem) = match conv1.shape[..] {
         [width, 3, 3, 3] => (width, Stem::Cifar),
         [width, 3, 7, 7] => (width, Stem::Imagenet),
@@ -81,4 +118,48 @@ fn architecture_of(state: &State) -> Result<Architecture, String> {
         false => BlockKind::Basic,
     };
     Ok(Architecture { stem, block, blocks, width, zero_init_residual: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::params::TensorData;
+
+    fn backbone(prefix: &str) -> State {
+        let names = [FIRST_TENSOR, "layer1.0.conv1.weight", "layer1.1.conv1.weight", "bn1.weight"];
+        let tensor = |name: &&str| (format!("{prefix}{name}"), TensorData::new(vec![1.0], [1]));
+        names.iter().map(tensor).collect()
+    }
+
+    #[test]
+    fn what_all_names_begin_with_is_left_out() {
+        for prefix in ["", "module.", "backbone.", "module.encoder_q.", IN_CHECKPOINT] {
+            let mut state = backbone(prefix);
+            state.insert("epoch".to_owned(), TensorData::new(vec![7.0], [1]));
+            let found = backbone_of(state).unwrap();
+            assert!(found.contains_key(FIRST_TENSOR), "{prefix}: {:?}", found.keys());
+            assert!(found.contains_key("layer1.1.conv1.weight"), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn of_several_backbones_a_checkpoints_own_is_meant_and_others_are_named() {
+        let two = |first: &str, second: &str| [backbone(first), backbone(second)].map(State::into_iter);
+        let state: State = two(IN_CHECKPOINT, "momentum.backbone.").into_iter().flatten().collect();
+        assert_eq!(backbone_of(state).unwrap(), backbone(""));
+        let state: State = two("encoder_q.", "encoder_k.").into_iter().flatten().collect();
+        let problem = backbone_of(state).unwrap_err();
+        assert!(problem.contains("encoder_k., encoder_q."), "{problem}");
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_refused_by_the_tensors_name() {
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut state = backbone("");
+            state.insert("bn1.weight".to_owned(), TensorData::new(vec![1.0, value], [2]));
+            let problem = refuse_non_finite(Path::new("w"), &state).unwrap_err().to_string();
+            assert!(problem.contains("`bn1.weight`"), "{problem}");
+        }
+        assert!(refuse_non_finite(Path::new("w"), &backbone("")).is_ok());
+    }
 }

@@ -67,7 +67,10 @@ impl Arguments {
     /// The run's config, or that of the dataset's preset, with this command's settings laid over.
     fn config(&self) -> Result<Config> {
         let dataset = self.dataset.as_deref().map(str::parse::<DatasetName>).transpose()?;
-        let preset = |name: DatasetName| Layers::preset(name.source().preset)?.build();
+        // The preset suits the dataset, and may be another's own.
+        let preset = |name: DatasetName| {
+            Layers::preset(name.source().preset)?.set(&format!("data.dataset={name}"))?.build()
+        };
         let mut config = match (&self.encoder.run, dataset) {
             (Some(run), _) => presets::read_run_config(&RunFiles::of(run).config_path())?,
             (None, Some(name)) => preset(name)?,
@@ -80,8 +83,11 @@ impl Arguments {
         if let Some(name) = dataset {
             config.eval.dataset = EvalDataset::Same;
             if name != config.data.dataset {
-                // The statistics go with the dataset, not with the run.
-                config.data = preset(name)?.data;
+                // The statistics and the evaluation's crop go with the dataset, not with the run.
+                let other = preset(name)?;
+                config.data = other.data;
+                config.eval.resize = other.eval.resize;
+                config.eval.crop = other.eval.crop;
             }
         }
         config.eval.k.clone_from(&self.k);
@@ -109,6 +115,7 @@ fn last_encoder(run: &Path, config: &Config, device: &Device) -> Result<Trained>
     let path = RunFiles::of(run).last_checkpoint();
     let (_, state) = checkpoint::read(&path)?;
     let mut learner = Learner::new(config, device)?;
+    weights::refuse_non_finite(&path, &state)?;
     learner.load(&state).map_err(|error| error.in_file(&path))?;
     Ok(learner.encoder())
 }
