@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use logo_ssl_base::files;
 
+use crate::config::Change;
 use crate::data::Remedy;
 use crate::executor::Advice;
 use crate::model::params::Mismatch;
@@ -114,8 +115,9 @@ pub enum Error {
 
     /// The loss stopped being a number.
     #[error(
-        "the loss became {value} at step {step} (epoch {epoch}); the last good checkpoint is {checkpoint}. \
-         Lower optimizer.lr or raise optimizer.warmup_epochs and start again, or resume from it with a lower rate"
+        "the loss became {value} at step {step} (epoch {}); the last good checkpoint is {checkpoint}. Resume the run \
+         with a lower optimizer.lr, or start again with it or with a longer optimizer.warmup_epochs",
+        .epoch + 1
     )]
     NonFinite {
         /// Optimiser steps done before this one.
@@ -157,11 +159,12 @@ pub enum RunProblem {
     #[error("is in use by another logo-ssl; wait for it, stop it, or choose another folder")]
     InUse,
 
-    /// The config is another than that of the checkpoint.
+    /// The config is another than that of the checkpoint, in settings that a run cannot change on its way.
     #[error(
-        "is not the config this run was started with; restore it, or start another run in another folder"
+        "is not the config this run was started with: {}; restore it, or start another run in another folder",
+        listed(.0)
     )]
-    OtherConfig,
+    OtherConfig(Vec<Change>),
 
     /// The file that says where the images lie cannot be understood.
     #[error(
@@ -176,6 +179,10 @@ pub enum RunProblem {
     /// Anything else, with what to do about it.
     #[error("{0}")]
     Other(String),
+}
+
+fn listed(changes: &[Change]) -> String {
+    changes.iter().map(Change::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl<S: Into<String>> From<S> for RunProblem {

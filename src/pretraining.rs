@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::config::Config;
+use crate::config::{Config, Unchosen};
 use crate::data::{DatasetName, Parts, Places, Splits};
 use crate::executor::DeviceName;
 use crate::framework::Framework;
 use crate::presets::Layers;
 use crate::record::run_dir::unused;
 use crate::record::{Event, RunDir, RunFiles, Sink};
-use crate::run::{Images, Run, Training};
+use crate::run::{Images, Run, Training, Wanted};
 use crate::train::{Summary, Workers};
 use crate::{Error, Result};
 
@@ -209,17 +209,17 @@ impl Pretraining {
     ///
     /// # Errors
     /// [`Error::Setting`] when settings are wrong or contradict each other; [`Error::Run`] when the folder
-    /// holds a run of other settings; otherwise as [`Run::create`] and [`Run::train`].
+    /// holds a run whose settings differ in more than may change on the way; otherwise as [`Run::create`] and [`Run::train`].
     pub fn run(mut self) -> Result<Finished> {
-        let config = self.settings()?;
+        let (config, unchosen) = self.settings()?;
         let images = self.images(&config)?;
         let root = match self.run_dir.take() {
             Some(root) => root,
             None => unused(&Path::new("runs").join(&self.preset)),
         };
         let run = match RunFiles::of(&root).config_path().exists() {
-            false => Run::create(&root, config, &images)?,
-            true => go_on(&root, &config, &images)?,
+            false => Run::create(&root, config, &images, unchosen)?,
+            true => go_on(&root, &config, &images, unchosen)?,
         };
         let weights = run.dir().weights();
         let sinks = self.sinks.iter_mut().map(|sink| &mut **sink as &mut dyn Sink).collect();
@@ -235,7 +235,7 @@ impl Pretraining {
     }
 
     /// The settings, put together and checked.
-    fn settings(&mut self) -> Result<Config> {
+    fn settings(&mut self) -> Result<(Config, Unchosen)> {
         let mut layers = Layers::preset(&self.preset)?;
         if let From::Named(name, _) = &self.images {
             layers = layers.set(&format!("data.dataset={name}"))?;
@@ -246,10 +246,13 @@ impl Pretraining {
                 Layer::Value(assignment) => layers.set(&assignment)?,
             };
         }
-        let mut config = layers.build()?;
+        let unchosen = layers.unchosen();
+        let built = layers.build()?;
+        let mut config = built.clone();
         self.edits.drain(..).for_each(|edit| edit(&mut config));
         config.validate()?;
-        Ok(config)
+        let is_same = config.optimizer.batch_size == built.optimizer.batch_size;
+        Ok((config, Unchosen { batch_size: unchosen.batch_size && is_same }))
     }
 
     fn images(&self, config: &Config) -> Result<Images> {
@@ -268,15 +271,11 @@ impl Pretraining {
     }
 }
 
-fn go_on(root: &Path, config: &Config, images: &Images) -> Result<Run> {
+fn go_on(root: &Path, config: &Config, images: &Images, unchosen: Unchosen) -> Result<Run> {
     let (dir, before) = RunDir::open(root)?;
-    match before.is_experiment_of(config) {
-        true => Run::resume(dir, before, images, Some(&config.compute.device)),
-        false => Err(Error::run(
-            root,
-            "holds a run with other settings than are asked for now; choose another folder, or remove it",
-        )),
-    }
+    let wanted =
+        Wanted { device: Some(&config.compute.device), settings: Some((config, unchosen)) };
+    Run::resume(dir, before, images, wanted)
 }
 
 fn at_home(folder: &Path) -> PathBuf {

@@ -6,14 +6,14 @@ use std::sync::atomic::AtomicBool;
 
 use logo_ssl_base::files::write_atomic;
 
-use crate::config::Config;
+use crate::config::{Change, Config, Unchosen};
 use crate::data::{self, Places, Splits};
 use crate::executor::{Device, DeviceName, OpenOptions};
 use crate::framework::Framework;
 use crate::instructions::{self, LEVEL_VARIABLE};
 use crate::presets;
 use crate::record::{RunDir, Sink};
-use crate::train::{self, Setup, Summary, Workers};
+use crate::train::{self, Setup, Summary, Workers, checkpoint};
 use crate::{Error, Result};
 
 /// The images that a run trains on and is measured by.
@@ -50,15 +50,22 @@ pub struct Training<'a> {
 
 impl Run {
     /// A new run of `config` in the folder `root`. The config is kept there with the instructions that its
-    /// numbers will come from.
+    /// numbers will come from. A batch for which there are too few images becomes smaller where it is
+    /// `unchosen`, and a k beyond the bank of the kNN is left out; a warning says so.
     ///
     /// # Errors
     /// [`Error::Device`] when the device cannot be had, [`Error::Data`] when the images cannot; the folder
     /// is then left alone. [`Error::Run`] when it holds a run already.
-    pub fn create(root: &Path, mut config: Config, images: &Images) -> Result<Self> {
+    pub fn create(
+        root: &Path,
+        mut config: Config,
+        images: &Images,
+        unchosen: Unchosen,
+    ) -> Result<Self> {
         record_instructions(&mut config)?;
-        let device = open(&config)?;
         let splits = images.load(&config, &Places::default())?;
+        fit(&mut config, &splits, unchosen);
+        let device = open(&config)?;
         let dir = RunDir::create(root, &config)?;
         if let Images::Named(places) = images {
             dir.keep_places(places)?;
@@ -66,19 +73,22 @@ impl Run {
         Ok(Self { dir, config, splits, device })
     }
 
-    /// The run in `dir`, which [`RunDir::open`] opened with its `config`, to go on with; on another device
-    /// where one is `wanted`, which its config then names.
+    /// The run in `dir`, which [`RunDir::open`] opened with its `config`, to go on with as it is `wanted`. What
+    /// is another then is kept with the run.
     ///
     /// # Errors
-    /// As [`Run::create`].
+    /// [`Error::Run`] when settings are wanted that a run cannot change on its way; else as [`Run::create`].
     pub fn resume(
         dir: RunDir,
         mut config: Config,
         images: &Images,
-        wanted: Option<&DeviceName>,
+        wanted: Wanted<'_>,
     ) -> Result<Self> {
-        let device = reopen(&dir, &mut config, wanted)?;
         let splits = images.load(&config, &dir.places()?)?;
+        if let Some((settings, unchosen)) = wanted.settings {
+            change(&dir, &mut config, settings, &splits, unchosen)?;
+        }
+        let device = reopen(&dir, &mut config, wanted.device)?;
         Ok(Self { dir, config, splits, device })
     }
 
@@ -112,6 +122,67 @@ impl Run {
             framework,
         })
     }
+}
+
+/// With what a run goes on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// The device, where it is to be another than before.
+    pub device: Option<&'a DeviceName>,
+    /// The settings, where they were said again, and which of them nobody chose.
+    pub settings: Option<(&'a Config, Unchosen)>,
+}
+
+/// Has `config` suit the images, and says what was changed.
+fn fit(config: &mut Config, splits: &Splits, unchosen: Unchosen) {
+    for change in fitted(config, splits, unchosen) {
+        tracing::warn!("{change}, for there are {}", counted(splits));
+    }
+}
+
+fn fitted(config: &mut Config, splits: &Splits, unchosen: Unchosen) -> Vec<Change> {
+    let images = train::images_to_train_on(config, &*splits.train);
+    let bank = splits.evaluation.as_ref().map(|evaluation| evaluation.bank.len());
+    config.fit(images, bank, unchosen)
+}
+
+fn counted(splits: &Splits) -> String {
+    let images = splits.train.len();
+    match &splits.evaluation {
+        Some(evaluation) if evaluation.bank.len() != images => {
+            format!("{images} images to train on and {} in the bank", evaluation.bank.len())
+        }
+        _ => format!("{images} images to train on"),
+    }
+}
+
+/// Has the run in `dir` go on with the settings `wanted`.
+fn change(
+    dir: &RunDir,
+    config: &mut Config,
+    wanted: &Config,
+    splits: &Splits,
+    unchosen: Unchosen,
+) -> Result<()> {
+    let mut wanted = wanted.clone();
+    fitted(&mut wanted, splits, unchosen);
+    let changes = config.changes_to(&wanted);
+    if changes.is_empty() {
+        return Ok(());
+    }
+    checkpoint::refuse_other(dir.root(), &changes)?;
+    for change in &changes {
+        tracing::warn!("the run goes on with {change}");
+    }
+    if changes.iter().any(|change| change.key == "optimizer.epochs") {
+        tracing::warn!(
+            "the schedule of the learning rate is that of {} epochs from here on",
+            wanted.optimizer.epochs
+        );
+    }
+    wanted.compute = config.compute.clone();
+    *config = wanted;
+    Ok(write_atomic(&dir.config_path(), presets::to_toml(config).as_bytes())?)
 }
 
 impl Images {

@@ -2,6 +2,7 @@
 //! defaults and what it refuses. What two sections refuse together is refused here.
 
 mod affinity;
+mod change;
 mod check;
 mod compute;
 mod data;
@@ -19,6 +20,7 @@ pub use crate::data::DatasetName;
 pub use affinity::{
     AffinityConfig, AffinityForm, AffinityObjective, AffinityPairs, LocalLocalStep,
 };
+pub use change::{Change, Unchosen};
 pub use compute::{ComputeConfig, Precision};
 pub use data::DataConfig;
 
@@ -69,12 +71,7 @@ impl Config {
     /// Whether `other` is the same experiment. Which instructions and devices there are is the machine's
     /// to say, not the experiment's.
     pub fn is_experiment_of(&self, other: &Self) -> bool {
-        let compute = ComputeConfig {
-            instructions: self.compute.instructions.clone(),
-            device: self.compute.device.clone(),
-            ..other.compute.clone()
-        };
-        *self == Self { compute, ..other.clone() }
+        self.changes_to(other).is_empty()
     }
 
     /// Refuses values out of range and settings that contradict each other, within a section first.

@@ -87,9 +87,9 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
              safetensors.torch.save_file(torch.load(FILE, map_location=\"cpu\", weights_only=True), OUT), of the \
              state dict where the checkpoint holds more",
         ),
-        _ if bytes.starts_with(b"version https://git-lfs") => Some(
-            "this is a pointer of Git LFS, not the file itself: `git lfs pull` gets it",
-        ),
+        _ if bytes.starts_with(b"version https://git-lfs") => {
+            Some("this is a pointer of Git LFS, not the file itself: `git lfs pull` gets it")
+        }
         _ => None,
     }
 }
@@ -128,13 +128,19 @@ mod tests {
 
     #[test]
     fn a_checkpoint_of_pytorch_is_named_as_what_it_is() {
-        let beginnings: [&[u8]; 3] =
-            [b"PK\x03\x04archive/data.pkl", b"\x80\x02\x8a\x0al\xfc", b"version https://git-lfs.github.com/spec/v1"];
+        let beginnings: [&[u8]; 3] = [
+            b"PK\x03\x04archive/data.pkl",
+            b"\x80\x02\x8a\x0al\xfc",
+            b"version https://git-lfs.github.com/spec/v1",
+        ];
         for (bytes, said) in beginnings.into_iter().zip(["PyTorch", "PyTorch", "Git LFS"]) {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), bytes).unwrap();
             let problem = read(file.path()).unwrap_err().to_string();
-            assert!(problem.contains(said) && problem.contains("safetensors") == (said == "PyTorch"), "{problem}");
+            assert!(
+                problem.contains(said) && problem.contains("safetensors") == (said == "PyTorch"),
+                "{problem}"
+            );
         }
     }
 }

@@ -68,7 +68,9 @@ pub fn refuse_non_finite(path: &Path, state: &State) -> Result<()> {
     match bad {
         Some((name, value)) => Err(Error::data(
             path,
-            format!("`{name}` holds {value}: the training that it is from went wrong; take an earlier file"),
+            format!(
+                "`{name}` holds {value}: the training that it is from went wrong; take an earlier file"
+            ),
         )),
         None => Ok(()),
     }
@@ -144,7 +146,8 @@ mod tests {
 
     #[test]
     fn of_several_backbones_a_checkpoints_own_is_meant_and_others_are_named() {
-        let two = |first: &str, second: &str| [backbone(first), backbone(second)].map(State::into_iter);
+        let two =
+            |first: &str, second: &str| [backbone(first), backbone(second)].map(State::into_iter);
         let state: State = two(IN_CHECKPOINT, "momentum.backbone.").into_iter().flatten().collect();
         assert_eq!(backbone_of(state).unwrap(), backbone(""));
         let state: State = two("encoder_q.", "encoder_k.").into_iter().flatten().collect();

@@ -1,10 +1,11 @@
 //! How a config is put together: preset < file < flags, every key checked.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use toml::{Table, Value};
 
-use crate::config::Config;
+use crate::config::{Config, Unchosen};
 use crate::{Error, Result};
 use logo_ssl_base::suggest;
 
@@ -57,6 +58,10 @@ pub fn preset_text(name: &str) -> Result<String> {
 /// A config in the making. Later layers win; each is checked against the preset's keys.
 pub struct Layers {
     table: Table,
+    /// The dotted keys that were laid over the preset.
+    chosen: BTreeSet<String>,
+    /// The preset's share of warm-up in its epochs.
+    warmup: f64,
 }
 
 impl Layers {
@@ -66,7 +71,14 @@ impl Layers {
     /// [`Error::Name`] when there is none of that name.
     pub fn preset(name: &str) -> Result<Self> {
         let table = parse(&preset_text(name)?, &format!("preset {name}"))?;
-        Ok(Self { table })
+        let warmup = number(&table, WARMUP) / number(&table, EPOCHS).max(1.0);
+        Ok(Self { table, chosen: BTreeSet::new(), warmup })
+    }
+
+    /// Starts from the settings of a run.
+    pub fn of_config(config: &Config) -> Self {
+        let table = Table::try_from(config).expect("a config is made of TOML's own types");
+        Self { table, chosen: BTreeSet::from([WARMUP.join(".")]), warmup: 0.0 }
     }
 
     /// Lays the TOML file at `path` on top.
@@ -77,7 +89,7 @@ impl Layers {
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
         let origin = path.display().to_string();
         let layer = parse(&text, &origin)?;
-        merge(&mut self.table, layer, &mut Vec::new(), &origin)?;
+        self.lay(layer, &origin)?;
         Ok(self)
     }
 
@@ -99,22 +111,69 @@ impl Layers {
             layer = Value::Table(Table::from_iter([(part.to_owned(), layer)]));
         }
         if let Value::Table(layer) = layer {
-            merge(&mut self.table, layer, &mut Vec::new(), &format!("`{assignment}`"))?;
+            self.lay(layer, &format!("`{assignment}`"))?;
         }
         Ok(self)
     }
 
-    /// The finished, validated config.
+    fn lay(&mut self, layer: Table, origin: &str) -> Result<()> {
+        chosen_in(&layer, "", &mut self.chosen);
+        merge(&mut self.table, layer, &mut Vec::new(), origin)
+    }
+
+    /// Which settings nobody chose, so that they may be changed to suit the images.
+    pub fn unchosen(&self) -> Unchosen {
+        Unchosen { batch_size: !self.chosen.contains("optimizer.batch_size") }
+    }
+
+    /// The finished, validated config. Where there are too few epochs for the preset's warm-up, and nobody
+    /// chose another one, it keeps the preset's share of them.
     ///
     /// # Errors
     /// [`Error::Setting`] naming the first value of a wrong type or out of range, or two settings
     /// that contradict each other.
-    pub fn build(self) -> Result<Config> {
+    pub fn build(mut self) -> Result<Config> {
+        self.shorten_warmup();
         let config: Config = self.table.try_into().map_err(|error: toml::de::Error| {
             Error::settings(format!("config: {}", tidy(&error)))
         })?;
         config.validate()?;
         Ok(config)
+    }
+
+    fn shorten_warmup(&mut self) {
+        let (epochs, [section, key]) = (number(&self.table, EPOCHS), WARMUP);
+        if self.chosen.contains(&WARMUP.join(".")) || number(&self.table, WARMUP) < epochs {
+            return;
+        }
+        if let Some(Value::Table(section)) = self.table.get_mut(section) {
+            section.insert(key.to_owned(), Value::Float(self.warmup * epochs));
+        }
+    }
+}
+
+/// Sections and keys of what goes together.
+const EPOCHS: [&str; 2] = ["optimizer", "epochs"];
+const WARMUP: [&str; 2] = ["optimizer", "warmup_epochs"];
+
+/// The number at a key, and 0 where there is none yet: whether a value is of the right type is found later.
+fn number(table: &Table, [section, key]: [&str; 2]) -> f64 {
+    let value = table.get(section).and_then(|section| section.get(key));
+    value
+        .and_then(|value| value.as_float().or_else(|| value.as_integer().map(|n| n as f64)))
+        .unwrap_or(0.0)
+}
+
+/// The dotted keys of the values in a layer.
+fn chosen_in(layer: &Table, section: &str, chosen: &mut BTreeSet<String>) {
+    for (key, value) in layer {
+        let dotted = format!("{section}{key}");
+        match value {
+            Value::Table(inner) => chosen_in(inner, &format!("{dotted}."), chosen),
+            _ => {
+                chosen.insert(dotted);
+            }
+        }
     }
 }
 
@@ -240,6 +299,21 @@ mod tests {
                 assert!(resolved.contains(comment), "{name}: {comment}");
             }
         }
+    }
+
+    #[test]
+    fn few_epochs_shorten_a_warm_up_that_nobody_chose() {
+        let warmup = |settings: &[&str]| {
+            let layers = Layers::preset("folder").unwrap();
+            let laid = |layers: Layers, setting: &&str| layers.set(setting).unwrap();
+            settings.iter().fold(layers, laid).build().map(|config| config.optimizer.warmup_epochs)
+        };
+        let preset = Layers::preset("folder").unwrap().build().unwrap().optimizer;
+        assert!(preset.warmup_epochs >= 1.0, "the preset warms up for {}", preset.warmup_epochs);
+        let share = preset.warmup_epochs / preset.epochs as f64;
+        assert_eq!(warmup(&["optimizer.epochs=1"]).unwrap(), share);
+        assert_eq!(warmup(&["optimizer.epochs=100000"]).unwrap(), preset.warmup_epochs);
+        assert!(warmup(&["optimizer.epochs=1", "optimizer.warmup_epochs=3"]).is_err());
     }
 
     #[test]

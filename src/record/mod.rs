@@ -2,8 +2,8 @@
 //! directory.
 //!
 //! A record is one line of a log: one JSON object, told apart by `"kind"`. `metrics.jsonl` holds
-//! [`Record::Step`], [`Record::Epoch`], [`Record::Knn`] and [`Record::Scores`]: the same config and seed give
-//! the same file.
+//! [`Record::Step`], [`Record::Epoch`], [`Record::Knn`], [`Record::Scores`] and [`Record::Changed`]: the same
+//! config and seed give the same file.
 //! `timings.jsonl` holds what a clock said, [`Record::Timing`] and [`Record::Evaluation`], and differs
 //! from run to run.
 
@@ -16,6 +16,8 @@ pub mod synthetic;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Change;
+
 pub use evaluation::{Knn, KnnResult, Measured, Outcome, Scores, Source};
 pub use log::read;
 pub use run_dir::{RunDir, RunFiles};
@@ -24,14 +26,16 @@ pub use sink::{Event, JsonLines, Sink};
 
 /// The version of the logs that this program writes, and the latest that it reads.
 ///
-/// Version 1 has the kinds of [`Record`], each with at least the keys documented there; a step and an
+/// Version 1 has the kinds of [`Record`] but for `changed`, each with at least the keys documented there; a step and an
 /// epoch may have any other numbers beside them, so a scalar more is no new version. Logs do not name
 /// their version as yet: those that name none are of version 1. A kind that this version does not know
 /// is refused by [`read`], so a later version that adds kinds is noticed and not half read.
-pub const SCHEMA: u32 = 1;
+///
+/// Version 2 has `changed` beside them.
+pub const SCHEMA: u32 = 2;
 
-/// The kinds of schema version 1, as lines name them.
-const KINDS: [&str; 6] = ["step", "epoch", "knn", "scores", "timing", "evaluation"];
+/// The kinds of schema version 2, as lines name them.
+const KINDS: [&str; 7] = ["step", "epoch", "knn", "scores", "changed", "timing", "evaluation"];
 
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +65,13 @@ pub enum Record {
     Knn(Knn),
     /// One evaluation of another kind.
     Scores(Scores),
+    /// A run that went on with other settings than before.
+    Changed {
+        /// Optimiser steps done before.
+        step: u64,
+        /// What is another from there on.
+        changes: Vec<Change>,
+    },
     /// How fast training went since the last such record.
     Timing {
         /// Epochs done before this step.

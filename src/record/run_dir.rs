@@ -211,6 +211,17 @@ pub fn latest(base: &Path) -> Option<PathBuf> {
     runs.max().map(|(_, path)| path)
 }
 
+/// The run in `folder` whose files changed last, whatever it is called.
+pub fn latest_in(folder: &Path) -> Option<PathBuf> {
+    let runs = fs::read_dir(folder).ok()?.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let files = RunFiles::of(&path);
+        let changed = files.metrics_path().metadata().and_then(|m| m.modified()).ok()?;
+        files.config_path().exists().then_some((changed, path))
+    });
+    runs.max().map(|(_, path)| path)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime};
@@ -233,5 +244,7 @@ mod tests {
         }
         assert_eq!(unused(&base), folder.path().join("quickstart-3"));
         assert_eq!(latest(&base), Some(base), "another name is another run");
+        assert_eq!(latest_in(folder.path()), Some(folder.path().join("quickstart-old")));
+        assert_eq!(latest_in(&folder.path().join("none")), None);
     }
 }

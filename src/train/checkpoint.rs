@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::means::Means;
 use super::state::Snapshot;
-use crate::config::Config;
+use crate::config::{Change, Config};
 use crate::error::RunProblem;
 use crate::interop::tensors;
 use crate::model::params::State;
@@ -85,21 +85,40 @@ impl Drop for Writer {
     }
 }
 
+/// What a run goes on from.
+pub(crate) struct Last {
+    /// Where it stopped.
+    pub(crate) position: Position,
+    /// The learner's tensors.
+    pub(crate) state: State,
+    /// The settings that are others from here on.
+    pub(crate) changes: Vec<Change>,
+}
+
 /// The last checkpoint of a run of `config`, if one was written yet.
 ///
 /// # Errors
-/// [`Error::Run`] when it belongs to another config; else as [`read`].
-pub(crate) fn read_last(files: &RunFiles, config: &Config) -> Result<Option<(Position, State)>> {
+/// [`Error::Run`] when it belongs to a config that differs in more than may change on the way; else as
+/// [`read`].
+pub(crate) fn read_last(files: &RunFiles, config: &Config) -> Result<Option<Last>> {
     let path = files.last_checkpoint();
     if !path.exists() {
         return Ok(None);
     }
     let (position, state) = read(&path)?;
-    let started = presets::config_of_text(&position.config);
-    if !started.is_ok_and(|started| started.is_experiment_of(config)) {
-        return Err(Error::run(files.config_path(), RunProblem::OtherConfig));
+    let changes = presets::config_of_text(&position.config)?.changes_to(config);
+    refuse_other(&files.config_path(), &changes)?;
+    Ok(Some(Last { position, state, changes }))
+}
+
+/// Refuses changes that a run cannot go on with, about the config at `path`.
+pub(crate) fn refuse_other(path: &Path, changes: &[Change]) -> Result<()> {
+    let refused: Vec<Change> =
+        changes.iter().filter(|change| !change.is_allowed()).cloned().collect();
+    match refused.is_empty() {
+        true => Ok(()),
+        false => Err(Error::run(path, RunProblem::OtherConfig(refused))),
     }
-    Ok(Some((position, state)))
 }
 
 /// Reads a checkpoint.

@@ -16,6 +16,7 @@ mod workers;
 
 pub use learner::{Batch, Learner, Pending, Update};
 pub use optimizer::{Optimizer, Remembered};
+pub(crate) use pretrain::images_to_train_on;
 pub use pretrain::{Setup, Summary, pretrain};
 pub use schedule::Rates;
 pub use update::Replicas;

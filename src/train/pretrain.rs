@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::PREFETCH;
-use super::checkpoint::{self, Position};
+use super::checkpoint::{self, Last, Position};
 use super::learner::{Learner, Pending};
 use super::schedule::{Rates, Schedule};
 use super::views::Views;
 use super::workers::Workers;
 use crate::augment::views::ViewMaker;
-use crate::config::{Config, OptimizerConfig};
+use crate::config::{Change, Config, OptimizerConfig};
 use crate::data::{Dataset, Labelled, Splits};
 use crate::eval::{self, Evaluation, Subject};
 use crate::executor::Device;
@@ -112,6 +112,14 @@ impl Sinks<'_> {
     fn record(&mut self, record: &Record) -> Result<()> {
         self.tell(&Event::Record(record))
     }
+
+    /// Writes down that a run goes on with other settings from here on.
+    fn changed(&mut self, step: u64, changes: Vec<Change>) -> Result<()> {
+        match changes.is_empty() {
+            true => Ok(()),
+            false => self.record(&Record::Changed { step, changes }),
+        }
+    }
 }
 
 /// Trains from the last checkpoint of `setup.dir`, or from the beginning, to the end.
@@ -149,17 +157,20 @@ impl<'a> Pretraining<'a> {
         }
         let framework = framework.unwrap_or_else(|| framework::from_config(config));
         let mut learner = Learner::with_framework(config, framework, &device)?;
-        let position = match checkpoint::read_last(dir, config)? {
-            Some((position, state)) => {
+        let (position, changes) = match checkpoint::read_last(dir, config)? {
+            Some(Last { position, state, changes }) => {
                 let path = dir.last_checkpoint();
                 learner.load(&state).map_err(|error| error.in_file(&path))?;
-                // The machine's part of the config may have changed.
-                Position { config: presets::to_toml(config), ..position }
+                (position, changes)
             }
-            None => Position { config: presets::to_toml(config), ..Position::default() },
+            None => (Position::default(), vec![]),
         };
+        // The settings may be others than at the last checkpoint, and so may the machine's part of them.
+        let position = Position { config: presets::to_toml(config), ..position };
+        let mut sinks = Sinks { logs: dir.logs(position.log_bytes)?, others: sinks };
+        sinks.changed(position.step, changes)?;
         Ok(Self {
-            sinks: Sinks { logs: dir.logs(position.log_bytes)?, others: sinks },
+            sinks,
             schedule: Schedule::new(&config.optimizer, steps_per_epoch),
             views: Arc::new(match config.framework.logo {
                 true => ViewMaker::of_config(config),
@@ -484,7 +495,7 @@ impl<'a> Pretraining<'a> {
     }
 }
 
-fn images_to_train_on(config: &Config, train: &dyn Dataset) -> usize {
+pub(crate) fn images_to_train_on(config: &Config, train: &dyn Dataset) -> usize {
     match config.data.limit {
         0 => train.len(),
         limit => limit.min(train.len()),

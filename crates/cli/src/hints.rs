@@ -1,5 +1,6 @@
 //! The library's errors in the words of the command line: its flags and commands.
 
+use logo_ssl::config::Change;
 use logo_ssl::data::Remedy;
 use logo_ssl::executor::Advice;
 use logo_ssl::{Error, RunProblem};
@@ -25,6 +26,12 @@ pub(crate) fn line(error: &Error) -> String {
         Error::Device { problem, advice: Some(advice) } => {
             format!("{problem}. {}", of_device(advice))
         }
+        Error::NonFinite { step, epoch, value, checkpoint } => format!(
+            "the loss became {value} at step {step} (epoch {}); the last good checkpoint is {checkpoint}. Go on from it \
+             with a lower rate: --resume --set optimizer.lr=…, or start again with that or a longer \
+             --set optimizer.warmup_epochs=…",
+            epoch + 1
+        ),
         Error::Interrupted { step, run_dir } => format!(
             "stopped by a signal after step {step}; nothing is lost. Go on with: logo-ssl pretrain --resume --run-dir {}",
             run_dir.display()
@@ -42,8 +49,14 @@ fn of_run(problem: &RunProblem) -> String {
         RunProblem::InUse => {
             "is in use by another logo-ssl; wait for it, stop it, or choose another --run-dir"
         }
-        RunProblem::OtherConfig => {
-            "is not the config this run was started with; restore it, or start another run with --run-dir"
+        RunProblem::OtherConfig(changes) => {
+            let changes: Vec<String> = changes.iter().map(Change::to_string).collect();
+            return format!(
+                "was started with other settings: {}. A run keeps them; leave them out, or start another run with \
+                 --run-dir. What may change on the way: {}",
+                changes.join(", "),
+                Change::allowed().join(", ")
+            );
         }
         RunProblem::DamagedPlaces(problem) => {
             return format!("is damaged ({problem}); remove it, and name the images by --data-dir");

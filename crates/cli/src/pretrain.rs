@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
-use logo_ssl::config::Config;
+use logo_ssl::config::{Config, Unchosen};
 use logo_ssl::presets::{self, Layers};
 use logo_ssl::record::run_dir::{self, RunDir, RunFiles};
-use logo_ssl::run::{Images, Run, Training};
+use logo_ssl::run::{Images, Run, Training, Wanted};
 use logo_ssl::train::Workers;
 
 use super::compute::{TrainOn, restart_with_environment_for};
 use super::progress::Progress;
 use super::{DataDir, Output, Running};
 use crate::error::{Error, Result};
+
+/// Where runs are kept whose folder is not named.
+const RUNS: &str = "runs";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -57,7 +60,8 @@ pub(crate) struct Arguments {
     on: TrainOn,
     #[command(flatten)]
     running: Running,
-    /// Go on with an interrupted run: the one in --run-dir, else the latest of the preset
+    /// Go on with a run: the one in --run-dir, else the latest of --preset, else the latest of all; its
+    /// rates and epochs may be given anew
     #[arg(long)]
     resume: bool,
 }
@@ -87,59 +91,71 @@ impl Arguments {
         numbers.chain(names).collect()
     }
 
-    fn resolve(&self) -> Result<Config> {
+    /// The settings by all flags, and which of them nobody chose.
+    fn resolve(&self) -> Result<(Config, Unchosen)> {
         let mut layers = Layers::preset(self.preset_name())?;
         if let Some(file) = &self.config {
             layers = layers.file(file)?;
         }
+        self.lay_over(layers)
+    }
+
+    /// The single values of this command, laid over `layers`.
+    fn lay_over(&self, mut layers: Layers) -> Result<(Config, Unchosen)> {
         for assignment in self.set.iter().chain(&self.shorthands()) {
             layers = layers.set(assignment)?;
         }
+        let unchosen = layers.unchosen();
         let mut config = layers.build()?;
         self.on.lay_over(&mut config)?;
-        Ok(config)
+        Ok((config, unchosen))
     }
 
     fn base(&self) -> PathBuf {
-        Path::new("runs").join(self.preset_name())
+        Path::new(RUNS).join(self.preset_name())
     }
 
     fn start(&self) -> Result<Run> {
-        let config = self.resolve()?;
+        let (config, unchosen) = self.resolve()?;
         restart_with_environment_for(&config.compute.device)?;
         let root = self.run_dir.clone().unwrap_or_else(|| run_dir::unused(&self.base()));
-        Ok(Run::create(&root, config, &Images::Named(self.data_dir.places()))?)
+        Ok(Run::create(&root, config, &Images::Named(self.data_dir.places()), unchosen)?)
     }
 
     fn go_on(&self) -> Result<Run> {
-        let root = match &self.run_dir {
-            Some(root) => root.clone(),
-            None => run_dir::latest(&self.base()).ok_or_else(|| {
-                Error::about(self.base(), "holds no run to resume; name one with --run-dir")
-            })?,
-        };
+        let root = self.begun()?;
         let (dir, config) = RunDir::open(&root)?;
-        self.refuse_other_settings(&root, &config)?;
-        let wanted = self.on.named();
-        restart_with_environment_for(wanted.unwrap_or(&config.compute.device))?;
-        Ok(Run::resume(dir, config, &Images::Named(self.data_dir.places()), wanted)?)
+        let device = self.on.named();
+        restart_with_environment_for(device.unwrap_or(&config.compute.device))?;
+        let settings = self.settings_to_go_on_with(&config)?;
+        let settings = settings.as_ref().map(|(settings, unchosen)| (settings, *unchosen));
+        let images = Images::Named(self.data_dir.places());
+        Ok(Run::resume(dir, config, &images, Wanted { device, settings })?)
     }
 
-    /// Whatever settings come with `--resume` must be those of the run.
-    fn refuse_other_settings(&self, root: &Path, config: &Config) -> Result<()> {
-        let given = self.preset.is_some()
-            || self.config.is_some()
-            || !self.set.is_empty()
-            || !self.shorthands().is_empty()
-            || self.on.deterministic();
-        if given && !self.resolve()?.is_experiment_of(config) {
-            return Err(Error::Usage(format!(
-                "{} was started with another config: --resume takes its settings from there. \
-                 Leave the other flags out, or start a new run with --run-dir",
-                root.display()
-            )));
+    /// The folder of the run that was begun.
+    fn begun(&self) -> Result<PathBuf> {
+        if let Some(root) = &self.run_dir {
+            return Ok(root.clone());
         }
-        Ok(())
+        // Without a word on what the run was, the latest of all is meant.
+        let (latest, place) = match &self.preset {
+            Some(_) => (run_dir::latest(&self.base()), self.base()),
+            None => (run_dir::latest_in(Path::new(RUNS)), PathBuf::from(RUNS)),
+        };
+        latest.ok_or_else(|| Error::about(place, "holds no run to resume; name one with --run-dir"))
+    }
+
+    /// What the flags beside `--resume` make of the settings that the run has, where there are any: the
+    /// command that began it may be repeated, or single values given.
+    fn settings_to_go_on_with(&self, config: &Config) -> Result<Option<(Config, Unchosen)>> {
+        let single =
+            !self.set.is_empty() || !self.shorthands().is_empty() || self.on.deterministic();
+        match self.preset.is_some() || self.config.is_some() {
+            true => self.resolve().map(Some),
+            false if single => self.lay_over(Layers::of_config(config)).map(Some),
+            false => Ok(None),
+        }
     }
 }
 

@@ -123,6 +123,10 @@ impl Progress {
             Record::Epoch { epoch, scalars, .. } => self.epoch(*epoch, scalars),
             Record::Knn(knn) => self.line(&describe(knn)),
             Record::Scores(scores) => self.line(&describe_scores(scores)),
+            Record::Changed { step, changes } => {
+                let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+                self.line(&format!("from step {step} on: {}", changes.join(", ")));
+            }
             _ => {}
         }
     }
@@ -151,7 +155,6 @@ impl Progress {
 
     fn started(&mut self, done: u64, total: u64, steps_per_epoch: u64) {
         (self.total, self.steps_per_epoch) = (total, steps_per_epoch);
-        self.first = Some((done, Instant::now()));
         let verb = if done == 0 { "new run" } else { "going on" };
         self.line(&format!(
             "{verb} in {}: step {done} of {total}, {steps_per_epoch} an epoch",
@@ -179,6 +182,8 @@ impl Progress {
             return;
         }
         let now = Instant::now();
+        // The first update waits for programs to be compiled, and says nothing of the others.
+        self.first.get_or_insert((step, now));
         if self.last_line.is_none_or(|last| now - last >= LINE_EVERY) {
             self.last_line = Some(now);
             self.line(&format!(
@@ -197,15 +202,15 @@ impl Progress {
 
     /// Images a second since the start.
     fn speed(&self, step: u64) -> Option<f64> {
-        let (first, since) = self.first?;
+        let (first, since) = self.first.filter(|(first, _)| step > *first)?;
         Some((step - first) as f64 * self.images_per_update / since.elapsed().as_secs_f64())
     }
 
     fn eta(&self, step: u64) -> String {
-        let Some((first, since)) = self.first else {
+        let Some((first, since)) = self.first.filter(|(first, _)| step > *first) else {
             return "unknown time".into();
         };
-        let each = since.elapsed().as_secs_f64() / (step - first).max(1) as f64;
+        let each = since.elapsed().as_secs_f64() / (step - first) as f64;
         let left = Duration::from_secs_f64(each * (self.total - step) as f64);
         indicatif::HumanDuration(left).to_string()
     }
@@ -245,6 +250,9 @@ impl Progress {
             Event::Record(Record::Knn(knn)) => json!({ "event": "knn", "knn": knn }),
             Event::Record(Record::Scores(scores)) => {
                 json!({ "event": "scores", "scores": scores })
+            }
+            Event::Record(Record::Changed { step, changes }) => {
+                json!({ "event": "changed", "step": step, "changes": changes })
             }
             _ => return,
         };

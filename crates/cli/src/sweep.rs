@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
-use logo_ssl::config::Config;
+use logo_ssl::config::{Config, Unchosen};
 use logo_ssl::record::{RunDir, RunFiles};
-use logo_ssl::run::{Images, Run};
+use logo_ssl::run::{Images, Run, Wanted};
 use logo_ssl::sweep::{Planned, Sweep};
 use logo_ssl_report::compare::Comparison;
 
@@ -68,13 +68,18 @@ impl Arguments {
         let images = Images::Named(self.data_dir.places());
         restart_with_environment_for(&config.compute.device)?;
         if !RunFiles::of(root).config_path().exists() {
-            return pretrain::train(Run::create(root, config.clone(), &images)?, stop, how);
+            return pretrain::train(
+                Run::create(root, config.clone(), &images, Unchosen::default())?,
+                stop,
+                how,
+            );
         }
         let (dir, before) = reopen(root, config)?;
         if dir.weights().exists() {
             return Ok(());
         }
-        let run = Run::resume(dir, before, &images, Some(&config.compute.device))?;
+        let wanted = Wanted { device: Some(&config.compute.device), ..Wanted::default() };
+        let run = Run::resume(dir, before, &images, wanted)?;
         pretrain::train(run, stop, how)
     }
 }
@@ -82,7 +87,9 @@ impl Arguments {
 /// The run that was begun in `root` under the same settings.
 fn reopen(root: &Path, config: &Config) -> Result<(RunDir, Config)> {
     let (dir, before) = RunDir::open(root)?;
-    match before.is_experiment_of(config) {
+    // A k beyond the bank was left out when the run began.
+    let same = before.changes_to(config).iter().all(|change| change.key == "eval.k");
+    match same {
         true => Ok((dir, before)),
         false => Err(Error::about(
             root,
