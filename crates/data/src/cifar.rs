@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::archive::{damaged, visit_archive};
 use super::disk::{lines, open_inside, read_capped, resolve_inside};
 use super::pickle::{self, Array, Value};
-use super::{Dataset, Image, Picture, Split};
+use super::{Dataset, Image, Picture, Split, StoredFile};
 use crate::{Error, Malformed, Remedy, Result};
 
 const SIDE: usize = 32;
@@ -226,6 +226,10 @@ impl Dataset for Cifar {
     fn name(&self, index: usize) -> String {
         let batch = self.batches[index / self.rows].display();
         format!("{batch}, row {}", index % self.rows)
+    }
+
+    fn stored_file(&self, index: usize) -> Option<StoredFile<'_>> {
+        self.batches.get(index).map(|batch| StoredFile::alone(batch))
     }
 }
 

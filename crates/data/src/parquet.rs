@@ -34,7 +34,7 @@ pub use source::{Fault, Outcome, Source};
 pub use table::Table;
 
 use super::sharded::{self, Label, find};
-use super::{Dataset, Picture, Split};
+use super::{Dataset, Picture, Split, StoredFile};
 use crate::source::{Origin, Parts};
 use crate::{Error, Result};
 
@@ -155,6 +155,10 @@ impl Dataset for Parquet {
     fn name(&self, index: usize) -> String {
         let (part, row) = self.part_and_row(index);
         format!("{}, row {row}", part.path.display())
+    }
+
+    fn stored_file(&self, index: usize) -> Option<StoredFile<'_>> {
+        self.parts.get(index).map(|part| StoredFile::alone(&part.path))
     }
 }
 

@@ -7,24 +7,14 @@ use std::path::{Path, PathBuf};
 
 use super::Split;
 use super::disk::resolve_inside;
+use super::split_names::{Part, part_called};
 use crate::{Error, Result};
 
-/// What the `datasets` library takes for the names of parts:
-/// <https://huggingface.co/docs/hub/datasets-file-names-and-splits>. Where there is one of the second
-/// row, it is tested on rather than one of the third, which is often published without labels.
-const PARTS: [&[&str]; 3] = [
-    &["train", "training"],
-    &["validation", "valid", "val", "dev"],
-    &["test", "testing", "eval", "evaluation"],
-];
 /// How many folders deep files may lie.
 const MOST_DEPTH: usize = 2;
 /// Fifty times as many as ImageNet-21k has. A name is made for each, so a broken label must not make
 /// two thousand million of them.
 const MOST_CLASSES: u32 = 1 << 20;
-
-/// A part of a dataset, by the index of its names in [`PARTS`].
-type Part = usize;
 
 /// The files of `split` in `dir` whose names end in `.extension`, sorted; none if there is no such part.
 ///
@@ -47,8 +37,8 @@ pub(crate) fn find(dir: &Path, extension: &str, split: Split) -> Result<Option<V
         files.iter().filter(|file| part_of(inside(dir, file)) == part).cloned().collect()
     };
     let wanted: &[Option<Part>] = match split {
-        Split::Train => &[Some(0), None],
-        Split::Test => &[Some(1), Some(2)],
+        Split::Train => &[Some(Part::Train), None],
+        Split::Test => &[Some(Part::Validation), Some(Part::Test)],
     };
     let found = wanted.iter().map(|part| of_part(*part)).find(|files| !files.is_empty());
     match (found, split) {
@@ -104,13 +94,6 @@ fn part_of(file: &Path) -> Option<Part> {
     let stem = file.file_stem();
     let folders = file.parent().into_iter().flat_map(Path::iter).rev();
     stem.into_iter().chain(folders).find_map(part_called)
-}
-
-/// The part that the first word of `name` with such a meaning stands for. Numbers may follow a word.
-fn part_called(name: &OsStr) -> Option<Part> {
-    let name = name.to_string_lossy().to_ascii_lowercase();
-    name.split(|letter: char| !letter.is_ascii_alphabetic())
-        .find_map(|word| PARTS.iter().position(|names| names.contains(&word)))
 }
 
 /// Refuses `files` that lie in folders of different datasets: not `data` or `train`, and not numbers.

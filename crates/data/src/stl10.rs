@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{lines, open_inside, read_capped, read_exact_at};
-use super::{Dataset, Picture, Pixels};
+use super::{Dataset, Picture, Pixels, StoredFile};
 use crate::source::{Origin, Parts, Source};
 use crate::{Error, Result};
 
@@ -124,6 +124,10 @@ impl Dataset for Stl10 {
 
     fn name(&self, index: usize) -> String {
         format!("{}, image {index}", self.path.display())
+    }
+
+    fn stored_file(&self, index: usize) -> Option<StoredFile<'_>> {
+        (index == 0).then(|| StoredFile::alone(&self.path))
     }
 }
 

@@ -16,7 +16,7 @@ use tar::{Archive, Entry, Header};
 use super::decode::EXTENSIONS;
 use super::disk::{lines, open_inside, read_capped, read_exact_at};
 use super::sharded::{self, Label, find};
-use super::{Dataset, Picture, Split};
+use super::{Dataset, Picture, Split, StoredFile};
 use crate::source::{Origin, Parts, Source};
 use crate::{Error, Result};
 
@@ -162,6 +162,10 @@ impl Dataset for Shards {
             Ok(member) => format!("{shard}, {member} at byte {at}"),
             Err(_) => format!("{shard}, byte {at}"),
         }
+    }
+
+    fn stored_file(&self, index: usize) -> Option<StoredFile<'_>> {
+        self.shards.get(index).map(|shard| StoredFile::alone(&shard.path))
     }
 }
 

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use write::{Packing, pack};
 
 use super::disk::read_exact_at;
-use super::{Dataset, Picture, Pixels};
+use super::{Dataset, Picture, Pixels, StoredFile};
 use crate::source::{Origin, Parts, Source};
 use crate::{Error, Malformed, Remedy, Result};
 
@@ -291,6 +291,10 @@ impl Dataset for Pack {
 
     fn name(&self, index: usize) -> String {
         format!("{}, image {}", self.path.display(), self.entries[index].source)
+    }
+
+    fn stored_file(&self, index: usize) -> Option<StoredFile<'_>> {
+        (index == 0).then(|| StoredFile::alone(&self.path))
     }
 }
 
