@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 pub use logo_ssl_data::{
-    Dataset, DatasetName, DecodeError, Encoded, Error, Image, Images, Labelled, Opened, Origin,
-    Part, Parts, Picture, Pixels, Remedy, Result, Split, Splits, data_dir,
+    Dataset, DatasetName, DecodeError, Encoded, Error, Fingerprint, Ignored, Image, Images,
+    Labelled, Opened, Origin, Part, Parts, Picture, Pixels, Remedy, Result, Seen, Split, Splits,
+    Unmeasured, data_dir,
 };
 use serde::{Deserialize, Serialize};
 
@@ -41,14 +42,16 @@ pub fn load(config: &Config, places: &Places) -> crate::Result<Splits> {
         EvalDataset::Same => Ok(splits),
         EvalDataset::Other(name) => {
             let other = load(name, places.eval.as_ref().or(places.data.as_ref()))?;
-            let evaluation = other.evaluation.ok_or_else(|| not_labelled(name))?;
+            let evaluation =
+                other.evaluation.ok_or_else(|| not_measured(name, other.unmeasured.as_ref()))?;
             Ok(Splits { evaluation: Some(evaluation), unmeasured: None, ..splits })
         }
     }
 }
 
-fn not_labelled(name: DatasetName) -> crate::Error {
+fn not_measured(name: DatasetName, reason: Option<&Unmeasured>) -> crate::Error {
+    let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
     crate::Error::Images(format!(
-        "eval.dataset = \"{name}\": a kNN needs labels and a test part, and there is none here; choose another dataset"
+        "eval.dataset = \"{name}\": there is no kNN on it{reason}; choose another dataset"
     ))
 }

@@ -166,6 +166,12 @@ pub enum RunProblem {
     )]
     OtherConfig(Vec<Change>),
 
+    /// The images are others than those that the run was trained on. This says what differs.
+    #[error(
+        "was trained on other images: {0}. Restore them, or say that the run is to go on with what there is now"
+    )]
+    OtherImages(String),
+
     /// The file that says where the images lie cannot be understood.
     #[error(
         "is damaged ({0}); remove it, and name the folders of the images when the run is resumed"

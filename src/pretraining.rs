@@ -273,8 +273,11 @@ impl Pretraining {
 
 fn go_on(root: &Path, config: &Config, images: &Images, unchosen: Unchosen) -> Result<Run> {
     let (dir, before) = RunDir::open(root)?;
-    let wanted =
-        Wanted { device: Some(&config.compute.device), settings: Some((config, unchosen)) };
+    let wanted = Wanted {
+        device: Some(&config.compute.device),
+        settings: Some((config, unchosen)),
+        ..Wanted::default()
+    };
     Run::resume(dir, before, images, wanted)
 }
 

@@ -7,14 +7,14 @@ use std::sync::atomic::AtomicBool;
 use logo_ssl_base::files::write_atomic;
 
 use crate::config::{Change, Config, Unchosen};
-use crate::data::{self, Places, Splits};
+use crate::data::{self, Fingerprint, Places, Splits};
 use crate::executor::{Device, DeviceName, OpenOptions};
 use crate::framework::Framework;
 use crate::instructions::{self, LEVEL_VARIABLE};
 use crate::presets;
 use crate::record::{RunDir, Sink};
 use crate::train::{self, Setup, Summary, Workers, checkpoint};
-use crate::{Error, Result};
+use crate::{Error, Result, RunProblem};
 
 /// The images that a run trains on and is measured by.
 #[derive(Clone, Debug)]
@@ -70,6 +70,7 @@ impl Run {
         if let Images::Named(places) = images {
             dir.keep_places(places)?;
         }
+        dir.keep_fingerprint(&Fingerprint::of(&*splits.train))?;
         Ok(Self { dir, config, splits, device })
     }
 
@@ -77,7 +78,8 @@ impl Run {
     /// is another then is kept with the run.
     ///
     /// # Errors
-    /// [`Error::Run`] when settings are wanted that a run cannot change on its way; else as [`Run::create`].
+    /// [`Error::Run`] when settings are wanted that a run cannot change on its way, or when the images are others
+    /// than before and that is not accepted; else as [`Run::create`].
     pub fn resume(
         dir: RunDir,
         mut config: Config,
@@ -85,6 +87,7 @@ impl Run {
         wanted: Wanted<'_>,
     ) -> Result<Self> {
         let splits = images.load(&config, &dir.places()?)?;
+        compare_images(&dir, &splits, wanted.accept_other_images)?;
         if let Some((settings, unchosen)) = wanted.settings {
             change(&dir, &mut config, settings, &splits, unchosen)?;
         }
@@ -95,6 +98,11 @@ impl Run {
     /// Where its results lie.
     pub fn dir(&self) -> &RunDir {
         &self.dir
+    }
+
+    /// What it trains on and is measured by.
+    pub fn splits(&self) -> &Splits {
+        &self.splits
     }
 
     /// Its settings.
@@ -131,6 +139,26 @@ pub struct Wanted<'a> {
     pub device: Option<&'a DeviceName>,
     /// The settings, where they were said again, and which of them nobody chose.
     pub settings: Option<(&'a Config, Unchosen)>,
+    /// Whether it goes on although the images are others than those it was trained on.
+    pub accept_other_images: bool,
+}
+
+/// Refuses images that are others than those the run in `dir` was trained on, unless that is accepted.
+fn compare_images(dir: &RunDir, splits: &Splits, accept: bool) -> Result<()> {
+    let now = Fingerprint::of(&*splits.train);
+    let difference = dir.fingerprint()?.map(|before| before.difference(&now));
+    match difference {
+        Some(None) => Ok(()),
+        Some(Some(difference)) if !accept => {
+            Err(Error::run(dir.root(), RunProblem::OtherImages(difference)))
+        }
+        Some(Some(difference)) => {
+            tracing::warn!("the run goes on with other images: {difference}");
+            dir.keep_fingerprint(&now)
+        }
+        // Runs of before are from here on compared with what there is now.
+        None => dir.keep_fingerprint(&now),
+    }
 }
 
 /// Has `config` suit the images, and says what was changed.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::JsonLines;
 use super::log::Log;
 use crate::config::Config;
-use crate::data::Places;
+use crate::data::{Fingerprint, Places};
 use crate::error::RunProblem;
 use crate::presets;
 use crate::{Error, Result};
@@ -38,6 +38,11 @@ impl RunFiles {
     /// Where the run's images lie.
     pub(crate) fn places_path(&self) -> PathBuf {
         self.root.join("places.json")
+    }
+
+    /// What was trained on, as far as it costs little to know.
+    pub(crate) fn fingerprint_path(&self) -> PathBuf {
+        self.root.join("images.json")
     }
 
     /// The log of what follows from config and seed.
@@ -173,6 +178,28 @@ impl RunDir {
         let Ok(text) = fs::read(&path) else { return Ok(Places::default()) };
         serde_json::from_slice(&text)
             .map_err(|error| Error::run(path, RunProblem::DamagedPlaces(error.to_string())))
+    }
+
+    /// Keeps what the run trains on, so that a change is seen when it goes on.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file.
+    pub(crate) fn keep_fingerprint(&self, fingerprint: &Fingerprint) -> Result<()> {
+        let path = self.fingerprint_path();
+        let text = serde_json::to_vec(fingerprint).map_err(std::io::Error::other);
+        Ok(write_atomic(&path, &text.map_err(Error::io("write", &path))?)?)
+    }
+
+    /// What [`RunDir::keep_fingerprint`] kept; none in runs of before it.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when it is damaged.
+    pub(crate) fn fingerprint(&self) -> Result<Option<Fingerprint>> {
+        let path = self.fingerprint_path();
+        let Ok(text) = fs::read(&path) else { return Ok(None) };
+        serde_json::from_slice(&text).map(Some).map_err(|error| {
+            Error::data(path, format!("is damaged ({error}); remove it if the images are the same"))
+        })
     }
 
     /// The run's logs, to be appended to. `metrics.jsonl` is cut to its first `bytes`: what came later

@@ -423,10 +423,13 @@ impl<'a> Pretraining<'a> {
                 self.measure(&labelled, 0, Source::Pixels)?;
                 self.measure(&labelled, 0, Source::Untrained)?;
             }
-            None => tracing::warn!(
-                "there are no labels, or no test images, so there will be no kNN: name a labelled dataset as \
-                 eval.dataset to have one"
-            ),
+            None => {
+                let reason = self.splits.unmeasured.as_ref().map(ToString::to_string);
+                tracing::warn!(
+                    "there will be no kNN: {}; a labelled dataset can be named as eval.dataset",
+                    reason.unwrap_or_default()
+                );
+            }
         }
         self.position.floors_done = true;
         self.save()

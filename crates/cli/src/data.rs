@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use logo_ssl::augment::views::ViewMaker;
-use logo_ssl::data::{self, DatasetName, Images, Splits};
+use logo_ssl::data::{self, DatasetName, Images, Seen, Splits};
 use logo_ssl::loader::epoch_order;
 use logo_ssl::presets::Layers;
 use logo_ssl::preview::{self, preview_grid};
@@ -142,25 +142,31 @@ impl Fetch {
 impl Info {
     fn run(&self, output: Output) -> Result<()> {
         let splits = Splits::load(self.dataset, self.data_dir.data_dir.as_deref())?;
+        if !output.json {
+            say!("{}: {}", self.dataset, splits.seen);
+        }
         let test = splits.evaluation.as_ref().map(|evaluation| &evaluation.test);
         for (split, images) in [("train", Some(&splits.train)), ("test", test)] {
             match images {
-                Some(images) => self.describe(split, images, output),
+                Some(images) => self.describe(split, images, &splits.seen, output),
                 None if output.json => {}
-                None => say!("{split}: none, so there is no kNN without another dataset"),
+                None => {
+                    let reason = splits.unmeasured.as_ref().map(ToString::to_string);
+                    say!("{split}: none to measure by: {}", reason.unwrap_or_default());
+                }
             }
         }
         Ok(())
     }
 
-    fn describe(&self, split: &str, images: &Images, output: Output) {
+    fn describe(&self, split: &str, images: &Images, seen: &Seen, output: Output) {
         let bar = bar(output, images.len() as u64, IMAGES);
         let depth = if self.headers { Depth::Headers } else { Depth::Pixels };
         let found = survey(&**images, depth, |done| bar.inc(done as u64));
         bar.finish_and_clear();
         if output.json {
             let info = json!({ "dataset": self.dataset, "split": split, "classes": images.classes(),
-                "found": found });
+                "found": found, "seen": seen });
             say!("{info}");
             return;
         }

@@ -58,6 +58,12 @@ fn of_run(problem: &RunProblem) -> String {
                 Change::allowed().join(", ")
             );
         }
+        RunProblem::OtherImages(difference) => {
+            return format!(
+                "was trained on other images: {difference}. Restore them, or go on with what there is now: \
+                 --accept-changed-data"
+            );
+        }
         RunProblem::DamagedPlaces(problem) => {
             return format!("is damaged ({problem}); remove it, and name the images by --data-dir");
         }

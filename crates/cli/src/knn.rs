@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use logo_ssl::config::{Config, EvalDataset, Features};
+use logo_ssl::config::{Config, EvalDataset, Features, Unchosen};
 use logo_ssl::data::{DatasetName, Labelled};
 use logo_ssl::eval::{Encoder as Trained, Subject, knn};
 use logo_ssl::executor::Device;
@@ -52,11 +52,12 @@ struct Encoder {
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     arguments.threads.install()?;
     let config = arguments.config()?;
-    let labelled = arguments.data_dir.splits(&config)?.evaluation.ok_or_else(|| {
+    let splits = arguments.data_dir.splits(&config)?;
+    let reason = splits.unmeasured;
+    let labelled = splits.evaluation.ok_or_else(|| {
+        let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
         let name = evaluated(&config);
-        Error::Usage(format!(
-            "{name} has no labels, or no test images: choose another with --dataset"
-        ))
+        Error::Usage(format!("there is no kNN on {name}{reason}; choose another by --dataset"))
     })?;
     let results = arguments.evaluate(&config, &labelled)?;
     print(&results, &config, &labelled, output);
@@ -105,7 +106,13 @@ impl Arguments {
                 return Err(Error::Usage("name an encoder by --run or --weights".into()));
             }
         };
-        let mut subject = Subject::new(Some(&encoder), labelled, config);
+        let mut config = config.clone();
+        for change in
+            config.fit(labelled.bank.len(), Some(labelled.bank.len()), Unchosen::default())
+        {
+            tracing::warn!("{change}, for the bank has {} images", labelled.bank.len());
+        }
+        let mut subject = Subject::new(Some(&encoder), labelled, &config);
         knn::of_subject(&mut subject, &mut |_, _| Ok(true))?
             .ok_or_else(|| Error::Usage("the evaluation was stopped".into()))
     }

@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use logo_ssl::config::{Config, Unchosen};
+use logo_ssl::data::Splits;
 use logo_ssl::presets::{self, Layers};
 use logo_ssl::record::run_dir::{self, RunDir, RunFiles};
 use logo_ssl::run::{Images, Run, Training, Wanted};
 use logo_ssl::train::Workers;
+
+use serde_json::json;
 
 use super::compute::{TrainOn, restart_with_environment_for};
 use super::progress::Progress;
@@ -64,6 +67,9 @@ pub(crate) struct Arguments {
     /// rates and epochs may be given anew
     #[arg(long)]
     resume: bool,
+    /// With --resume: go on although the images are others than those that the run was trained on
+    #[arg(long, requires = "resume")]
+    accept_changed_data: bool,
 }
 
 impl Arguments {
@@ -130,7 +136,8 @@ impl Arguments {
         let settings = self.settings_to_go_on_with(&config)?;
         let settings = settings.as_ref().map(|(settings, unchosen)| (settings, *unchosen));
         let images = Images::Named(self.data_dir.places());
-        Ok(Run::resume(dir, config, &images, Wanted { device, settings })?)
+        let wanted = Wanted { device, settings, accept_other_images: self.accept_changed_data };
+        Ok(Run::resume(dir, config, &images, wanted)?)
     }
 
     /// The folder of the run that was begun.
@@ -182,6 +189,7 @@ pub(crate) struct How {
 pub(crate) fn train(run: Run, stop: &AtomicBool, how: How) -> Result<()> {
     let How { workers, checkpoint_every, output } = how;
     let files = RunFiles::clone(run.dir());
+    tell_of_images(run.splits(), output);
     let mut progress = Progress::new(output, files.root(), run.config());
     let summary = run.train(Training {
         workers,
@@ -193,6 +201,23 @@ pub(crate) fn train(run: Run, stop: &AtomicBool, how: How) -> Result<()> {
     let report = logo_ssl_report::generate(files.root())?;
     progress.finish(&summary, &files.weights(), &report);
     Ok(())
+}
+
+/// What a run trains on and is measured by, and what was left out.
+fn tell_of_images(splits: &Splits, output: Output) {
+    if output.json {
+        let reason = splits.unmeasured.as_ref().map(ToString::to_string);
+        say!("{}", json!({ "event": "images", "seen": splits.seen, "no_knn": reason }));
+    } else if !output.quiet {
+        remark!("images: {}", splits.seen);
+        let left_out = splits.evaluation.as_ref().map_or([0; 2], |labelled| labelled.unlabelled);
+        if left_out != [0; 2] {
+            let [bank, test] = left_out;
+            remark!(
+                "left out of the kNN for want of a label: {bank} of its bank, {test} of its test images"
+            );
+        }
+    }
 }
 
 /// A flag that SIGINT and SIGTERM set; the second signal ends the process at once.
