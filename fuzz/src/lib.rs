@@ -93,8 +93,9 @@ pub(crate) fn stl10(data: &[u8]) -> bool {
 /// A WebDataset shard, as it is and with its checksums put right.
 pub(crate) fn tar(data: &[u8]) -> bool {
     let is_taken = |shard: &[u8]| match webdataset::index(Cursor::new(shard)) {
-        Ok(samples) => {
-            assert!(samples.len() <= shard.len() / 512, "a sample takes a header at least");
+        Ok(index) => {
+            let images = index.samples.len() + index.left_out;
+            assert!(images <= shard.len() / 512, "an image takes a header at least");
             true
         }
         Err(_) => false,

@@ -385,6 +385,11 @@ impl Edition {
         Remedy::Fetch { dataset: self.dataset, folder: dir.to_path_buf() }
     }
 
+    /// Whether files of one of the layouts, or its archive, lie in `dir`.
+    pub(super) fn lies_in(&'static self, dir: &Path) -> bool {
+        Source::locate(self, dir).is_ok()
+    }
+
     fn nothing_under(&self, dir: &Path) -> String {
         let expected = self
             .layouts

@@ -48,6 +48,14 @@ pub(crate) fn read_capped(reader: impl Read, limit: usize) -> io::Result<Vec<u8>
     Ok(bytes)
 }
 
+/// The first thousand bytes of the file `path`; none if it cannot be read.
+pub(crate) fn read_head(path: &Path) -> Option<Vec<u8>> {
+    const HEAD_BYTES: usize = 1024;
+    let mut head = read_capped(File::open(path).ok()?, HEAD_BYTES).ok()?;
+    head.truncate(HEAD_BYTES);
+    Some(head)
+}
+
 /// Fills `buffer` with what `file` holds from byte `offset` on, whatever other threads read of it.
 ///
 /// # Errors

@@ -1,12 +1,10 @@
 //! What lies among pictures and is none: what systems and tools leave, runs, files of other kinds.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use super::decode::EXTENSIONS;
-use super::disk::read_capped;
+use super::decode::{self, EXTENSIONS};
+use super::disk::read_head;
 
 /// Files that systems and programs write into folders of pictures, in lower case. What begins with a dot
 /// need not be here.
@@ -130,8 +128,6 @@ const RUN_FILES: [&str; 9] = [
 ];
 /// The longest extension that is a kind of its own in counts.
 const MOST_EXTENSION: usize = 12;
-/// As much of a file as says what it is.
-const HEAD: usize = 32;
 
 /// What a name says of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,19 +192,7 @@ pub(crate) fn is_of_run(name: &OsStr) -> bool {
 
 /// Whether the plain file `path` begins as an image does that can be decoded. What cannot be read is none.
 pub(crate) fn begins_as_picture(path: &Path) -> bool {
-    let head = File::open(path).and_then(|file| read_capped(file.take(HEAD as u64), HEAD));
-    head.is_ok_and(|head| is_head_of_picture(&head))
-}
-
-fn is_head_of_picture(head: &[u8]) -> bool {
-    // A text may begin with a BMP's two letters.
-    let is_bmp =
-        |head: &[u8]| head.get(14..18).is_some_and(|size| matches!(size, [12..=124, 0, 0, 0]));
-    match image::guess_format(head) {
-        Ok(image::ImageFormat::Bmp) => is_bmp(head),
-        Ok(format) => format.reading_enabled(),
-        Err(_) => false,
-    }
+    read_head(path).is_some_and(|head| decode::begins_image(&head))
 }
 
 #[cfg(test)]
@@ -219,7 +203,7 @@ mod tests {
     fn names_say_what_may_be_a_picture() {
         for (names, expected) in [
             (&["a.jpg", "b.JPEG", "c.Jpe", "d.TIFF"][..], Named::Picture),
-            (&["a", "b.jfif", "c.pjpeg", "d.1", "0a1b2c", "IMG.jpg_large"], Named::Unknown),
+            (&["a", "b.pjp", "c.pjpeg", "d.1", "0a1b2c", "IMG.jpg_large"], Named::Unknown),
             (
                 &["a.txt", "b.XML", "c.jpg.part", "d.jpg~", "e.NEF", "f.jpg_original"],
                 Named::NoPicture,
@@ -252,24 +236,5 @@ mod tests {
         assert_eq!(kind("a.TXT"), ".txt");
         assert_eq!(kind("README"), "extensionless file");
         assert_eq!(kind("a.5f0e8d1c2b3a495867"), "other file");
-    }
-
-    #[test]
-    fn a_beginning_tells_pictures_from_texts() {
-        for head in [
-            &b"\xff\xd8\xff\xe0"[..],
-            b"\x89PNG\r\n\x1a\n",
-            b"GIF89a",
-            b"RIFF\0\0\0\0WEBP",
-            b"II*\0",
-        ] {
-            assert!(is_head_of_picture(head), "{head:?}");
-        }
-        for head in
-            [&b""[..], b"BMW and other cars of Bavaria", b"<html>", b"\0\0\x01\0", b"PK\x03\x04"]
-        {
-            assert!(!is_head_of_picture(head), "{head:?}");
-        }
-        assert!(is_head_of_picture(b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"));
     }
 }

@@ -36,7 +36,7 @@ pub use table::Table;
 use super::sharded::{self, Label, find};
 use super::{Dataset, Picture, Split, StoredFile};
 use crate::source::{Origin, Parts};
-use crate::{Error, Result};
+use crate::{Error, Result, hub_cache};
 
 /// `parquet` by name.
 pub static SOURCE: crate::Source = crate::Source {
@@ -48,7 +48,7 @@ pub static SOURCE: crate::Source = crate::Source {
         folder: None,
     },
     load: |at| {
-        let dir = at.folder()?;
+        let dir = hub_cache::snapshot(&at.folder()?);
         Parts::of_splits(|split| Parquet::load(&dir, split))
     },
 };
@@ -82,7 +82,7 @@ impl Parquet {
     /// # Errors
     /// [`Error::Data`] when there is no such file, or naming the file that is damaged, is compressed or
     /// encoded in a way not read here, has no images, a label without a name, or other classes than the
-    /// first. [`Error::Io`] when one cannot be read, or is a symbolic link out of `dir`.
+    /// first. [`Error::Io`] when one cannot be read.
     pub fn load(dir: &Path, split: Split) -> Result<Option<Self>> {
         let Some(paths) = find(dir, "parquet", split)? else { return Ok(None) };
         let table_of = |(number, path): (usize, &PathBuf)| {

@@ -1,12 +1,15 @@
 //! What datasets in several files have in common: which files are which part, and their classes.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Split;
-use super::disk::resolve_inside;
+use super::leftovers::{is_system_file, is_system_folder};
 use super::split_names::{Part, part_called};
 use crate::{Error, Result};
 
@@ -15,6 +18,8 @@ const MOST_DEPTH: usize = 2;
 /// Fifty times as many as ImageNet-21k has. A name is made for each, so a broken label must not make
 /// two thousand million of them.
 const MOST_CLASSES: u32 = 1 << 20;
+/// The letters of a name of a class; what is longer is a caption.
+const MOST_NAME_LETTERS: usize = 200;
 
 /// The files of `split` in `dir` whose names end in `.extension`, sorted; none if there is no such part.
 ///
@@ -24,10 +29,10 @@ const MOST_CLASSES: u32 = 1 << 20;
 ///
 /// # Errors
 /// [`Error::Data`] when there is no such file at all, none to train on, or there are those of several
-/// datasets; [`Error::Io`] when a folder cannot be read, or a symbolic link leads out of `dir`.
+/// datasets; [`Error::Io`] when a folder or a file cannot be read.
 pub(crate) fn find(dir: &Path, extension: &str, split: Split) -> Result<Option<Vec<PathBuf>>> {
     let mut files = Vec::new();
-    list(dir, dir, extension, MOST_DEPTH, &mut files)?;
+    list(dir, extension, MOST_DEPTH, &mut files)?;
     files.sort();
     if files.is_empty() {
         let problem = "there is no such file in it as expected, nor up to two folders deeper";
@@ -55,29 +60,37 @@ pub(crate) fn find(dir: &Path, extension: &str, split: Split) -> Result<Option<V
     }
 }
 
-/// Adds to `found` the files in `folder`, which lies in `dir`.
-fn list(
-    dir: &Path,
-    folder: &Path,
-    extension: &str,
-    depth: usize,
-    found: &mut Vec<PathBuf>,
-) -> Result<()> {
+/// Adds to `found` the files in `folder`. Links are followed wherever they lead: a person made them, or
+/// Hugging Face's cache.
+fn list(folder: &Path, extension: &str, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(Error::io("read", folder))? {
         let entry = entry.map_err(Error::io("read", folder))?;
-        let path = entry.path();
-        let kind = entry.file_type().map_err(Error::io("read", &path))?;
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        if kind.is_dir() && depth > 0 {
-            list(dir, &path, extension, depth - 1, found)?;
-        } else if !kind.is_dir() && has_extension(&path, extension) {
-            resolve_inside(dir, &path).map_err(Error::io("read", &path))?;
+        let (path, name) = (entry.path(), entry.file_name());
+        let is_wanted = has_extension(&path, extension);
+        // A link that leads nowhere is of account only where a file is missing for it.
+        let kind = match fs::metadata(&path) {
+            Ok(there) => there.file_type(),
+            Err(_) if !is_wanted => continue,
+            Err(_) if is_system_file(&name) => continue,
+            Err(error) => return Err(Error::io("read", &path)(error)),
+        };
+        if kind.is_dir() && depth > 0 && !is_system_folder(&name) && !is_above(&path, folder)? {
+            list(&path, extension, depth - 1, found)?;
+        } else if !kind.is_dir() && is_wanted && !is_system_file(&name) {
+            // Opening a pipe would wait for somebody to write to it.
+            if !kind.is_file() {
+                return Err(Error::io("read", &path)(io::Error::other("it is no plain file")));
+            }
             found.push(path);
         }
     }
     Ok(())
+}
+
+/// Whether `link` leads back to `folder`, which it lies in, or to one above that.
+fn is_above(link: &Path, folder: &Path) -> Result<bool> {
+    let real = |path: &Path| path.canonicalize().map_err(Error::io("read", path));
+    Ok(real(folder)?.starts_with(real(link)?))
 }
 
 /// The path of `file` in `dir`.
@@ -145,6 +158,165 @@ impl Label {
     /// The class, counted from 0.
     pub fn class(self) -> usize {
         self.number.get() as usize - 1
+    }
+}
+
+/// A label as a file has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// The number of its class.
+    Number(Label),
+    /// The name of its class.
+    Name(Arc<str>),
+}
+
+impl Written {
+    /// The label that is written down as `number`; none if that is negative.
+    ///
+    /// # Errors
+    /// As [`Label::of`].
+    pub(crate) fn number(number: i64) -> Result<Option<Self>, String> {
+        let label =
+            Label::of(number).map_err(|expected| format!("the label {number}, {expected}"))?;
+        Ok(label.map(Self::Number))
+    }
+
+    /// The label that is written down as `number`, which must be a whole one; none if it is negative or
+    /// not a number, which some programs write for what is missing.
+    ///
+    /// # Errors
+    /// What is wrong with the number.
+    pub(crate) fn float(number: f64) -> Result<Option<Self>, String> {
+        match number {
+            _ if number.is_nan() || number < 0. => Ok(None),
+            _ if number.fract() != 0. => {
+                Err(format!("the label {number}, expected a whole number or the name of a class"))
+            }
+            // What is too large for this becomes the largest, and is refused.
+            _ => Self::number(number as i64),
+        }
+    }
+
+    /// The label that `text` is, a number or a name; none if it is blank.
+    ///
+    /// # Errors
+    /// When it is neither: too long, of several lines, or not text at all.
+    pub(crate) fn text(text: &str) -> Result<Option<Self>, String> {
+        let text = text.trim_matches(|letter: char| letter.is_whitespace() || letter == '\0');
+        if let Ok(number) = text.parse() {
+            return Self::number(number);
+        }
+        let expected = "expected a number or the name of a class";
+        match text.chars().count() {
+            0 => Ok(None),
+            _ if text.contains(char::is_control) => Err(format!("no label: {expected}")),
+            letters if letters > MOST_NAME_LETTERS => {
+                Err(format!("a text of {letters} letters, {expected}"))
+            }
+            _ => Ok(Some(Self::Name(text.into()))),
+        }
+    }
+}
+
+/// The classes that the labels of one file are of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Used {
+    /// The names that its labels are the numbers of, sorted; empty where they are numbers.
+    pub(crate) names: Vec<String>,
+    /// The numbers that occur.
+    pub(crate) numbers: BTreeSet<usize>,
+}
+
+/// The labels of one file as numbers. If one of them is a name, all are, and each has the number of its
+/// place among the names of the file.
+pub(crate) fn number(written: Vec<Option<Written>>) -> (Vec<Option<Label>>, Used) {
+    let names: BTreeSet<Arc<str>> = match written.iter().flatten().any(is_name) {
+        true => written.iter().flatten().map(name_of).collect(),
+        false => BTreeSet::new(),
+    };
+    let names: Vec<Arc<str>> = names.into_iter().collect();
+    let label = |written: Written| match written {
+        Written::Number(label) if names.is_empty() => Some(label),
+        written => place(&names, &name_of(&written)),
+    };
+    let labels: Vec<_> = written.into_iter().map(|written| written.and_then(label)).collect();
+    let numbers = labels.iter().flatten().map(|label| label.class()).collect();
+    (labels, Used { names: names.iter().map(|name| name.to_string()).collect(), numbers })
+}
+
+fn is_name(written: &Written) -> bool {
+    matches!(written, Written::Name(_))
+}
+
+fn name_of(written: &Written) -> Arc<str> {
+    match written {
+        Written::Number(label) => label.class().to_string().into(),
+        Written::Name(name) => Arc::clone(name),
+    }
+}
+
+/// The place of `name` among sorted names.
+fn place<S: AsRef<str>>(names: &[S], name: &str) -> Option<Label> {
+    let place = names.binary_search_by(|other| other.as_ref().cmp(name)).ok()?;
+    Label::of(place.try_into().ok()?).ok().flatten()
+}
+
+/// The classes of a dataset whose labels are names.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Joined {
+    /// Their names, in the order of their numbers.
+    pub(crate) names: Vec<String>,
+    /// For each file, what its numbers become.
+    maps: Vec<Vec<Option<Label>>>,
+}
+
+impl Joined {
+    /// Gives the classes that the labels in `files` name one number each, the same in all of them: their
+    /// places in `list`, or if that is empty in alphabetical order. None where no label is a name.
+    ///
+    /// # Errors
+    /// The name that is not in the list, or that there are too many.
+    pub(crate) fn of(files: &[&Used], list: &[String]) -> Result<Option<Self>, String> {
+        if files.iter().all(|file| file.names.is_empty()) {
+            return Ok(None);
+        }
+        let names = |file: &Used| -> Vec<String> {
+            match file.names.is_empty() {
+                true => file.numbers.iter().map(ToString::to_string).collect(),
+                false => file.names.clone(),
+            }
+        };
+        let all: BTreeSet<String> = files.iter().flat_map(|file| names(file)).collect();
+        let order = match list {
+            [] => all.into_iter().collect(),
+            list => match all.iter().find(|name| !list.contains(name)) {
+                Some(name) => return Err(format!("does not have the class {name} of a label")),
+                None => list.to_vec(),
+            },
+        };
+        if order.len() > MOST_CLASSES as usize {
+            return Err(format!("has labels of {} names, at most {MOST_CLASSES}", order.len()));
+        }
+        let number = |name: &String| {
+            let place = order.iter().position(|other| other == name)?;
+            Label::of(place.try_into().ok()?).ok().flatten()
+        };
+        let sorted =
+            |name: &String| if list.is_empty() { place(&order, name) } else { number(name) };
+        let map = |file: &&Used| match file.names.is_empty() {
+            true => {
+                let most = file.numbers.last().map_or(0, |highest| highest + 1);
+                (0..most).map(|number| sorted(&number.to_string())).collect()
+            }
+            false => file.names.iter().map(sorted).collect(),
+        };
+        let maps = files.iter().map(map).collect();
+        Ok(Some(Self { names: order, maps }))
+    }
+
+    /// What a label of file number `file` becomes.
+    pub(crate) fn label(&self, file: usize, label: Label) -> Option<Label> {
+        self.maps[file].get(label.class()).copied().flatten()
     }
 }
 
@@ -241,18 +413,21 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_are_followed_inside_the_folder_alone() {
+    fn links_are_followed_wherever_they_lead_but_not_in_circles() {
         use std::os::unix::fs::symlink;
 
-        let elsewhere = tree(&["secret.tar"]);
+        let elsewhere = tree(&["b.tar", "store/c.tar"]);
         let dir = tree(&["a.tar"]);
-        symlink("a.tar", dir.path().join("b.tar")).unwrap();
-        symlink(elsewhere.path(), dir.path().join("train")).unwrap();
-        let paths = find(dir.path(), "tar", Split::Train).unwrap().unwrap();
-        assert_eq!(paths, ["a.tar", "b.tar"].map(|name| dir.path().join(name)));
-        symlink(elsewhere.path().join("secret.tar"), dir.path().join("c.tar")).unwrap();
-        let message = find(dir.path(), "tar", Split::Train).unwrap_err().to_string();
-        assert!(message.contains("c.tar: a symbolic link leads out of"), "{message}");
+        symlink(elsewhere.path().join("b.tar"), dir.path().join("b.tar")).unwrap();
+        symlink(elsewhere.path().join("store"), dir.path().join("data")).unwrap();
+        symlink(dir.path(), dir.path().join("circle")).unwrap();
+        symlink("nowhere.txt", dir.path().join("notes.txt")).unwrap();
+        let found = || find(dir.path(), "tar", Split::Train);
+        let paths = found().unwrap().unwrap();
+        assert_eq!(paths, ["a.tar", "b.tar", "data/c.tar"].map(|name| dir.path().join(name)));
+        symlink("nowhere.tar", dir.path().join("d.tar")).unwrap();
+        let message = found().unwrap_err().to_string();
+        assert!(message.contains("cannot read") && message.contains("d.tar"), "{message}");
     }
 
     #[test]
@@ -275,5 +450,70 @@ mod tests {
         assert_eq!(classes(labels(), names(4)).unwrap(), ["a", "b", "c", "d"]);
         assert_eq!(classes(labels(), names(2)), Err(2));
         assert!(classes([None, None].into_iter(), names(2)).unwrap().is_empty());
+    }
+
+    fn used(labels: &[&str]) -> Used {
+        number(labels.iter().map(|text| Written::text(text).unwrap()).collect()).1
+    }
+
+    #[test]
+    fn what_is_written_is_a_number_a_name_or_nothing() {
+        let label = |number| Written::Number(Label::of(number).unwrap().unwrap());
+        for (text, expected) in [
+            ("7", Some(label(7))),
+            (" 7\r\n", Some(label(7))),
+            ("007", Some(label(7))),
+            ("-1", None),
+            ("", None),
+            (" \n\0", None),
+            (" golden retriever\n", Some(Written::Name("golden retriever".into()))),
+            ("n01440764", Some(Written::Name("n01440764".into()))),
+        ] {
+            assert_eq!(Written::text(text), Ok(expected), "{text:?}");
+        }
+        for text in ["99999999", "\u{1}\u{2}", "a\nb", &"a".repeat(201)] {
+            assert!(Written::text(text).is_err(), "{text:?}");
+        }
+        for (number, expected) in
+            [(3., Some(label(3))), (f64::NAN, None), (-1., None), (-0.0, Some(label(0)))]
+        {
+            assert_eq!(Written::float(number), Ok(expected), "{number}");
+        }
+        for number in [0.5, 1e300, f64::INFINITY] {
+            assert!(Written::float(number).unwrap_err().contains(", expected "), "{number}");
+        }
+    }
+
+    #[test]
+    fn names_have_one_number_in_all_files() {
+        let (labels, first) =
+            number(["cat", "", "ant", "cat"].map(|text| Written::text(text).unwrap()).into());
+        let numbers = |labels: &[Option<Label>]| -> Vec<Option<usize>> {
+            labels.iter().map(|label| label.map(Label::class)).collect()
+        };
+        assert_eq!(numbers(&labels), [Some(1), None, Some(0), Some(1)]);
+        assert_eq!(first.names, ["ant", "cat"]);
+        let files = [first, used(&["bee", "cat"]), used(&["7", "2"]), used(&[])];
+        let joined = Joined::of(&files.each_ref(), &[]).unwrap().unwrap();
+        assert_eq!(joined.names, ["2", "7", "ant", "bee", "cat"]);
+        let label = |file: usize, class: i64| {
+            joined.label(file, Label::of(class).unwrap().unwrap()).map(Label::class)
+        };
+        assert_eq!([label(0, 0), label(0, 1), label(1, 0), label(1, 1)], [2, 4, 3, 4].map(Some));
+        assert_eq!([label(2, 2), label(2, 7), label(2, 3)], [Some(0), Some(1), None]);
+        assert_eq!(Joined::of(&[&used(&["3", "1"]), &used(&[])], &[]), Ok(None));
+        let mixed = used(&["3", "ant"]);
+        assert_eq!(mixed.names, ["3", "ant"]);
+    }
+
+    #[test]
+    fn a_list_says_the_order_of_names() {
+        let list = ["dog", "cat", "ant"].map(String::from);
+        let joined = Joined::of(&[&used(&["ant", "dog"])], &list).unwrap().unwrap();
+        assert_eq!(joined.names, list);
+        let label = |class| joined.label(0, Label::of(class).unwrap().unwrap()).map(Label::class);
+        assert_eq!([label(0), label(1)], [Some(2), Some(0)]);
+        let problem = Joined::of(&[&used(&["eel"])], &list).unwrap_err();
+        assert_eq!(problem, "does not have the class eel of a label");
     }
 }

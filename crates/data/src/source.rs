@@ -168,6 +168,11 @@ impl DatasetName {
     /// Any folder of pictures, with or without a folder for each class.
     pub const FOLDER: Self = Self(&folder::SOURCE);
 
+    /// The name of `source`.
+    pub(crate) const fn of(source: &'static Source) -> Self {
+        Self(source)
+    }
+
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
         SOURCES.iter().map(|source| Self(source))

@@ -45,6 +45,11 @@ const AREA: usize = SIDE * SIDE;
 /// Bytes of one image in the file.
 pub const IMAGE_BYTES: usize = 3 * AREA;
 
+/// Whether `dir` holds STL-10.
+pub(crate) fn lies_in(dir: &Path) -> bool {
+    Place::locate(dir, Part::Train).is_ok()
+}
+
 /// A part of STL-10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {

@@ -1,7 +1,8 @@
 //! Images in tar archives, as WebDataset keeps them: <https://github.com/webdataset/webdataset>.
 //!
 //! Members whose paths are the same up to the first dot of the file name make up a sample: `a/7.jpg` is its
-//! image, `a/7.cls` its label as a decimal number, or `a/7.json` has that as `label` or `cls`.
+//! image, `a/7.cls` its label, or `a/7.json` has that as `label`, `cls` or the like. A label is a decimal
+//! number or the name of a class; names are numbered in alphabetical order, the same in all parts.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,12 +14,12 @@ use rayon::prelude::*;
 use serde_json::Value;
 use tar::{Archive, Entry, Header};
 
-use super::decode::EXTENSIONS;
-use super::disk::{lines, open_inside, read_capped, read_exact_at};
-use super::sharded::{self, Label, find};
+use super::decode::{Content, EXTENSIONS, printable};
+use super::disk::{lines, read_capped, read_exact_at, read_head};
+use super::sharded::{self, Joined, Label, Used, Written, find};
 use super::{Dataset, Picture, Split, StoredFile};
 use crate::source::{Origin, Parts, Source};
-use crate::{Error, Result};
+use crate::{Error, Malformed, Result, hub_cache};
 
 /// `webdataset` by name.
 pub static SOURCE: Source = Source {
@@ -26,8 +27,8 @@ pub static SOURCE: Source = Source {
     preset: "folder",
     origin: Origin::Own("shards are yours already"),
     load: |at| {
-        let dir = at.folder()?;
-        Parts::of_splits(|split| Shards::load(&dir, split))
+        let dir = hub_cache::snapshot(&at.folder()?);
+        Shards::load_parts(&dir).map(Parts::of)
     },
 };
 
@@ -39,6 +40,22 @@ const MOST_NAME_BYTES: usize = 1 << 22;
 const MOST_LABEL_BYTES: usize = 1 << 20;
 /// A member's header takes one such block.
 const BLOCK: usize = 512;
+/// What a JSON member may call its label. Of several the first.
+const LABEL_KEYS: [&str; 10] = [
+    "label",
+    "cls",
+    "class",
+    "target",
+    "class_id",
+    "label_id",
+    "category_id",
+    "category",
+    "class_name",
+    "label_name",
+];
+/// Pictures that cannot be decoded. They are images of their samples all the same, so that they are named
+/// and counted as broken.
+const UNREAD: [&[u8]; 6] = [b"avif", b"heic", b"heif", b"jxl", b"jp2", b"psd"];
 
 /// The images of one split, in the order of the names of their shards.
 #[derive(Debug)]
@@ -67,50 +84,57 @@ impl Shards {
     /// Opens the shards `*.tar` of `split` in `dir` and in folders up to two below, if there are any:
     /// `imagenet-train-000000.tar`, `train/000000.tar`, or without the name of a part.
     ///
-    /// The headers of all members are read, and the contents of those with labels. The names of classes
-    /// are those in `dir/classnames.txt` or `classes.txt`, or in the folder of the first shard, or else
-    /// numbers.
+    /// The headers of all members are read, and the contents of those with labels. Where these are names,
+    /// those of the other split are read too, for a class has one number in both. The names of classes
+    /// whose labels are numbers are those in `dir/classnames.txt` or `classes.txt`, or in the folder of the
+    /// first shard, or else numbers; where labels are names, such a list says their order.
     ///
     /// # Errors
-    /// [`Error::Data`] when there is no such file, naming the shard that is cut off or damaged, or the
-    /// list with fewer names than there are labels. [`Error::Io`] when one cannot be read, or is a
-    /// symbolic link out of `dir`.
+    /// [`Error::Data`] when there is no such file, naming the shard that is cut off, damaged or something
+    /// else, or the list with fewer names than there are labels. [`Error::Io`] when one cannot be read.
     pub fn load(dir: &Path, split: Split) -> Result<Option<Self>> {
-        let Some(paths) = find(dir, "tar", split)? else { return Ok(None) };
-        let index_of = |path: &PathBuf| {
-            let file = File::open(path).map_err(Error::io("read", path))?;
-            index(file).map_err(|error| damaged(path, error))
+        let Some(opened) = Opened::of(dir, split)? else { return Ok(None) };
+        let other = match split {
+            Split::Train => Split::Test,
+            Split::Test => Split::Train,
         };
-        let samples: Vec<Vec<Sample>> = paths.par_iter().map(index_of).collect::<Result<_>>()?;
-        let mut end = 0;
-        let shards = paths.into_iter().zip(&samples).map(|(path, samples)| {
-            end += samples.len();
-            Shard { path, end }
-        });
-        let shards = shards.collect();
-        let mut this = Self { shards, samples: samples.concat(), classes: Vec::new() };
-        if this.samples.is_empty() {
-            return Err(Error::data(dir, nothing_there()));
-        }
-        this.classes = this.name_classes(dir)?;
-        Ok(Some(this))
+        let other = match opened.has_names() {
+            true => Opened::of(dir, other)?,
+            false => None,
+        };
+        let [this, _] = Self::joined(dir, [Some(opened), other])?;
+        Ok(this)
     }
 
-    fn name_classes(&self, dir: &Path) -> Result<Vec<String>> {
-        let beside = self.shards[0].path.parent().unwrap_or(dir);
+    /// The shards of both splits, as [`load`](Self::load) opens them, each of which is read once.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_parts(dir: &Path) -> Result<[Option<Self>; 2]> {
+        Self::joined(dir, [Opened::of(dir, Split::Train)?, Opened::of(dir, Split::Test)?])
+    }
+
+    fn joined(dir: &Path, parts: [Option<Opened>; 2]) -> Result<[Option<Self>; 2]> {
+        let first = parts.iter().flatten().find_map(|part| part.shards.first());
+        let beside = first.and_then(|(path, _)| path.parent()).unwrap_or(dir);
         let lists = [dir, beside].map(|folder| CLASS_NAMES.map(|name| folder.join(name)));
-        let list = lists.into_iter().flatten().find(|list| list.exists());
+        let list = lists.into_iter().flatten().find(|list| list.is_file());
         let names = match &list {
-            Some(list) => read_names(dir, list)?,
+            Some(list) => read_names(list)?,
             None => Vec::new(),
         };
-        let count = names.len();
-        sharded::classes(self.samples.iter().map(|sample| sample.label), names).map_err(|index| {
-            let (sample, label) = (self.name(index), self.label(index).unwrap_or_default());
-            let problem = format!("names {count} classes, but {sample} has the label {label}");
-            let next = "add the names that are missing, or remove the list";
-            Error::data(list.unwrap_or_default(), format!("{problem}; {next}"))
-        })
+        let list = list.as_deref().unwrap_or(dir);
+        let files = parts.iter().flatten().flat_map(|part| &part.shards);
+        let used: Vec<&Used> = files.map(|(_, index)| &index.used).collect();
+        let joined = Joined::of(&used, &names).map_err(|problem| {
+            Error::data(list, format!("{problem}; add what is missing, or remove the list"))
+        })?;
+        let mut file = 0;
+        let mut part = |part: Option<Opened>| {
+            part.map(|part| part.numbered(joined.as_ref(), &mut file, list, &names)).transpose()
+        };
+        let [train, test] = parts;
+        Ok([part(train)?, part(test)?])
     }
 
     fn shard_of(&self, index: usize) -> &Path {
@@ -124,6 +148,88 @@ impl Shards {
         let file = File::open(self.shard_of(index))?;
         read_exact_at(&file, header.as_mut_bytes(), at.ok_or(io::ErrorKind::InvalidData)?)?;
         Ok(String::from_utf8_lossy(&header.path_bytes()).into_owned())
+    }
+}
+
+/// The shards of a split, each with what is in it.
+struct Opened {
+    shards: Vec<(PathBuf, Index)>,
+}
+
+impl Opened {
+    fn of(dir: &Path, split: Split) -> Result<Option<Self>> {
+        let Some(paths) = find(dir, "tar", split)? else { return Ok(None) };
+        let index_of = |path: PathBuf| {
+            let file = File::open(&path).map_err(Error::io("read", &path))?;
+            let index = index(file).map_err(|error| damaged(&path, error))?;
+            Ok((path, index))
+        };
+        let shards: Vec<_> = paths.into_par_iter().map(index_of).collect::<Result<_>>()?;
+        for (path, _) in shards.iter().filter(|(_, index)| index.samples.is_empty()) {
+            tracing::warn!("{}: has no image and is passed over", path.display());
+        }
+        let [images, left_out] = shards.iter().fold([0; 2], |[images, left_out], (_, index)| {
+            [images + index.samples.len(), left_out + index.left_out]
+        });
+        if images == 0 {
+            return Err(Error::data(dir, nothing_there()));
+        }
+        if let Some(warning) = about_left_out(images, left_out) {
+            tracing::warn!("{}: {warning}", dir.display());
+        }
+        Ok(Some(Self { shards }))
+    }
+
+    fn has_names(&self) -> bool {
+        self.shards.iter().any(|(_, index)| !index.used.names.is_empty())
+    }
+
+    /// With the numbers that its labels have among those of all files, of which its first is number `file`.
+    fn numbered(
+        self,
+        joined: Option<&Joined>,
+        file: &mut usize,
+        list: &Path,
+        names: &[String],
+    ) -> Result<Shards> {
+        let mut shards = Shards { shards: Vec::new(), samples: Vec::new(), classes: Vec::new() };
+        for (path, index) in self.shards {
+            let label = |label: Label| match joined {
+                Some(joined) => joined.label(*file, label),
+                None => Some(label),
+            };
+            let numbered =
+                |sample: Sample| Sample { label: sample.label.and_then(label), ..sample };
+            shards.samples.extend(index.samples.into_iter().map(numbered));
+            shards.shards.push(Shard { path, end: shards.samples.len() });
+            *file += 1;
+        }
+        let names = joined.map_or(names, |joined| &joined.names);
+        let labels = shards.samples.iter().map(|sample| sample.label);
+        shards.classes = sharded::classes(labels, names.to_vec()).map_err(|index| {
+            let (sample, label) = (shards.name(index), shards.label(index).unwrap_or_default());
+            let problem =
+                format!("names {} classes, but {sample} has the label {label}", names.len());
+            let next = "add the names that are missing, or remove the list";
+            Error::data(list, format!("{problem}; {next}"))
+        })?;
+        Ok(shards)
+    }
+}
+
+/// What to say of images that are left out, for a sample has one.
+fn about_left_out(images: usize, left_out: usize) -> Option<String> {
+    let said = format!(
+        "{images} images are read, and {left_out} are left out: names that are the same up to their first \
+         dot are one sample, of which one image is read"
+    );
+    match left_out {
+        0 => None,
+        _ if left_out > images => Some(format!(
+            "{said}. If each is an image of its own, write the shards again with names without further \
+             dots: 0001_a.jpg, not 0001.a.jpg"
+        )),
+        _ => Some(said),
     }
 }
 
@@ -159,7 +265,7 @@ impl Dataset for Shards {
     fn name(&self, index: usize) -> String {
         let (shard, at) = (self.shard_of(index).display(), self.samples[index].at);
         match self.member(index) {
-            Ok(member) => format!("{shard}, {member} at byte {at}"),
+            Ok(member) => format!("{shard}, {} at byte {at}", printable(member)),
             Err(_) => format!("{shard}, byte {at}"),
         }
     }
@@ -169,7 +275,18 @@ impl Dataset for Shards {
     }
 }
 
-/// The samples with images in the tar archive `shard`, in the order of their first members.
+/// What is in a shard.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Index {
+    /// The samples with images, in the order of their first members.
+    pub samples: Vec<Sample>,
+    /// Images that are not read, for their samples have others.
+    pub left_out: usize,
+    /// The classes of their labels.
+    used: Used,
+}
+
+/// What is in the tar archive `shard`.
 ///
 /// Only headers and labels are read. Members that are no plain files are passed over, and so are files
 /// that begin with a dot. Of several images the one with the fewest dots in its name counts, and of those
@@ -178,14 +295,14 @@ impl Dataset for Shards {
 /// # Errors
 /// When the archive is damaged, or lacks the empty block at its end, for then it has been cut off; when
 /// a label is none, or an image has 4 GiB.
-pub fn index(shard: impl Read + Seek) -> io::Result<Vec<Sample>> {
+pub fn index(shard: impl Read + Seek) -> io::Result<Index> {
     let mut archive = Archive::new(Watched { reader: shard, has_ended: false });
     let mut drafts = Drafts::default();
     for entry in archive.entries_with_seek()? {
         drafts.note(entry?)?;
     }
     match archive.into_inner().has_ended {
-        false => Ok(drafts.samples()),
+        false => Ok(drafts.index()),
         true => Err(broken("its end is missing, so it was cut off")),
     }
 }
@@ -221,20 +338,25 @@ struct Drafts {
 #[derive(Default)]
 struct Draft {
     image: Option<Image>,
-    cls: Option<Label>,
-    json: Option<Label>,
+    /// How many images it has.
+    images: usize,
+    cls: Option<Written>,
+    json: Option<Written>,
 }
 
 struct Image {
     at: u64,
     length: u32,
-    /// How many there are in what follows the first dot of its name.
-    dots: usize,
+    rank: Rank,
 }
+
+/// Which image of a sample is read: the one of the lowest rank. Whether it cannot be decoded, and how many
+/// dots there are in what follows the first one of its name.
+type Rank = (bool, usize);
 
 /// What a member is to its sample.
 enum Role {
-    Image { dots: usize },
+    Image { rank: Rank },
     Cls,
     Json,
 }
@@ -247,16 +369,17 @@ impl Drafts {
             return Ok(());
         }
         let draft = self.draft(key);
-        let about =
-            |problem: String| broken(format!("{} {problem}", String::from_utf8_lossy(&path)));
+        let name = printable(String::from_utf8_lossy(&path));
+        let about = |problem: String| broken(Malformed::from(format!("{name} {problem}")));
         match role {
-            Role::Image { dots } => {
-                if draft.image.as_ref().is_none_or(|image| dots < image.dots) {
+            Role::Image { rank } => {
+                draft.images += 1;
+                if draft.image.as_ref().is_none_or(|image| rank < image.rank) {
                     let (at, size) = (member.raw_file_position(), member.size());
                     let length = u32::try_from(size).map_err(|_| {
                         about(format!("takes {size} bytes, expected less than 4 GiB"))
                     })?;
-                    draft.image = Some(Image { at, length, dots });
+                    draft.image = Some(Image { at, length, rank });
                 }
             }
             Role::Cls => draft.cls = read_label(&mut member, parse_cls)?.map_err(about)?,
@@ -273,11 +396,15 @@ impl Drafts {
         &mut self.all[index]
     }
 
-    fn samples(self) -> Vec<Sample> {
-        let sample = |Draft { image, cls, json }: Draft| {
-            image.map(|Image { at, length, .. }| Sample { at, length, label: cls.or(json) })
-        };
-        self.all.into_iter().filter_map(sample).collect()
+    fn index(self) -> Index {
+        let images = self.all.iter().map(|draft| draft.images.saturating_sub(1)).sum();
+        let with_image = |Draft { image, cls, json, .. }: Draft| Some((image?, cls.or(json)));
+        let (images_there, written): (Vec<Image>, Vec<Option<Written>>) =
+            self.all.into_iter().filter_map(with_image).unzip();
+        let (labels, used) = sharded::number(written);
+        let sample = |(Image { at, length, .. }, label)| Sample { at, length, label };
+        let samples = images_there.into_iter().zip(labels).map(sample).collect();
+        Index { samples, left_out: images, used }
     }
 }
 
@@ -294,48 +421,61 @@ impl Role {
         let role = match &extension[..] {
             b"cls" => Role::Cls,
             b"json" => Role::Json,
-            _ if is_image(extension.rsplit(|byte| *byte == b'.').next()?) => Role::Image { dots },
-            _ => return None,
+            _ => {
+                let last = extension.rsplit(|byte| *byte == b'.').next()?;
+                let is_unread = UNREAD.contains(&last);
+                if !is_unread && !EXTENSIONS.iter().any(|known| known.as_bytes() == last) {
+                    return None;
+                }
+                Role::Image { rank: (is_unread, dots) }
+            }
         };
         Some((key, role))
     }
 }
 
-fn is_image(extension: &[u8]) -> bool {
-    EXTENSIONS.iter().any(|known| known.as_bytes() == extension)
-}
-
 /// The label that `parse` finds in what `member` holds, or what is wrong with it.
 fn read_label(
     member: impl Read,
-    parse: impl FnOnce(&[u8]) -> Result<Option<i64>, String>,
-) -> io::Result<Result<Option<Label>, String>> {
+    parse: impl FnOnce(&[u8]) -> Result<Option<Written>, String>,
+) -> io::Result<Result<Option<Written>, String>> {
     let bytes = read_capped(member, MOST_LABEL_BYTES)?;
-    if bytes.len() > MOST_LABEL_BYTES {
-        return Ok(Err(format!("takes more than {MOST_LABEL_BYTES} bytes")));
-    }
-    Ok(parse(&bytes).and_then(|number| match number {
-        Some(number) => {
-            Label::of(number).map_err(|expected| format!("holds the label {number}, {expected}"))
-        }
-        None => Ok(None),
-    }))
+    Ok(match bytes.len() > MOST_LABEL_BYTES {
+        true => Err(format!("takes more than {MOST_LABEL_BYTES} bytes")),
+        false => parse(&bytes).map_err(|problem| format!("holds {problem}")),
+    })
 }
 
-fn parse_cls(bytes: &[u8]) -> Result<Option<i64>, String> {
-    let number = std::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse().ok());
-    number.map(Some).ok_or_else(|| "holds no label: expected a decimal number".into())
+fn parse_cls(bytes: &[u8]) -> Result<Option<Written>, String> {
+    let text = std::str::from_utf8(bytes);
+    Written::text(text.map_err(|_| "no label: expected a number or the name of a class")?)
 }
 
-fn parse_json(bytes: &[u8]) -> Result<Option<i64>, String> {
+fn parse_json(bytes: &[u8]) -> Result<Option<Written>, String> {
     let value: Value =
-        serde_json::from_slice(bytes).map_err(|error| format!("holds no JSON ({error})"))?;
-    Ok(["label", "cls"].iter().find_map(|key| value.get(key)?.as_i64()))
+        serde_json::from_slice(bytes).map_err(|error| format!("no JSON ({error})"))?;
+    if !value.is_object() {
+        return written(&value).unwrap_or(Ok(None));
+    }
+    LABEL_KEYS.iter().find_map(|key| written(value.get(key)?)).unwrap_or(Ok(None))
 }
 
-/// The names in `list`, which must lie in `dir`.
-fn read_names(dir: &Path, list: &Path) -> Result<Vec<String>> {
-    let bytes = open_inside(dir, list).and_then(|file| read_capped(file, MOST_NAME_BYTES));
+/// The label that `value` is; none if it is something that no label is.
+fn written(value: &Value) -> Option<Result<Option<Written>, String>> {
+    match value {
+        Value::Number(number) => Some(match number.as_i64() {
+            Some(number) => Written::number(number),
+            None => Written::float(number.as_f64()?),
+        }),
+        Value::String(text) => Some(Written::text(text)),
+        Value::Bool(is_one) => Some(Written::number((*is_one).into())),
+        _ => None,
+    }
+}
+
+/// The names in `list`.
+fn read_names(list: &Path) -> Result<Vec<String>> {
+    let bytes = File::open(list).and_then(|file| read_capped(file, MOST_NAME_BYTES));
     let bytes = bytes.map_err(Error::io("read", list))?;
     match bytes.len() > MOST_NAME_BYTES {
         true => Err(Error::data(list, format!("takes more than {MOST_NAME_BYTES} bytes"))),
@@ -343,15 +483,24 @@ fn read_names(dir: &Path, list: &Path) -> Result<Vec<String>> {
     }
 }
 
-fn broken(problem: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, problem.into())
+fn broken(problem: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, problem)
 }
 
 fn damaged(path: &Path, error: io::Error) -> Error {
-    match error.raw_os_error() {
-        Some(_) => Error::io("read", path)(error),
-        None => Error::data(path, format!("is damaged: {error}; fetch it again, or remove it")),
+    if error.raw_os_error().is_some() {
+        return Error::io("read", path)(error);
     }
+    if error.get_ref().is_some_and(|problem| problem.is::<Malformed>()) {
+        return Error::data(path, format!("its member {error}; mend it and write the shard again"));
+    }
+    let is_tar = |head: &[u8]| head.get(257..).is_some_and(|rest| rest.starts_with(b"ustar"));
+    let content = read_head(path).filter(|head| !is_tar(head)).and_then(|head| Content::of(&head));
+    let problem = match content {
+        Some(content) => content.to_string(),
+        None => printable(format!("is damaged: {error}; fetch it again, or remove it")),
+    };
+    Error::data(path, problem)
 }
 
 fn nothing_there() -> String {
@@ -443,7 +592,7 @@ mod tests {
             ("v1.0/d.cls", b"1"),
             ("v1.0/d.json", b"{\"cls\": 2}"),
             ("v1.0/d.bmp", b"d"),
-            ("v1.0/b.json", b"{\"cls\": 3, \"label\": \"dog\"}"),
+            ("v1.0/b.json", b"{\"cls\": 3, \"label\": [7]}"),
             ("v1.0/.hidden.jpg", b"no sample"),
             ("jpg", b"no sample"),
             ("other/a.jpg", b"e"),
@@ -476,7 +625,7 @@ mod tests {
         }
         let samples = index(Cursor::new(builder.into_inner().unwrap())).unwrap();
         let label = Label::of(6).unwrap();
-        assert_eq!(samples, [Sample { at: 3 * BLOCK as u64, length: 5, label }]);
+        assert_eq!(samples.samples, [Sample { at: 3 * BLOCK as u64, length: 5, label }]);
     }
 
     #[test]
@@ -496,7 +645,7 @@ mod tests {
             header.set_cksum();
             builder.append(&header, &b""[..]).unwrap();
         }
-        assert_eq!(index(Cursor::new(builder.into_inner().unwrap())).unwrap(), []);
+        assert_eq!(index(Cursor::new(builder.into_inner().unwrap())).unwrap(), Index::default());
     }
 
     #[test]
@@ -520,8 +669,9 @@ mod tests {
         let problem = |name: &str, label: &[u8]| {
             refusal(&[("0.tar", archive(&[("a.jpg", b"a"), (name, label)]))])
         };
-        let message = problem("a.cls", b"dog");
-        assert!(message.contains("0.tar: is damaged: a.cls holds no label: expected"), "{message}");
+        let message = problem("a.cls", b"\x80\x01dog");
+        assert!(message.contains("0.tar: its member a.cls holds no label: expected"), "{message}");
+        assert!(message.ends_with("; mend it and write the shard again"), "{message}");
         let message = problem("a.cls", b"99999999");
         assert!(message.contains("a.cls holds the label 99999999, expected less"), "{message}");
         let message = problem("a.json", b"{");
@@ -539,8 +689,8 @@ mod tests {
         for length in 0..needed {
             assert!(index(Cursor::new(&whole[..length])).is_err(), "{length}");
         }
-        assert_eq!(index(Cursor::new(&whole[..needed])).unwrap().len(), 2);
-        for length in [0, 1000, 2048, needed - 1] {
+        assert_eq!(index(Cursor::new(&whole[..needed])).unwrap().samples.len(), 2);
+        for length in [1000, 2048, needed - 1] {
             let message = refusal(&[("0.tar", archive(&[])), ("1.tar", whole[..length].to_vec())]);
             assert!(message.contains("1.tar: is damaged: "), "{length}: {message}");
             assert!(message.ends_with("; fetch it again, or remove it"), "{message}");
@@ -573,9 +723,9 @@ mod tests {
             for change in [1, 0x10, 0x80, 0xff] {
                 let mut shard = shard.clone();
                 shard[at] ^= change;
-                if let Ok(samples) = index(Cursor::new(&shard)) {
+                if let Ok(index) = index(Cursor::new(&shard)) {
                     let is_inside = |sample: &Sample| sample.at < shard.len() as u64;
-                    assert!(samples.iter().all(is_inside));
+                    assert!(index.samples.iter().all(is_inside));
                 }
             }
         }
@@ -598,5 +748,116 @@ mod tests {
     #[test]
     fn an_index_entry_is_small() {
         assert_eq!(size_of::<Sample>(), 16);
+    }
+
+    #[test]
+    fn labels_may_be_names_the_same_in_all_shards_and_parts() {
+        let shard = |labels: &[(&str, &[u8])]| {
+            let images = labels
+                .iter()
+                .map(|(name, _)| name.replace(".cls", ".jpg").replace(".json", ".jpg"));
+            let images: Vec<String> = images.collect();
+            let members: Vec<(&str, &[u8])> =
+                images.iter().map(|name| (&name[..], &b"x"[..])).collect();
+            archive(&[&members[..], labels].concat())
+        };
+        let dir = folder_of(&[
+            ("train-0.tar", shard(&[("0.cls", b"dog\n"), ("1.cls", b" cat "), ("2.cls", b"")])),
+            (
+                "train-1.tar",
+                shard(&[("3.json", br#"{"class_name": "bee"}"#), ("4.json", br#"{"id": 3}"#)]),
+            ),
+            ("val-0.tar", shard(&[("5.json", br#"{"label": "dog"}"#), ("6.cls", b"ant")])),
+        ]);
+        let labels =
+            |shards: &Shards| (0..shards.len()).map(|at| shards.label(at)).collect::<Vec<_>>();
+        let [train, test] = Shards::load_parts(dir.path()).unwrap().map(Option::unwrap);
+        assert_eq!(train.classes(), ["ant", "bee", "cat", "dog"]);
+        assert_eq!(labels(&train), [Some(3), Some(2), None, Some(1), None]);
+        assert_eq!(labels(&test), [Some(3), Some(0)]);
+        assert_eq!(test.classes(), train.classes());
+        for (split, expected) in [(Split::Train, train), (Split::Test, test)] {
+            let found = load(&dir, split);
+            assert_eq!((labels(&found), found.classes()), (labels(&expected), expected.classes()));
+        }
+    }
+
+    #[test]
+    fn labels_in_json_have_any_usual_name_and_type() {
+        for (json, expected) in [
+            (r#"{"label": 2}"#, Some(2)),
+            (r#"{"class": "2"}"#, Some(2)),
+            (r#"{"category_id": 2.0}"#, Some(2)),
+            (r#"{"target": true}"#, Some(1)),
+            (r#"{"label": null, "cls": 1}"#, Some(1)),
+            (r#"{"label": -1}"#, None),
+            (r#"{"caption": "a dog"}"#, None),
+            ("3", Some(3)),
+            ("[3]", None),
+        ] {
+            let found = images(&[("a.jpg", b"a"), ("a.json", json.as_bytes())]);
+            assert_eq!(found, [(b"a".to_vec(), expected)], "{json}");
+        }
+        let message =
+            refusal(&[("0.tar", archive(&[("a.jpg", b"a"), ("a.json", br#"{"label": 0.5}"#)]))]);
+        assert!(
+            message.contains("a.json holds the label 0.5, expected a whole number"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_list_says_the_order_of_names_and_must_have_them() {
+        let shard = archive(&[("a.jpg", b"a"), ("a.cls", b"cat")]);
+        let files = [("0.tar", shard), ("classes.txt", b"dog\ncat".to_vec())];
+        let shards = load(&folder_of(&files), Split::Train);
+        assert_eq!(
+            (shards.label(0), shards.classes()),
+            (Some(1), &["dog", "cat"].map(String::from)[..])
+        );
+        let [shard, _] = files;
+        let message = refusal(&[shard, ("classes.txt", b"dog".to_vec())]);
+        assert!(
+            message.contains("classes.txt: does not have the class cat of a label; add"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn images_that_are_left_out_are_counted_and_most_are_warned_of() {
+        let names: Vec<String> =
+            (0..30).map(|at| format!("clip{}.frame{at:02}.jpg", at % 3)).collect();
+        let members: Vec<(&str, &[u8])> = names.iter().map(|name| (&name[..], &b"x"[..])).collect();
+        let found = index(Cursor::new(archive(&members))).unwrap();
+        assert_eq!((found.samples.len(), found.left_out), (3, 27));
+        let warning = about_left_out(3, 27).unwrap();
+        assert!(warning.contains("3 images are read, and 27 are left out"), "{warning}");
+        assert!(
+            warning.contains("write the shards again with names without further dots"),
+            "{warning}"
+        );
+        let warning = about_left_out(30, 30).unwrap();
+        assert!(!warning.contains("write the shards again"), "{warning}");
+        assert_eq!(about_left_out(30, 0), None);
+    }
+
+    #[test]
+    fn pictures_that_cannot_be_decoded_are_images_unless_there_is_another() {
+        let found = images(&[("a.HEIC", b"a"), ("b.avif", b"no"), ("b.x.jpg", b"b")]);
+        assert_eq!(found, [(b"a".to_vec(), None), (b"b".to_vec(), None)]);
+    }
+
+    #[test]
+    fn what_is_no_shard_is_named_as_what_it_is() {
+        for (bytes, expected) in [
+            (&b""[..], "0.tar: is empty"),
+            (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "run `git lfs pull`"),
+            (&[b"<!DOCTYPE html><p>".as_slice(), &[b'x'; 600]].concat(), "0.tar: is a web page"),
+            (&[b"\x1f\x8b\x08".as_slice(), &[9; 600]].concat(), "compressed with gzip; unpack it"),
+        ] {
+            let message = refusal(&[("0.tar", bytes.to_vec())]);
+            assert!(message.contains(expected), "{message}");
+            assert!(!message.contains(char::is_control), "{message}");
+        }
     }
 }

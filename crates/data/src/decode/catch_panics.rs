@@ -22,7 +22,7 @@ pub(super) fn catch_panics<T>(
     CATCHES.set(outer);
     decoded.unwrap_or_else(|panic| {
         let reason = format!("its decoder gave up: {}", message(&*panic));
-        Err(DecodeError::Damaged { format, reason })
+        Err(DecodeError::damaged(format, reason))
     })
 }
 

@@ -1,32 +1,48 @@
-//! Image files to RGB pixels: JPEG, PNG, WebP, BMP, TIFF and the first frame of a GIF.
+//! Image files to RGB pixels: JPEG, PNG, WebP, BMP, TIFF, PNM and the first frame of a GIF.
 //!
 //! The content decides on the format, never the name: ImageNet itself has a PNG and CMYK JPEGs
 //! among its `.JPEG` files. Every file becomes 8-bit RGB as Pillow's `convert("RGB")` makes it:
 //! grey is repeated, a palette looked up, alpha dropped (not blended), CMYK taken as Adobe's and
-//! multiplied out, a colour profile ignored. Unlike there, 16 bits become 8 by rounding
-//! `255 / 65535` of them, and the image comes upright, as its EXIF orientation says.
+//! multiplied out, a colour profile ignored. Colours that a TIFF says have been multiplied with
+//! its alpha are divided by that; a GIF's frame lies on its transparent colour, or its first. A
+//! PNG may lack its end, a JPEG may not. Unlike there, 16 bits become 8 by rounding `255 / 65535`
+//! of them, and the image comes upright, as its EXIF orientation says. `tests/fixtures/pictures`
+//! has a file of each kind with the pixels that Pillow reads.
+//!
+//! What is no image is named as what it is: a Git LFS pointer, a web page, an AVIF picture.
 //!
 //! A decoder that panics has met a broken image: that is an error like any other.
 
 mod catch_panics;
+mod content;
+mod directory;
+mod gif;
 mod jpeg;
 mod orientation;
 mod others;
+mod tiff;
 
 use std::borrow::Cow;
+use std::fmt;
 
 use image::ImageFormat;
 use image::metadata::Orientation;
 
 use self::catch_panics::catch_panics;
+use self::gif::Gif;
 use self::others::Other;
+use self::tiff::Tiff;
 use super::Pixels;
 
 pub use self::catch_panics::silence_caught_panics;
+pub use self::content::Content;
+pub(crate) use self::content::printable;
 
 /// What image files are called. Their contents decide how they are read.
-pub const EXTENSIONS: [&str; 9] =
-    ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "tif", "tiff", "gif"];
+pub const EXTENSIONS: [&str; 14] = [
+    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "tif", "tiff", "gif", "ppm", "pgm", "pbm",
+    "pnm",
+];
 
 /// The most pixels of an image: those of 512 MiB of RGB. Pillow refuses at the same size.
 pub const MAX_PIXELS: u64 = (512 << 20) / 3;
@@ -53,9 +69,14 @@ trait Decoder {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
+    /// The content is something else, and which is known.
+    #[error("{0}")]
+    Other(Content),
+
     /// The content is of no known format.
     #[error(
-        "its {bytes} bytes are not an image: expected JPEG, PNG, WebP, BMP, TIFF or GIF; remove it"
+        "its {bytes} bytes are not an image: expected JPEG, PNG, WebP, BMP, TIFF, GIF or PNM; \
+         replace or remove it"
     )]
     NotAnImage {
         /// The length of the file.
@@ -113,19 +134,32 @@ pub enum DecodeError {
     },
 }
 
+impl DecodeError {
+    /// The content contradicts its format, in a decoder's words.
+    fn damaged(format: &'static str, reason: impl fmt::Display) -> Self {
+        Self::Damaged { format, reason: printable(reason) }
+    }
+
+    /// What a decoder cannot do.
+    fn unsupported(format: &'static str, reason: impl fmt::Display) -> Self {
+        Self::Unsupported { format, reason: printable(reason) }
+    }
+}
+
 impl<'a> Encoded<'a> {
     /// Reads the header in the content of an image file: format, size and orientation.
     ///
     /// # Errors
     /// Any [`DecodeError`]: what is found here costs no memory for the pixels.
     pub fn open(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let format = image::guess_format(bytes)
-            .map_err(|_| DecodeError::NotAnImage { bytes: bytes.len() })?;
+        let format = format_of(bytes)?;
         let decoder = catch_panics(format.to_mime_type(), || -> Result<Box<dyn Decoder>, _> {
-            match format {
-                ImageFormat::Jpeg => jpeg::open(bytes),
-                _ => Ok(Box::new(Other::open(bytes, format)?)),
-            }
+            Ok(match format {
+                ImageFormat::Jpeg => jpeg::open(bytes)?,
+                ImageFormat::Gif => Box::new(Gif::open(bytes)?),
+                ImageFormat::Tiff => Box::new(Tiff::open(bytes)?),
+                _ => Box::new(Other::open(bytes, format)?),
+            })
         })?;
         check_size(decoder.size(), bytes.len(), format)?;
         Ok(Encoded { format, decoder })
@@ -162,6 +196,30 @@ impl<'a> Encoded<'a> {
     }
 }
 
+/// Whether a file that begins with `head` is an image as far as that tells.
+pub(crate) fn begins_image(head: &[u8]) -> bool {
+    format_of(head).is_ok()
+}
+
+/// The format of an image file, one of those that are decoded.
+fn format_of(bytes: &[u8]) -> Result<ImageFormat, DecodeError> {
+    if tiff::MAGIC.iter().any(|magic| bytes.starts_with(*magic)) {
+        return Ok(ImageFormat::Tiff);
+    }
+    let is_text = || Content::of(bytes).is_some();
+    match (image::guess_format(bytes), bytes) {
+        (Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::Gif)), _) => Ok(format),
+        (Ok(ImageFormat::WebP), _) => Ok(ImageFormat::WebP),
+        // Two letters are little: a text may begin with them.
+        (Ok(ImageFormat::Bmp), _) if !is_text() => Ok(ImageFormat::Bmp),
+        (Ok(ImageFormat::Pnm), [_, _, blank, ..]) if blank.is_ascii_whitespace() => {
+            Ok(ImageFormat::Pnm)
+        }
+        _ => Err(Content::of(bytes)
+            .map_or(DecodeError::NotAnImage { bytes: bytes.len() }, DecodeError::Other)),
+    }
+}
+
 /// Refuses a header before memory is spent on its word.
 fn check_size(
     (width, height): (usize, usize),
@@ -171,7 +229,7 @@ fn check_size(
     let pixels = width as u64 * height as u64;
     if pixels == 0 {
         let reason = format!("it has {width} x {height} pixels");
-        return Err(DecodeError::Damaged { format: format.to_mime_type(), reason });
+        return Err(DecodeError::damaged(format.to_mime_type(), reason));
     }
     if pixels > MAX_PIXELS {
         return Err(DecodeError::TooLarge { width, height });
@@ -196,6 +254,9 @@ fn pixels_per_byte(format: ImageFormat) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
     /// What the fixtures show: a gradient, no two corners alike, of 1 to 4 channels.
@@ -231,7 +292,83 @@ mod tests {
     }
 
     fn fixtures() -> Vec<(String, Vec<u8>)> {
-        [jpeg::tests::fixtures(), others::tests::fixtures()].concat()
+        let pictures = pictures().into_iter().map(|picture| (picture.name, picture.bytes));
+        [jpeg::tests::fixtures(), others::tests::fixtures(), pictures.collect()].concat()
+    }
+
+    /// A file of `tests/fixtures/pictures`, and what `make_pictures.py` says of it there.
+    struct Known {
+        name: String,
+        bytes: Vec<u8>,
+        near: u8,
+        size: (usize, usize),
+        /// As many bytes as Pillow needs.
+        whole: usize,
+        pixels: Vec<u8>,
+    }
+
+    fn pictures() -> Vec<Known> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pictures");
+        let list = fs::read_to_string(folder.join("pictures.txt")).unwrap();
+        let known = |line: &str| {
+            let [name, near, width, height, whole, hex] =
+                line.split(' ').collect::<Vec<_>>()[..].try_into().unwrap();
+            let byte = |at: usize| u8::from_str_radix(&hex[2 * at..][..2], 16).unwrap();
+            Known {
+                name: name.to_owned(),
+                bytes: fs::read(folder.join(name)).unwrap(),
+                near: near.parse().unwrap(),
+                size: (width.parse().unwrap(), height.parse().unwrap()),
+                whole: whole.parse().unwrap(),
+                pixels: (0..hex.len() / 2).map(byte).collect(),
+            }
+        };
+        list.lines().map(known).collect()
+    }
+
+    /// What is wrong with the pixels of `bytes`, if anything is.
+    fn difference(known: &Known, bytes: &[u8]) -> Option<String> {
+        let found = match open_and_decode(bytes) {
+            Ok(found) => found,
+            Err(error) => return Some(format!("{} {error}", known.name)),
+        };
+        let differences = found.bytes.iter().zip(&known.pixels).map(|(a, b)| a.abs_diff(*b));
+        let most = differences.max().unwrap_or(0);
+        let is_same = (found.width, found.height) == known.size && most <= known.near;
+        (!is_same)
+            .then(|| format!("{} {}x{} differs by {most}", known.name, found.width, found.height))
+    }
+
+    #[test]
+    fn every_kind_of_picture_has_the_pixels_that_pillow_reads() {
+        let known = pictures();
+        assert!(known.len() > 80);
+        let wrong: Vec<_> =
+            known.iter().filter_map(|known| difference(known, &known.bytes)).collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn what_lacks_only_its_end_is_read_where_pillow_reads_it() {
+        let mut wrong = Vec::new();
+        for known in pictures() {
+            let lacks = match known.name.rsplit_once('.').unwrap().1 {
+                // The last chunk, and the checksums of the pixels. Of some Pillow needs a byte less.
+                "png" => 12 + 4 + 4,
+                "gif" | "jpg" => known.bytes.len() - known.whole,
+                _ => continue,
+            };
+            let whole = known.whole.max(known.bytes.len() - lacks);
+            for length in whole..known.bytes.len() {
+                wrong.extend(difference(&known, &known.bytes[..length]));
+            }
+            assert!(
+                open_and_decode(&known.bytes[..known.whole * 2 / 3]).is_err(),
+                "{}",
+                known.name
+            );
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
     fn message(bytes: &[u8]) -> String {
@@ -241,9 +378,13 @@ mod tests {
     #[test]
     fn what_is_no_image_is_refused_with_what_was_expected() {
         for (bytes, expected) in [
-            (&b""[..], "its 0 bytes are not an image: expected JPEG, PNG, WebP"),
-            (b"<!DOCTYPE html>", "its 15 bytes are not an image"),
-            (b"\x76\x2f\x31\x01", "is image/x-exr, and cannot be decoded here"),
+            (&b"\x07\x01"[..], "its 2 bytes are not an image: expected JPEG, PNG, WebP"),
+            (b"", "is empty, without a single byte; fetch it again"),
+            (b"<!DOCTYPE html>", "is a web page (HTML), as servers send it"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
+            (b"BMW, Audi and others\n", "is text"),
+            (b"P45 is a form\n", "is text"),
+            (b"\x76\x2f\x31\x01", "is an OpenEXR picture; save it as JPEG or PNG"),
             (b"\xff\xd8\xff", "is a truncated image/jpeg"),
             (b"\x89PNG\r\n\x1a\n", "is a truncated image/png"),
         ] {

@@ -1,40 +1,68 @@
-//! PNG, WebP, BMP, TIFF and GIF by way of the `image` crate.
+//! PNG, WebP, BMP and PNM by way of the `image` crate.
 
+use std::borrow::Cow;
 use std::io::{Cursor, ErrorKind};
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
+use super::directory::orientation;
 use super::{DecodeError, Decoder, MAX_PIXELS};
+
+/// What comes before the first chunk of a PNG.
+const PNG_SIGNATURE_BYTES: usize = 8;
 
 /// An image of `format` whose header has been read.
 pub(super) struct Other<'a> {
     format: ImageFormat,
     decoder: Box<dyn ImageDecoder + 'a>,
     orientation: Orientation,
+    /// Whether it ends before its format says so: that is what is then wrong with its pixels.
+    is_cut: bool,
 }
 
 impl<'a> Other<'a> {
     pub(super) fn open(bytes: &'a [u8], format: ImageFormat) -> Result<Self, DecodeError> {
-        if format == ImageFormat::WebP && !webp_is_whole(bytes) {
-            return Err(DecodeError::Truncated { format: format.to_mime_type() });
+        let truncated = || DecodeError::Truncated { format: format.to_mime_type() };
+        let is_whole = match format {
+            ImageFormat::WebP => webp_is_whole(bytes),
+            ImageFormat::Pnm => pnm_is_whole(bytes),
+            _ => true,
+        };
+        if !is_whole {
+            return Err(truncated());
         }
-        Self::read_header(bytes, format).map_err(|error| failure(format, error))
+        let bytes = match format {
+            ImageFormat::Png => with_end(bytes),
+            _ => Cow::Borrowed(bytes),
+        };
+        let is_cut = matches!(bytes, Cow::Owned(_));
+        Self::read_header(bytes, format).map_err(|error| match is_cut {
+            true => truncated(),
+            false => failure(format, error),
+        })
     }
 
-    fn read_header(bytes: &'a [u8], format: ImageFormat) -> Result<Self, ImageError> {
+    fn read_header(bytes: Cow<'a, [u8]>, format: ImageFormat) -> Result<Self, ImageError> {
+        let (is_cut, length) = (matches!(bytes, Cow::Owned(_)), bytes.len() as u64);
+        let turned = match format {
+            ImageFormat::WebP => webp_exif(&bytes).map(orientation),
+            _ => None,
+        };
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         // Room for the largest image at 16 bits and with alpha.
         reader.limits(limits(8 * MAX_PIXELS));
         let mut decoder = Box::new(reader.into_decoder()?);
-        // Room for twice this image: the frame of a GIF, the strip of a TIFF may be all of it.
+        // Room for twice this image.
         let room = decoder.total_bytes().saturating_mul(2);
-        decoder.set_limits(limits(room.saturating_add(bytes.len() as u64 + (1 << 20))))?;
-        let orientation = match format {
-            ImageFormat::WebP => webp_orientation(bytes).unwrap_or(Orientation::NoTransforms),
-            _ => decoder.orientation()?,
+        decoder.set_limits(limits(room.saturating_add(length + (1 << 20))))?;
+        let turned = match (turned, format) {
+            // Asked for that of a WebP, the decoder would take as much memory as the chunk says it is long.
+            (None, ImageFormat::Png) => decoder.exif_metadata()?.map(|exif| orientation(&exif)),
+            (turned, _) => turned,
         };
-        Ok(Other { format, decoder, orientation })
+        let orientation = turned.unwrap_or(Orientation::NoTransforms);
+        Ok(Other { format, decoder, orientation, is_cut })
     }
 }
 
@@ -49,8 +77,12 @@ impl Decoder for Other<'_> {
     }
 
     fn decode(self: Box<Self>) -> Result<Vec<u8>, DecodeError> {
-        let image = DynamicImage::from_decoder(self.decoder)
-            .map_err(|error| failure(self.format, error))?;
+        let truncated = DecodeError::Truncated { format: self.format.to_mime_type() };
+        let image =
+            DynamicImage::from_decoder(self.decoder).map_err(|error| match self.is_cut {
+                true => truncated,
+                false => failure(self.format, error),
+            })?;
         Ok(image.into_rgb8().into_raw())
     }
 }
@@ -68,19 +100,64 @@ fn webp_is_whole(bytes: &[u8]) -> bool {
     length.is_some_and(|length| bytes.len() as u64 >= 8 + u64::from(u32::from_le_bytes(*length)))
 }
 
-/// The orientation in the EXIF chunk of a WebP. The decoder would first take as much memory as the
-/// chunk says it is long.
-fn webp_orientation(bytes: &[u8]) -> Option<Orientation> {
+/// Whether a PNM does not end in the middle of a number. In text only the blank after the last one tells.
+fn pnm_is_whole(bytes: &[u8]) -> bool {
+    let is_text = bytes.starts_with(b"P2") || bytes.starts_with(b"P3");
+    !is_text || bytes.last().is_some_and(u8::is_ascii_whitespace)
+}
+
+/// The contents of the EXIF chunk of a WebP.
+fn webp_exif(bytes: &[u8]) -> Option<&[u8]> {
     let mut chunks = bytes.get(12..)?;
     loop {
         let (name, rest) = chunks.split_first_chunk::<4>()?;
         let (length, rest) = rest.split_first_chunk::<4>()?;
         let length = u32::from_le_bytes(*length) as usize;
         if name == b"EXIF" {
-            return Orientation::from_exif_chunk(rest.get(..length)?);
+            return rest.get(..length);
         }
         chunks = rest.get(length.checked_next_multiple_of(2)?..)?;
     }
+}
+
+/// A PNG that has the end it may lack. Pillow reads one whose last bytes are missing as long as those of
+/// all pixels are there, and whether they are is seen when they are decoded.
+fn with_end(png: &[u8]) -> Cow<'_, [u8]> {
+    let mut at = PNG_SIGNATURE_BYTES;
+    while let Some((length, name)) = png.get(at..).and_then(chunk_head) {
+        let contents = at + 8;
+        let rest = png.len() - contents;
+        if name == b"IEND" {
+            return Cow::Borrowed(png);
+        }
+        if rest < length.saturating_add(4) {
+            return match name {
+                b"IDAT" => Cow::Owned(completed(&png[..at], &png[contents..][..rest.min(length)])),
+                // What follows the pixels and is cut off says nothing of them.
+                _ => Cow::Owned(completed(&png[..at], &[])),
+            };
+        }
+        at = contents + length + 4;
+    }
+    Cow::Owned(completed(&png[..at.min(png.len())], &[]))
+}
+
+/// `chunks` with one of pixels, whose `data` may be cut off, and the end.
+fn completed(chunks: &[u8], data: &[u8]) -> Vec<u8> {
+    let mut png = chunks.to_vec();
+    for (name, data) in [(b"IDAT", data), (b"IEND", &[])] {
+        png.extend((data.len() as u32).to_be_bytes());
+        png.extend(name);
+        png.extend(data);
+        png.extend(crc32fast::hash(&[name, data].concat()).to_be_bytes());
+    }
+    png
+}
+
+/// How long the contents of a PNG's chunk are, and its name.
+fn chunk_head(chunk: &[u8]) -> Option<(usize, &[u8; 4])> {
+    let (length, rest) = chunk.split_first_chunk::<4>()?;
+    Some((u32::from_be_bytes(*length) as usize, rest.first_chunk()?))
 }
 
 fn failure(format: ImageFormat, error: ImageError) -> DecodeError {
@@ -89,10 +166,8 @@ fn failure(format: ImageFormat, error: ImageError) -> DecodeError {
         ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
             DecodeError::Truncated { format }
         }
-        ImageError::Unsupported(error) => {
-            DecodeError::Unsupported { format, reason: error.to_string() }
-        }
-        error => DecodeError::Damaged { format, reason: error.to_string() },
+        ImageError::Unsupported(error) => DecodeError::unsupported(format, error),
+        error => DecodeError::damaged(format, error),
     }
 }
 
@@ -294,6 +369,6 @@ pub(super) mod tests {
             let message = message(&bytes[..bytes.len() * 2 / 3]);
             assert!(message.starts_with("is a truncated image/"), "{name}: {message}");
         }
-        assert!(message(&gif()[..100]).contains("Unexpected End of File"));
+        assert!(message(&gif()[..100]).starts_with("is a truncated image/gif"));
     }
 }

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use image::metadata::Orientation;
 use jpeg_decoder::{Error, ImageInfo, PixelFormat};
 
+use super::super::directory::orientation;
 use super::{DecodeError, Decoder, damaged, truncated, unsupported};
 
 /// A JPEG whose header has been read.
@@ -31,10 +32,7 @@ impl Decoder for ByJpegDecoder<'_> {
     }
 
     fn orientation(&self) -> Orientation {
-        self.decoder
-            .exif_data()
-            .and_then(Orientation::from_exif_chunk)
-            .unwrap_or(Orientation::NoTransforms)
+        self.decoder.exif_data().map_or(Orientation::NoTransforms, orientation)
     }
 
     fn decode(mut self: Box<Self>) -> Result<Vec<u8>, DecodeError> {

@@ -7,6 +7,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use super::super::directory::orientation;
 use super::{DecodeError, Decoder, damaged, truncated, unsupported};
 
 /// The meanings of one, three or four components.
@@ -43,10 +44,7 @@ impl Decoder for ByZuneJpeg<'_> {
     }
 
     fn orientation(&self) -> Orientation {
-        self.decoder
-            .exif()
-            .and_then(|exif| Orientation::from_exif_chunk(exif))
-            .unwrap_or(Orientation::NoTransforms)
+        self.decoder.exif().map_or(Orientation::NoTransforms, |exif| orientation(exif))
     }
 
     fn decode(mut self: Box<Self>) -> Result<Vec<u8>, DecodeError> {

@@ -162,7 +162,7 @@ impl<'a> Iterator for Segments<'a> {
 }
 
 fn damaged(reason: String) -> DecodeError {
-    DecodeError::Damaged { format: FORMAT, reason }
+    DecodeError::damaged(FORMAT, reason)
 }
 
 fn truncated() -> DecodeError {
@@ -170,7 +170,7 @@ fn truncated() -> DecodeError {
 }
 
 fn unsupported(reason: String) -> DecodeError {
-    DecodeError::Unsupported { format: FORMAT, reason }
+    DecodeError::unsupported(FORMAT, reason)
 }
 
 #[cfg(test)]
