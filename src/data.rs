@@ -5,7 +5,7 @@ use std::path::PathBuf;
 pub use logo_ssl_data::{
     Dataset, DatasetName, DecodeError, Encoded, Error, Fingerprint, Ignored, Image, Images,
     Labelled, Opened, Origin, Part, Parts, Picture, Pixels, Remedy, Result, Seen, Split, Splits,
-    Unmeasured, data_dir,
+    Unmeasured, data_dir, recognise,
 };
 use serde::{Deserialize, Serialize};
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::config::{Config, Unchosen};
-use crate::data::{DatasetName, Parts, Places, Splits};
+use crate::data::{DatasetName, Parts, Places, Splits, recognise};
 use crate::executor::DeviceName;
 use crate::framework::Framework;
-use crate::presets::Layers;
+use crate::presets::{self, Layers};
 use crate::record::run_dir::unused;
 use crate::record::{Event, RunDir, RunFiles, Sink};
 use crate::run::{Images, Run, Training, Wanted};
@@ -32,7 +32,7 @@ const CHECKPOINT_EVERY: u64 = 100;
 #[must_use = "nothing is trained before `run`"]
 pub struct Pretraining {
     images: From,
-    preset: String,
+    preset: Option<String>,
     layers: Vec<Layer>,
     edits: Vec<Edit>,
     run_dir: Option<PathBuf>,
@@ -51,6 +51,8 @@ enum From {
     Preset,
     /// A dataset, in a folder or where datasets lie.
     Named(DatasetName, Option<PathBuf>),
+    /// Whatever lies in a folder.
+    At(PathBuf),
     /// The caller.
     Parts(Parts),
 }
@@ -74,28 +76,27 @@ pub struct Finished {
 }
 
 impl Pretraining {
-    /// On the pictures in a folder, with or without a folder for each class; by the preset `folder`. A `~` at
-    /// its beginning is the user's home.
+    /// On what lies in a folder: pictures, with or without a folder for each class, or shards, Parquet files and
+    /// so on ([`crate::data::recognise`]); by a preset that suits it. A `~` at its beginning is the user's home.
     pub fn on(folder: impl AsRef<Path>) -> Self {
-        let folder = at_home(folder.as_ref());
-        Self::from("folder", From::Named(DatasetName::FOLDER, Some(folder)))
+        Self::from(None, From::At(at_home(folder.as_ref())))
     }
 
     /// By a preset, on the images that it names: `quickstart` has its own, others look where datasets lie
     /// ([`crate::data::data_dir`]).
     pub fn of_preset(name: impl Into<String>) -> Self {
-        Self::from(name, From::Preset)
+        Self::from(Some(name.into()), From::Preset)
     }
 
     /// On images of one's own, by the preset `folder`.
     pub fn of_parts(parts: Parts) -> Self {
-        Self::from("folder", From::Parts(parts))
+        Self::from(Some("folder".to_owned()), From::Parts(parts))
     }
 
-    fn from(preset: impl Into<String>, images: From) -> Self {
+    fn from(preset: Option<String>, images: From) -> Self {
         Self {
             images,
-            preset: preset.into(),
+            preset,
             layers: Vec::new(),
             edits: Vec::new(),
             run_dir: None,
@@ -109,7 +110,7 @@ impl Pretraining {
 
     /// Starts from the settings of another preset, as [`crate::presets::names`] lists them. The images stay.
     pub fn preset(mut self, name: impl Into<String>) -> Self {
-        self.preset = name.into();
+        self.preset = Some(name.into());
         self
     }
 
@@ -211,11 +212,13 @@ impl Pretraining {
     /// [`Error::Setting`] when settings are wrong or contradict each other; [`Error::Run`] when the folder
     /// holds a run whose settings differ in more than may change on the way; otherwise as [`Run::create`] and [`Run::train`].
     pub fn run(mut self) -> Result<Finished> {
-        let (config, unchosen) = self.settings()?;
+        self.recognise()?;
+        let preset = self.preset.clone().unwrap_or_else(|| presets::DEFAULT.to_owned());
+        let (config, unchosen) = self.settings(&preset)?;
         let images = self.images(&config)?;
         let root = match self.run_dir.take() {
             Some(root) => root,
-            None => unused(&Path::new("runs").join(&self.preset)),
+            None => unused(&Path::new("runs").join(&preset)),
         };
         let run = match RunFiles::of(&root).config_path().exists() {
             false => Run::create(&root, config, &images, unchosen)?,
@@ -234,9 +237,19 @@ impl Pretraining {
         Ok(Finished { summary, dir: root, weights })
     }
 
+    /// Finds out what lies in the folder that was named, and the preset that suits it.
+    fn recognise(&mut self) -> Result<()> {
+        if let From::At(folder) = &self.images {
+            let dataset = recognise(folder)?.dataset;
+            self.preset.get_or_insert_with(|| dataset.source().preset.to_owned());
+            self.images = From::Named(dataset, Some(folder.clone()));
+        }
+        Ok(())
+    }
+
     /// The settings, put together and checked.
-    fn settings(&mut self) -> Result<(Config, Unchosen)> {
-        let mut layers = Layers::preset(&self.preset)?;
+    fn settings(&mut self, preset: &str) -> Result<(Config, Unchosen)> {
+        let mut layers = Layers::preset(preset)?;
         if let From::Named(name, _) = &self.images {
             layers = layers.set(&format!("data.dataset={name}"))?;
         }
@@ -258,6 +271,9 @@ impl Pretraining {
     fn images(&self, config: &Config) -> Result<Images> {
         Ok(match &self.images {
             From::Preset => Images::Named(Places::default()),
+            From::At(folder) => {
+                Images::Named(Places { data: Some(folder.clone()), ..Places::default() })
+            }
             From::Named(_, folder) => {
                 Images::Named(Places { data: folder.clone(), ..Places::default() })
             }

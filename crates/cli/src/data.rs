@@ -44,9 +44,12 @@ pub(crate) struct Fetch {
 
 #[derive(Debug, Args)]
 pub(crate) struct Info {
-    /// Which one, for example cifar10, or folder with --data-dir
-    #[arg(long, value_name = "NAME", default_value = "shapes")]
-    dataset: DatasetName,
+    /// Where it lies: a folder of pictures, of shards, of Parquet files and so on
+    #[arg(value_name = "PATH", conflicts_with = "data_dir")]
+    path: Option<PathBuf>,
+    /// Which one, for example cifar10 [default: what lies in PATH or --data-dir, else shapes]
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<DatasetName>,
     /// Read the headers of image files only: their sizes, but not whether they are whole
     #[arg(long)]
     headers: bool,
@@ -56,9 +59,12 @@ pub(crate) struct Info {
 
 #[derive(Debug, Args)]
 pub(crate) struct Preview {
-    /// Which one, for example cifar10, or folder with --data-dir
-    #[arg(long, value_name = "NAME", default_value = "shapes")]
-    dataset: DatasetName,
+    /// Where it lies: a folder of pictures, of shards, of Parquet files and so on
+    #[arg(value_name = "PATH", conflicts_with = "data_dir")]
+    path: Option<PathBuf>,
+    /// Which one, for example cifar10 [default: what lies in PATH or --data-dir, else shapes]
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<DatasetName>,
     /// Preset whose views are shown [default: one that suits the dataset]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
@@ -139,16 +145,26 @@ impl Fetch {
     }
 }
 
+/// The dataset that is meant, and where it lies.
+fn meant(named: Option<DatasetName>, place: &DataDir, output: Output) -> Result<DatasetName> {
+    match named {
+        Some(name) => Ok(name),
+        None => Ok(place.recognised(output)?.unwrap_or(DatasetName::SHAPES)),
+    }
+}
+
 impl Info {
     fn run(&self, output: Output) -> Result<()> {
-        let splits = Splits::load(self.dataset, self.data_dir.data_dir.as_deref())?;
+        let place = self.data_dir.or_path(self.path.as_ref());
+        let dataset = meant(self.dataset, &place, output)?;
+        let splits = Splits::load(dataset, place.data_dir.as_deref())?;
         if !output.json {
-            say!("{}: {}", self.dataset, splits.seen);
+            say!("{dataset}: {}", splits.seen);
         }
         let test = splits.evaluation.as_ref().map(|evaluation| &evaluation.test);
         for (split, images) in [("train", Some(&splits.train)), ("test", test)] {
             match images {
-                Some(images) => self.describe(split, images, &splits.seen, output),
+                Some(images) => self.describe(dataset, split, images, &splits.seen, output),
                 None if output.json => {}
                 None => {
                     let reason = splits.unmeasured.as_ref().map(ToString::to_string);
@@ -159,13 +175,20 @@ impl Info {
         Ok(())
     }
 
-    fn describe(&self, split: &str, images: &Images, seen: &Seen, output: Output) {
+    fn describe(
+        &self,
+        dataset: DatasetName,
+        split: &str,
+        images: &Images,
+        seen: &Seen,
+        output: Output,
+    ) {
         let bar = bar(output, images.len() as u64, IMAGES);
         let depth = if self.headers { Depth::Headers } else { Depth::Pixels };
         let found = survey(&**images, depth, |done| bar.inc(done as u64));
         bar.finish_and_clear();
         if output.json {
-            let info = json!({ "dataset": self.dataset, "split": split, "classes": images.classes(),
+            let info = json!({ "dataset": dataset, "split": split, "classes": images.classes(),
                 "found": found, "seen": seen });
             say!("{info}");
             return;
@@ -215,10 +238,12 @@ fn print_classes(names: &[String], counts: &[usize]) {
 
 impl Preview {
     fn run(&self, output: Output) -> Result<()> {
-        let preset = self.preset.as_deref().unwrap_or(self.dataset.source().preset);
+        let place = self.data_dir.or_path(self.path.as_ref());
+        let dataset = meant(self.dataset, &place, output)?;
+        let preset = self.preset.as_deref().unwrap_or(dataset.source().preset);
         let config = Layers::preset(preset)?.build()?;
         // Whatever can be read is worth looking at.
-        let splits = Splits::load_allowing(self.dataset, self.data_dir.data_dir.as_deref(), 1.0)?;
+        let splits = Splits::load_allowing(dataset, place.data_dir.as_deref(), 1.0)?;
         let maker = ViewMaker::of_config(&config);
         let indices = self.indices(splits.train.len())?;
         let grid = preview_grid(&splits.train, &maker, &indices, self.epoch)?;

@@ -24,11 +24,12 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use logo_ssl::config::Config;
-use logo_ssl::data::{Places, Splits};
+use logo_ssl::data::{DatasetName, Places, Splits};
 use logo_ssl::instructions::{self, LEVEL_VARIABLE};
 use logo_ssl::train::Workers;
 
 use error::{Error, Result};
+use logo_ssl_data::{Recognised, recognise};
 
 /// Self-supervised pretraining of image encoders with LoGo (CVPR 2022).
 #[derive(Debug, Parser)]
@@ -90,6 +91,22 @@ struct DataDir {
 impl DataDir {
     fn places(&self) -> Places {
         Places { data: self.data_dir.clone(), eval: self.eval_data_dir.clone() }
+    }
+
+    /// This, with `path` as the folder where one was named without a flag.
+    fn or_path(&self, path: Option<&PathBuf>) -> Self {
+        let data_dir = path.or(self.data_dir.as_ref()).cloned();
+        Self { data_dir, ..self.clone() }
+    }
+
+    /// The kind of dataset that lies in the folder that was named, which is told; none where no folder was.
+    fn recognised(&self, output: Output) -> Result<Option<DatasetName>> {
+        let Some(place) = &self.data_dir else { return Ok(None) };
+        let Recognised { dataset, why, .. } = recognise(place)?;
+        if !output.quiet && !output.json {
+            remark!("{}: {why}, so it is read as --dataset {dataset}", place.display());
+        }
+        Ok(Some(dataset))
     }
 
     /// What a run of `config` trains on and is measured by.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use logo_ssl::config::{Config, Unchosen};
-use logo_ssl::data::Splits;
+use logo_ssl::data::{DatasetName, Splits};
 use logo_ssl::presets::{self, Layers};
 use logo_ssl::record::run_dir::{self, RunDir, RunFiles};
 use logo_ssl::run::{Images, Run, Training, Wanted};
@@ -24,7 +24,12 @@ const RUNS: &str = "runs";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Settings to start from, as `logo-ssl config list` names them [default: quickstart]
+    /// What is trained on: a folder of pictures, of shards or Parquet files, a pack, CIFAR and so on; short for
+    /// --data-dir PATH with a preset and a dataset that suit what lies there
+    #[arg(value_name = "PATH", conflicts_with = "data_dir")]
+    path: Option<PathBuf>,
+    /// Settings to start from, as `logo-ssl config list` names them [default: one that suits the images that are
+    /// named, else quickstart]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
     /// TOML file laid over the preset
@@ -72,9 +77,34 @@ pub(crate) struct Arguments {
     accept_changed_data: bool,
 }
 
+/// What is trained by which settings, where flags did not say so.
+struct Meant {
+    preset: String,
+    /// The dataset, where it is another than the preset's.
+    dataset: Option<DatasetName>,
+}
+
 impl Arguments {
-    fn preset_name(&self) -> &str {
-        self.preset.as_deref().unwrap_or(presets::DEFAULT)
+    fn data_dir(&self) -> DataDir {
+        self.data_dir.or_path(self.path.as_ref())
+    }
+
+    /// The preset and the dataset that are meant. What lies in a folder that was named says both, unless a
+    /// config does.
+    fn meant(&self, output: Output) -> Result<Meant> {
+        let is_chosen = |assignment: &String| assignment.trim_start().starts_with("data.dataset");
+        let by_config = self.config.is_some() || self.set.iter().any(is_chosen);
+        // A preset that is named together with --data-dir knows its dataset; together with PATH it may not.
+        let by_preset = self.preset.is_some() && self.path.is_none();
+        let dataset = match &self.dataset {
+            Some(name) => Some(name.parse()?),
+            None if by_config || by_preset => None,
+            None => self.data_dir().recognised(output)?,
+        };
+        let suiting = || dataset.map(|name: DatasetName| name.source().preset.to_owned());
+        let preset =
+            self.preset.clone().or_else(suiting).unwrap_or_else(|| presets::DEFAULT.to_owned());
+        Ok(Meant { preset, dataset })
     }
 
     /// The flags that are short for a `--set`.
@@ -87,19 +117,18 @@ impl Arguments {
         ];
         let numbers =
             named.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
-        let names = [
-            ("compute.precision", &self.precision),
-            ("data.dataset", &self.dataset),
-            ("eval.dataset", &self.eval_dataset),
-        ];
+        let names = [("compute.precision", &self.precision), ("eval.dataset", &self.eval_dataset)];
         let names =
             names.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value.as_ref()?)));
         numbers.chain(names).collect()
     }
 
     /// The settings by all flags, and which of them nobody chose.
-    fn resolve(&self) -> Result<(Config, Unchosen)> {
-        let mut layers = Layers::preset(self.preset_name())?;
+    fn resolve(&self, meant: &Meant) -> Result<(Config, Unchosen)> {
+        let mut layers = Layers::preset(&meant.preset)?;
+        if let Some(dataset) = meant.dataset {
+            layers = layers.set(&format!("data.dataset={dataset}"))?;
+        }
         if let Some(file) = &self.config {
             layers = layers.file(file)?;
         }
@@ -117,37 +146,47 @@ impl Arguments {
         Ok((config, unchosen))
     }
 
-    fn base(&self) -> PathBuf {
-        Path::new(RUNS).join(self.preset_name())
-    }
-
-    fn start(&self) -> Result<Run> {
-        let (config, unchosen) = self.resolve()?;
+    fn start(&self, output: Output) -> Result<Run> {
+        let meant = self.meant(output)?;
+        if self.preset.is_none() && !output.quiet && !output.json {
+            remark!("settings: --preset {}; another is chosen by that flag", meant.preset);
+        }
+        let (config, unchosen) = self.resolve(&meant)?;
         restart_with_environment_for(&config.compute.device)?;
-        let root = self.run_dir.clone().unwrap_or_else(|| run_dir::unused(&self.base()));
-        Ok(Run::create(&root, config, &Images::Named(self.data_dir.places()), unchosen)?)
+        let unused = || run_dir::unused(&Path::new(RUNS).join(&meant.preset));
+        let root = self.run_dir.clone().unwrap_or_else(unused);
+        Ok(Run::create(&root, config, &Images::Named(self.data_dir().places()), unchosen)?)
     }
 
-    fn go_on(&self) -> Result<Run> {
-        let root = self.begun()?;
+    fn go_on(&self, output: Output) -> Result<Run> {
+        // The command that began the run may be repeated: what was told then is not told again.
+        let quiet = Output { quiet: true, ..output };
+        let meant = match self.preset.is_some() || self.path.is_some() || self.config.is_some() {
+            true => Some(self.meant(quiet)?),
+            false => None,
+        };
+        let root = self.begun(meant.as_ref())?;
         let (dir, config) = RunDir::open(&root)?;
         let device = self.on.named();
         restart_with_environment_for(device.unwrap_or(&config.compute.device))?;
-        let settings = self.settings_to_go_on_with(&config)?;
+        let settings = self.settings_to_go_on_with(&config, meant.as_ref())?;
         let settings = settings.as_ref().map(|(settings, unchosen)| (settings, *unchosen));
-        let images = Images::Named(self.data_dir.places());
+        let images = Images::Named(self.data_dir().places());
         let wanted = Wanted { device, settings, accept_other_images: self.accept_changed_data };
         Ok(Run::resume(dir, config, &images, wanted)?)
     }
 
     /// The folder of the run that was begun.
-    fn begun(&self) -> Result<PathBuf> {
+    fn begun(&self, meant: Option<&Meant>) -> Result<PathBuf> {
         if let Some(root) = &self.run_dir {
             return Ok(root.clone());
         }
-        // Without a word on what the run was, the latest of all is meant.
-        let (latest, place) = match &self.preset {
-            Some(_) => (run_dir::latest(&self.base()), self.base()),
+        let (latest, place) = match meant {
+            Some(Meant { preset, .. }) => {
+                let base = Path::new(RUNS).join(preset);
+                (run_dir::latest(&base), base)
+            }
+            // Without a word on what the run was, the latest of all is meant.
             None => (run_dir::latest_in(Path::new(RUNS)), PathBuf::from(RUNS)),
         };
         latest.ok_or_else(|| Error::about(place, "holds no run to resume; name one with --run-dir"))
@@ -155,13 +194,24 @@ impl Arguments {
 
     /// What the flags beside `--resume` make of the settings that the run has, where there are any: the
     /// command that began it may be repeated, or single values given.
-    fn settings_to_go_on_with(&self, config: &Config) -> Result<Option<(Config, Unchosen)>> {
-        let single =
-            !self.set.is_empty() || !self.shorthands().is_empty() || self.on.deterministic();
-        match self.preset.is_some() || self.config.is_some() {
-            true => self.resolve().map(Some),
-            false if single => self.lay_over(Layers::of_config(config)).map(Some),
-            false => Ok(None),
+    fn settings_to_go_on_with(
+        &self,
+        config: &Config,
+        meant: Option<&Meant>,
+    ) -> Result<Option<(Config, Unchosen)>> {
+        let dataset = self.dataset.iter().map(|name| format!("data.dataset={name}"));
+        let mut layers = Layers::of_config(config);
+        for assignment in dataset {
+            layers = layers.set(&assignment)?;
+        }
+        let single = !self.set.is_empty()
+            || !self.shorthands().is_empty()
+            || self.dataset.is_some()
+            || self.on.deterministic();
+        match meant {
+            Some(meant) => self.resolve(meant).map(Some),
+            None if single => self.lay_over(layers).map(Some),
+            None => Ok(None),
         }
     }
 }
@@ -169,8 +219,8 @@ impl Arguments {
 pub(crate) fn run(arguments: Arguments, output: Output) -> Result<()> {
     let workers = arguments.running.install()?;
     let run = match arguments.resume {
-        true => arguments.go_on()?,
-        false => arguments.start()?,
+        true => arguments.go_on(output)?,
+        false => arguments.start(output)?,
     };
     arguments.on.tell_of_gpu(run.config(), output);
     let how = How { workers, checkpoint_every: arguments.running.checkpoint_every, output };

@@ -186,11 +186,11 @@ impl Progress {
         self.first.get_or_insert((step, now));
         if self.last_line.is_none_or(|last| now - last >= LINE_EVERY) {
             self.last_line = Some(now);
+            let left = self.eta(step).map_or(String::new(), |left| format!(", {left} to go"));
             self.line(&format!(
-                "epoch {epoch}, step {step}/{}: loss {loss:.4}, std {spread:.3} of healthy, {:.0} images/s, {} to go",
+                "epoch {epoch}, step {step}/{}: loss {loss:.4}, std {spread:.3} of healthy, {:.0} images/s{left}",
                 self.total,
                 self.speed(step).unwrap_or(images_per_second),
-                self.eta(step)
             ));
         }
     }
@@ -206,13 +206,12 @@ impl Progress {
         Some((step - first) as f64 * self.images_per_update / since.elapsed().as_secs_f64())
     }
 
-    fn eta(&self, step: u64) -> String {
-        let Some((first, since)) = self.first.filter(|(first, _)| step > *first) else {
-            return "unknown time".into();
-        };
+    /// The time that the rest takes; none before a second update tells.
+    fn eta(&self, step: u64) -> Option<indicatif::HumanDuration> {
+        let (first, since) = self.first.filter(|(first, _)| step > *first)?;
         let each = since.elapsed().as_secs_f64() / (step - first) as f64;
         let left = Duration::from_secs_f64(each * (self.total - step) as f64);
-        indicatif::HumanDuration(left).to_string()
+        Some(indicatif::HumanDuration(left))
     }
 
     fn epoch(&self, epoch: usize, scalars: &Scalars) {
