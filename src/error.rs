@@ -221,7 +221,8 @@ impl Error {
             | Error::Name { .. }
             | Error::Images(_)
             | Error::NoUserFolder { .. }
-            | Error::Sweep { .. } => 2,
+            | Error::Sweep { .. }
+            | Error::Run { problem: RunProblem::OtherConfig(_), .. } => 2,
             _ => 1,
         }
     }

@@ -24,8 +24,11 @@ pub(crate) fn run(command: &Command) -> Result<()> {
             for name in presets::names() {
                 let text = presets::preset_text(name)?;
                 let about = text.lines().next().unwrap_or_default().trim_start_matches("# ");
-                let plain = if text.contains("logo = false") { "without LoGo: " } else { "" };
-                say!("{name:22}{plain}{about}");
+                // A twin without LoGo inherits the line of the preset that it is the twin of.
+                let plain = text
+                    .contains("logo = false")
+                    .then(|| about.replace("-LoGo", ", without LoGo,"));
+                say!("{name:26}{}", plain.as_deref().unwrap_or(about));
             }
         }
     }

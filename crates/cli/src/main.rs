@@ -33,7 +33,7 @@ use logo_ssl_data::{Recognised, recognise};
 
 /// Self-supervised pretraining of image encoders with LoGo (CVPR 2022).
 #[derive(Debug, Parser)]
-#[command(name = "logo-ssl", version, propagate_version = true)]
+#[command(name = "logo-ssl", version, propagate_version = true, args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

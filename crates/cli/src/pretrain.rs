@@ -30,50 +30,50 @@ pub(crate) struct Arguments {
     path: Option<PathBuf>,
     /// Settings to start from, as `logo-ssl config list` names them [default: one that suits the images that are
     /// named, else quickstart]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "Settings")]
     preset: Option<String>,
     /// TOML file laid over the preset
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Settings")]
     config: Option<PathBuf>,
     /// One value laid over both, for example optimizer.lr=0.1; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Settings")]
     set: Vec<String>,
     /// What is trained on, for example folder: any folder of pictures, named by --data-dir (data.dataset)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "Images")]
     dataset: Option<String>,
     /// What the kNN is about, where that is another dataset (eval.dataset)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "Images")]
     eval_dataset: Option<String>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Images")]
     data_dir: DataDir,
     /// Where the run is kept [default: runs/PRESET, or the next free runs/PRESET-N]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Run")]
     run_dir: Option<PathBuf>,
     /// Passes over the images (optimizer.epochs)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Settings")]
     epochs: Option<usize>,
     /// Images an update (optimizer.batch_size)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Settings")]
     batch_size: Option<usize>,
     /// Train on the first so many images only (data.limit)
-    #[arg(long, value_name = "IMAGES")]
+    #[arg(long, value_name = "IMAGES", help_heading = "Images")]
     limit: Option<usize>,
     /// Source of all randomness (seed)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Settings")]
     seed: Option<u64>,
     /// Store activations as f32 or bf16 (compute.precision)
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE", help_heading = "Settings")]
     precision: Option<String>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Machine")]
     on: TrainOn,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Machine")]
     running: Running,
     /// Go on with a run: the one in --run-dir, else the latest of --preset, else the latest of all; its
     /// rates and epochs may be given anew
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     resume: bool,
     /// With --resume: go on although the images are others than those that the run was trained on
-    #[arg(long, requires = "resume")]
+    #[arg(long, requires = "resume", help_heading = "Run")]
     accept_changed_data: bool,
 }
 

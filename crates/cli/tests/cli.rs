@@ -209,21 +209,22 @@ fn a_taken_run_directory_is_refused() {
         .code(1)
         .stderr(predicate::str::contains("already holds a run; go on with it by --resume"));
     tiny_run(&run)
-        .args(["--resume", "--epochs", "3"])
+        .args(["--resume", "--epochs", "1", "--set", "model.width=4"])
         .assert()
         .code(2)
-        .stderr(predicate::str::contains("started with another config"));
+        .stderr(predicate::str::contains("model.width = 4 instead of 2"));
     assert_eq!(files(&run), before, "a refusal changes nothing");
 
     let config = run.join("config.toml");
-    let edited = fs::read_to_string(&config).unwrap().replace("momentum = 0.9", "momentum = 0.8");
+    let edited =
+        fs::read_to_string(&config).unwrap().replace("temperature = 0.2", "temperature = 0.3");
     fs::write(&config, edited).unwrap();
     command()
         .args(["pretrain", "--resume", "--run-dir"])
         .arg(&run)
         .assert()
-        .code(1)
-        .stderr(predicate::str::contains("not the config this run was started with"));
+        .code(2)
+        .stderr(predicate::str::contains("framework.temperature = 0.3 instead of 0.2"));
     command()
         .args(["pretrain", "--resume", "--run-dir"])
         .arg(folder.path().join("nothing"))

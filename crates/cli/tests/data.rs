@@ -5,73 +5,9 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use image::{Rgb, RgbImage};
 use predicates::prelude::*;
+use support::pictures::{log, picture, pictures, train, two_classes};
 use support::{command, files};
-
-/// A picture of `side` × `side + 4` pixels that depends on `number`.
-fn picture(side: u32, number: u32) -> RgbImage {
-    RgbImage::from_fn(side, side + 4, |x, y| {
-        let value = |factor: u32| (factor * (x / 3 + number) + 11 * y) as u8;
-        Rgb([value(7), value(13), value(29)])
-    })
-}
-
-/// Writes `count` pictures of different sizes to `folder`, JPEG and PNG by turns.
-fn pictures(folder: &Path, count: u32) {
-    fs::create_dir_all(folder).unwrap();
-    for number in 0..count {
-        let extension = if number % 2 == 0 { "jpg" } else { "png" };
-        let path = folder.join(format!("{number:03}.{extension}"));
-        picture(20 + number % 5, number).save(path).unwrap();
-    }
-}
-
-/// A folder for each of two classes, with so many pictures each.
-fn two_classes(root: &Path, count: u32) {
-    pictures(&root.join("cat"), count);
-    pictures(&root.join("dog"), count);
-}
-
-/// An epoch of the preset for folders with a network of a size for tests.
-fn train(data: &Path, run: &Path) -> assert_cmd::Command {
-    let mut command = command();
-    command.args([
-        "pretrain",
-        "--quiet",
-        "--preset",
-        "folder",
-        "--epochs",
-        "1",
-        "--batch-size",
-        "8",
-    ]);
-    let settings = [
-        "model.backbone=resnet10",
-        "model.width=2",
-        "model.stem=cifar",
-        "model.projector.hidden=16",
-        "model.projector.dim=16",
-        "affinity.depth=2",
-        "affinity.width=8",
-        "views.global.size=16",
-        "views.local.size=8",
-        "optimizer.epochs=1",
-        "optimizer.warmup_epochs=0.0",
-        "eval.resize=18",
-        "eval.crop=16",
-        "eval.k=[1]",
-    ];
-    for setting in settings {
-        command.args(["--set", setting]);
-    }
-    command.arg("--data-dir").arg(data).arg("--run-dir").arg(run);
-    command
-}
-
-fn log(run: &Path) -> String {
-    fs::read_to_string(run.join("metrics.jsonl")).unwrap()
-}
 
 #[test]
 fn folders_for_classes_train_and_are_measured() {
@@ -122,7 +58,7 @@ fn pictures_without_labels_train_and_that_is_said_once() {
     assert!(run.join("report.html").is_file() && run.join("weights.safetensors").is_file());
     let knn = ["knn", "--dataset", "folder"];
     let refused = command().args(knn).arg("--run").arg(&run).arg("--data-dir").arg(&data).assert();
-    refused.code(2).stderr(predicate::str::contains("folder has no labels"));
+    refused.code(2).stderr(predicate::str::contains("the pictures have no labels"));
 }
 
 #[test]

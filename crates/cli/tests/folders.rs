@@ -1,0 +1,335 @@
+//! What users' folders hold and lack, through the binary: nothing is measured that says nothing, nothing is
+//! left out without a word, and a run knows its images again.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::assert::Assert;
+use predicates::prelude::*;
+use predicates::str::contains;
+use support::pictures::{log, picture, pictures, train, two_classes};
+use support::{command, tiny_run};
+use tempfile::TempDir;
+
+/// A folder for data and runs, and where the data lie in it.
+fn place() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    (folder, data)
+}
+
+/// What a run on `data` says and logs.
+fn told(data: &Path, run: &Path) -> String {
+    let done = train(data, run).assert().success();
+    said(&done) + &log(run)
+}
+
+fn said(done: &Assert) -> String {
+    let output = done.get_output();
+    [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text)).concat()
+}
+
+/// What `data info` says of `data`.
+fn seen(data: &Path) -> String {
+    said(&command().args(["data", "info"]).arg(data).assert().success())
+}
+
+fn resume(run: &Path) -> assert_cmd::Command {
+    let mut command = command();
+    command.args(["pretrain", "--quiet", "--resume", "--run-dir"]).arg(run);
+    command
+}
+
+#[test]
+fn the_dataset_that_is_named_is_measured() {
+    let (folder, data) = place();
+    let run = folder.path().join("run");
+    tiny_run(&run).args(["--epochs", "1"]).assert().success();
+    two_classes(&data, 20);
+    let pack = folder.path().join("pictures.pack");
+    command()
+        .args(["data", "pack", "--quiet", "--size", "24"])
+        .arg(&data)
+        .arg(&pack)
+        .assert()
+        .success();
+    let weights = run.join("weights.safetensors");
+    for (name, place) in [("folder", &data), ("pack", &pack)] {
+        let mut knn = command();
+        knn.args(["knn", "--k", "1", "--dataset", name, "--data-dir"]).arg(place);
+        let line = format!("kNN on {name}: 4 test images against 36");
+        knn.arg("--weights").arg(&weights).assert().success().stdout(contains(line));
+    }
+}
+
+#[test]
+fn images_without_a_label_leave_the_bank_and_the_test() {
+    let (folder, data) = place();
+    two_classes(&data, 20);
+    let shards = folder.path().join("shards");
+    fs::create_dir(&shards).unwrap();
+    for part in ["train", "test"] {
+        let file = fs::File::create(shards.join(format!("{part}.tar"))).unwrap();
+        let mut tar = tar::Builder::new(file);
+        for number in 0..16 {
+            let class = ["cat", "dog"][number % 2];
+            let extension = ["jpg", "png"][number % 2];
+            let name = format!("{class}/{number:03}.{extension}");
+            tar.append_path_with_name(data.join(&name), format!("{number:03}.{extension}"))
+                .unwrap();
+            // Every fourth has none.
+            if number % 4 != 3 {
+                let label = (number % 2).to_string();
+                let mut header = tar::Header::new_gnu();
+                header.set_size(label.len() as u64);
+                tar.append_data(&mut header, format!("{number:03}.cls"), label.as_bytes()).unwrap();
+            }
+        }
+        tar.finish().unwrap();
+    }
+    let run = folder.path().join("run");
+    let mut command = train(&shards, &run);
+    let told = said(&command.args(["--dataset", "webdataset"]).assert().success()) + &log(&run);
+    assert!(told.contains(r#""train_images":12,"test_images":12"#), "{told}");
+    assert!(seen(&shards).contains("4 of them without a label"), "{}", seen(&shards));
+}
+
+#[test]
+fn where_a_knn_would_say_nothing_there_is_none_and_the_reason() {
+    let cases: [(&dyn Fn(&Path), &str); 4] = [
+        (
+            &|data| {
+                two_classes(&data.join("train"), 10);
+                pictures(&data.join("val"), 10);
+            },
+            "val/ holds 10 images without labels",
+        ),
+        (&|data| pictures(&data.join("cat"), 20), "all images are of one class, cat"),
+        (&|data| two_classes(&data.join("images"), 10), "in images/ there are cat/, dog/"),
+        (
+            &|data| pictures(data, 20),
+            "a folder for each class, named after it, would be the labels",
+        ),
+    ];
+    for (make, reason) in cases {
+        let (folder, data) = place();
+        make(&data);
+        let run = folder.path().join("run");
+        let told = told(&data, &run);
+        assert!(told.contains(reason) && !told.contains("kNN, trained"), "{told}");
+        assert!(!log(&run).contains(r#""kind":"knn""#), "{reason}");
+        let report = fs::read_to_string(run.join("report.html")).unwrap();
+        assert!(!report.contains("0.00 %"), "{reason}");
+    }
+}
+
+#[test]
+fn a_run_goes_on_with_other_images_only_when_told_to() {
+    let changes: [(&dyn Fn(&Path), &str); 4] = [
+        (
+            &|data| picture(20, 99).save(data.join("cat/new.png")).unwrap(),
+            "there were 36 images and are 37",
+        ),
+        (
+            &|data| fs::remove_file(data.join("dog/000.jpg")).unwrap(),
+            "there were 36 images and are 35",
+        ),
+        (
+            &|data| fs::rename(data.join("dog/000.jpg"), data.join("dog/0000.jpg")).unwrap(),
+            "under other names",
+        ),
+        (&|data| picture(44, 9).save(data.join("dog/000.jpg")).unwrap(), "of other sizes"),
+    ];
+    for (change, difference) in changes {
+        let (folder, data) = place();
+        two_classes(&data, 20);
+        let run = folder.path().join("run");
+        train(&data, &run).assert().success();
+        // The same images in another place are the same.
+        let moved = folder.path().join("moved");
+        fs::rename(&data, &moved).unwrap();
+        resume(&run).arg("--data-dir").arg(&moved).args(["--epochs", "2"]).assert().success();
+        fs::rename(&moved, &data).unwrap();
+        change(&data);
+        let before = log(&run);
+        let refused = resume(&run).args(["--epochs", "3"]).assert().code(1);
+        refused.stderr(contains(difference).and(contains("--accept-changed-data")));
+        assert_eq!(log(&run), before, "a refusal changes nothing");
+        resume(&run).args(["--epochs", "3", "--accept-changed-data"]).assert().success();
+        resume(&run).args(["--epochs", "4"]).assert().success();
+    }
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_refused_by_the_tensors_name() {
+    let (folder, _) = place();
+    let run = folder.path().join("run");
+    tiny_run(&run).args(["--epochs", "1"]).assert().success();
+    let path = run.join("weights.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let end = bytes.len();
+    bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    let broken = folder.path().join("nan.safetensors");
+    fs::write(&broken, bytes).unwrap();
+    let mut knn = command();
+    knn.args(["knn", "--k", "1", "--dataset", "shapes", "--weights"]).arg(&broken);
+    knn.assert().code(1).stderr(contains("layer").and(contains("holds NaN")));
+    let torch = folder.path().join("model.pth");
+    fs::write(&torch, b"PK\x03\x04archive/data.pkl").unwrap();
+    let mut knn = command();
+    knn.args(["knn", "--k", "1", "--dataset", "shapes", "--weights"]).arg(&torch);
+    knn.assert().code(1).stderr(contains("PyTorch checkpoint"));
+}
+
+#[test]
+fn a_run_in_the_data_and_what_systems_leave_are_no_pictures() {
+    let (_folder, data) = place();
+    two_classes(&data, 20);
+    train(&data, &data.join("runs/folder")).assert().success();
+    for leftover in
+        ["cat/._000.jpg", ".ipynb_checkpoints/a.png", "__MACOSX/cat/._1.png", "cat/Thumbs.db"]
+    {
+        fs::create_dir_all(data.join(leftover).parent().unwrap()).unwrap();
+        fs::write(data.join(leftover), b"no picture").unwrap();
+    }
+    let seen = seen(&data);
+    assert!(seen.contains("36 images in 2 classes, 4 held out"), "{seen}");
+    assert!(!seen.contains("cannot be read"), "{seen}");
+}
+
+#[cfg(unix)]
+#[test]
+fn class_folders_that_are_links_are_followed() {
+    let (folder, data) = place();
+    let store = folder.path().join("store");
+    two_classes(&store, 20);
+    fs::create_dir(&data).unwrap();
+    std::os::unix::fs::symlink("../store/cat", data.join("cat")).unwrap();
+    std::os::unix::fs::symlink(store.join("dog"), data.join("dog")).unwrap();
+    std::os::unix::fs::symlink(&data, data.join("cat/round")).unwrap();
+    std::os::unix::fs::symlink("nowhere", data.join("broken.png")).unwrap();
+    let seen = seen(&data);
+    assert!(seen.contains("36 images in 2 classes, 4 held out"), "{seen}");
+    assert!(seen.contains("1 broken link"), "{seen}");
+}
+
+#[test]
+fn parts_by_any_usual_name_are_parts() {
+    for [train_part, test_part] in [
+        ["Training", "Testing"],
+        ["Train", "Test"],
+        ["training_set", "test_set"],
+        ["train", "valid"],
+    ] {
+        let (_folder, data) = place();
+        two_classes(&data.join(train_part), 10);
+        two_classes(&data.join(test_part), 5);
+        let seen = seen(&data);
+        assert!(seen.contains("20 images in 2 classes, 10 held out"), "{train_part}: {seen}");
+    }
+}
+
+#[test]
+fn a_stray_picture_takes_no_labels_and_every_extension_of_a_picture_is_read() {
+    let (_folder, data) = place();
+    two_classes(&data, 20);
+    picture(20, 1).save(data.join("cover.png")).unwrap();
+    for name in ["cat/a.JPG", "cat/b.jfif", "cat/c.jpe", "dog/unnamed"] {
+        fs::copy(data.join("cat/000.jpg"), data.join(name)).unwrap();
+    }
+    fs::write(data.join("cat/notes.txt"), "no picture").unwrap();
+    let seen = seen(&data);
+    assert!(seen.contains("in 2 classes, 1 of them without a label"), "{seen}");
+    assert!(seen.contains("ignored: 1 .txt"), "{seen}");
+    let total: usize = 40 + 1 + 4;
+    assert!(seen.contains(&format!("{} images", total - 4)), "{seen}");
+}
+
+#[test]
+fn a_folder_without_flags_is_trained_on_by_what_lies_in_it() {
+    let (folder, data) = place();
+    two_classes(&data, 20);
+    let run = |arguments: &[&str]| {
+        let mut command = command();
+        command.current_dir(folder.path()).arg("pretrain").args(arguments);
+        let small = [
+            "model.backbone=resnet10",
+            "model.width=2",
+            "views.global.size=16",
+            "views.local.size=8",
+        ];
+        small.iter().for_each(|setting| drop(command.args(["--set", setting])));
+        command.args(["--epochs", "1"]);
+        said(&command.assert().success())
+    };
+    for arguments in [&["data"][..], &["--data-dir", "data"]] {
+        let told = run(arguments);
+        assert!(
+            told.contains("read as --dataset folder") && told.contains("--preset folder"),
+            "{told}"
+        );
+        // Few images: the batch, the warm-up and the k's suit them.
+        assert!(told.contains("optimizer.batch_size = 32 instead of 128"), "{told}");
+        assert!(told.contains("eval.k = [1, 20] instead of [1, 20, 200]"), "{told}");
+        assert!(told.contains("images: 36 images in 2 classes, 4 held out"), "{told}");
+    }
+    let nothing = folder.path().join("nothing");
+    fs::create_dir(&nothing).unwrap();
+    fs::write(nothing.join("a.txt"), "no picture").unwrap();
+    let refused = command().arg("pretrain").arg(&nothing).assert().failure();
+    refused.stderr(contains("nothing"));
+}
+
+#[test]
+fn a_run_is_found_again_whatever_began_it_and_goes_on_with_more_epochs_and_another_rate() {
+    let (folder, data) = place();
+    two_classes(&data, 20);
+    let run = folder.path().join("runs/folder");
+    train(&data, &run).assert().success();
+    let go_on = |arguments: &[&str]| {
+        let mut command = command();
+        command
+            .current_dir(folder.path())
+            .args(["pretrain", "--quiet", "--resume"])
+            .args(arguments);
+        command.assert()
+    };
+    let told = said(&go_on(&["--epochs", "3", "--set", "optimizer.lr=0.01"]).success());
+    assert!(told.contains("the schedule of the learning rate is that of 3 epochs"), "{told}");
+    let changed = log(&run);
+    assert!(
+        changed.contains(r#""kind":"changed""#) && changed.contains(r#""key":"optimizer.lr""#),
+        "{changed}"
+    );
+    assert_eq!(changed.matches(r#""kind":"epoch""#).count(), 3, "{changed}");
+    go_on(&["--set", "model.width=4"]).code(2).stderr(contains("model.width = 4 instead of 2"));
+    // The command that began it, repeated.
+    train(&data, &run)
+        .args(["--resume", "--epochs", "3", "--set", "optimizer.lr=0.01"])
+        .assert()
+        .success();
+}
+
+#[test]
+fn a_flag_given_twice_counts_as_it_was_given_last() {
+    let (folder, _) = place();
+    let run = folder.path().join("run");
+    tiny_run(&run)
+        .args(["--epochs", "5", "--epochs", "1", "--seed", "3", "--seed", "4"])
+        .assert()
+        .success();
+    assert!(fs::read_to_string(run.join("config.toml")).unwrap().contains("seed = 4"));
+    assert_eq!(log(&run).matches(r#""kind":"epoch""#).count(), 1);
+}
+
+#[test]
+fn the_presets_are_listed_with_what_they_are_for() {
+    let listed = said(&command().args(["config", "list"]).assert().success());
+    for line in listed.lines() {
+        let (name, about) = line.split_at(26);
+        assert!(!name.trim().is_empty() && name.ends_with(' ') && about.len() > 30, "{line}");
+    }
+    assert!(listed.contains("SimSiam, without LoGo, on CIFAR-10"), "{listed}");
+}
