@@ -137,11 +137,8 @@ impl Looked {
             }
             let path = folder.join(&name);
             match fs::metadata(&path) {
-                Ok(entry) if entry.is_dir() => {
-                    if !leftovers::is_system_folder(&name) {
-                        folders.push_back(path);
-                    }
-                }
+                Ok(entry) if entry.is_dir() && leftovers::is_system_folder(&name) => {}
+                Ok(entry) if entry.is_dir() => folders.push_back(path),
                 Ok(entry) if entry.is_file() && !leftovers::is_system_file(&name) => {
                     self.note(dir, &path, &name, folder == dir);
                 }
