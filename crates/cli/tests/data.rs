@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use predicates::prelude::*;
-use support::pictures::{log, picture, pictures, train, two_classes};
+use support::pictures::{log, pictures, train, two_classes};
 use support::{command, files};
 
 #[test]
