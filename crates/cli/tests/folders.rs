@@ -144,7 +144,7 @@ fn a_run_goes_on_with_other_images_only_when_told_to() {
             &|data| fs::rename(data.join("dog/000.jpg"), data.join("dog/0000.jpg")).unwrap(),
             "under other names",
         ),
-        (&|data| picture(44, 9).save(data.join("dog/000.jpg")).unwrap(), "of other sizes"),
+        (&|data| picture(44, 9).save(data.join("dog/000.jpg")).unwrap(), "files have other sizes"),
     ];
     for (change, difference) in changes {
         let (folder, data) = place();
