@@ -121,6 +121,16 @@ impl Layers {
         merge(&mut self.table, layer, &mut Vec::new(), origin)
     }
 
+    /// Whether there is a setting of this dotted key.
+    pub fn knows(&self, key: &str) -> bool {
+        let (mut table, mut rest) = (&self.table, key);
+        while let Some((section, inner)) = rest.split_once('.') {
+            let Some(Value::Table(next)) = table.get(section) else { return false };
+            (table, rest) = (next, inner);
+        }
+        table.get(rest).is_some_and(|value| !value.is_table())
+    }
+
     /// Which settings nobody chose, so that they may be changed to suit the images.
     pub fn unchosen(&self) -> Unchosen {
         Unchosen { batch_size: !self.chosen.contains("optimizer.batch_size") }

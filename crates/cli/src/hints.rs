@@ -3,12 +3,25 @@
 use logo_ssl::config::Change;
 use logo_ssl::data::Remedy;
 use logo_ssl::executor::Advice;
+use logo_ssl::presets::{self, Layers};
 use logo_ssl::{Error, RunProblem};
 use logo_ssl_data::{Origin, Source};
 use plugins::{Kind, NextStep};
 
 /// Where the devices are listed.
 const LIST: &str = "`logo-ssl devices` lists what is here";
+
+/// Settings that have a flag of their own, with the flag.
+const FLAGS: [(&str, &str); 8] = [
+    ("compute.deterministic", "--deterministic"),
+    ("compute.device", "--device"),
+    ("compute.precision", "--precision"),
+    ("data.dataset", "--dataset"),
+    ("data.limit", "--limit"),
+    ("eval.dataset", "--eval-dataset"),
+    ("optimizer.batch_size", "--batch-size"),
+    ("optimizer.epochs", "--epochs"),
+];
 
 /// What a person sees of `error`, with the flag or the command that is the next step.
 pub(crate) fn line(error: &Error) -> String {
@@ -17,7 +30,7 @@ pub(crate) fn line(error: &Error) -> String {
         Error::Data { remedy: Some(remedy), .. } => format!("{error}{}", of_data(remedy)),
         Error::Broken { found, images, allowed, first } => format!(
             "{found} of the {images} images cannot be read, at most {allowed} may be so. Repair or remove them, or \
-             raise data.max_bad_fraction. `logo-ssl data info` lists them all; the first are\n  {first}"
+             raise it: --set data.max_bad_fraction=… `logo-ssl data info` lists them all; the first are\n  {first}"
         ),
         Error::NoUserFolder { of: "datasets" } => {
             "there is no user data directory here; name one with --data-dir".to_owned()
@@ -36,8 +49,41 @@ pub(crate) fn line(error: &Error) -> String {
             "stopped by a signal after step {step}; nothing is lost. Go on with: logo-ssl pretrain --resume --run-dir {}",
             run_dir.display()
         ),
+        Error::Setting { message, .. } | Error::Images(message) => with_flags(message),
         other => other.to_string(),
     }
+}
+
+/// `message`, and how the settings that it names are typed.
+fn with_flags(message: &str) -> String {
+    let typed = flags(message);
+    match typed.is_empty() || message.contains(" --") {
+        true => message.to_owned(),
+        false => format!("{message} (typed as {})", typed.join(", ")),
+    }
+}
+
+/// The flags of the settings in `message`, each once.
+fn flags(message: &str) -> Vec<String> {
+    let is_of_key = |c: char| c.is_ascii_lowercase() || c == '_' || c == '.';
+    let mut flags = Vec::new();
+    for word in message.split(|c| !is_of_key(c)) {
+        let key = word.trim_matches('.');
+        let flag = match FLAGS.iter().find(|(known, _)| *known == key) {
+            Some((_, flag)) => (*flag).to_owned(),
+            None if is_setting(key) => format!("--set {key}=…"),
+            None => continue,
+        };
+        if !flags.contains(&flag) {
+            flags.push(flag);
+        }
+    }
+    flags
+}
+
+/// Whether `key` is the dotted key of a setting.
+fn is_setting(key: &str) -> bool {
+    key.contains('.') && Layers::preset(presets::DEFAULT).is_ok_and(|layers| layers.knows(key))
 }
 
 fn of_run(problem: &RunProblem) -> String {
@@ -147,5 +193,32 @@ pub(crate) fn by_hand(source: &Source) -> String {
         }
         Origin::Embedded => format!("{name} is embedded: there is nothing to fetch"),
         Origin::Archive(archive) => format!("{name} is downloaded from {}", archive.url),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_in_a_message_are_followed_by_how_they_are_typed() {
+        for (message, typed) in [
+            (
+                "set eval.resize and eval.crop, for example 256",
+                "--set eval.resize=…, --set eval.crop=…",
+            ),
+            ("optimizer.epochs = 0: at least 1", "--epochs"),
+            (
+                "views.global.size = 16 contradicts model.stem",
+                "--set views.global.size=…, --set model.stem=…",
+            ),
+        ] {
+            assert_eq!(with_flags(message), format!("{message} (typed as {typed})"));
+        }
+        for message in
+            ["unknown key `optimizer.lrr` in x", "there is nothing, e.g. here", "say --set a.b=1"]
+        {
+            assert_eq!(with_flags(message), message);
+        }
     }
 }

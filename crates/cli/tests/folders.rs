@@ -13,6 +13,9 @@ use support::pictures::{log, picture, pictures, train, two_classes};
 use support::{command, tiny_run};
 use tempfile::TempDir;
 
+/// Makes something of a folder.
+type Make<'a> = &'a dyn Fn(&Path);
+
 /// A folder for data and runs, and where the data lie in it.
 fn place() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -98,7 +101,7 @@ fn images_without_a_label_leave_the_bank_and_the_test() {
 
 #[test]
 fn where_a_knn_would_say_nothing_there_is_none_and_the_reason() {
-    let cases: [(&dyn Fn(&Path), &str); 4] = [
+    let cases: [(Make<'_>, &str); 4] = [
         (
             &|data| {
                 two_classes(&data.join("train"), 10);
@@ -127,7 +130,7 @@ fn where_a_knn_would_say_nothing_there_is_none_and_the_reason() {
 
 #[test]
 fn a_run_goes_on_with_other_images_only_when_told_to() {
-    let changes: [(&dyn Fn(&Path), &str); 4] = [
+    let changes: [(Make<'_>, &str); 4] = [
         (
             &|data| picture(20, 99).save(data.join("cat/new.png")).unwrap(),
             "there were 36 images and are 37",
@@ -265,7 +268,9 @@ fn a_folder_without_flags_is_trained_on_by_what_lies_in_it() {
             "views.global.size=16",
             "views.local.size=8",
         ];
-        small.iter().for_each(|setting| drop(command.args(["--set", setting])));
+        for setting in small {
+            command.args(["--set", setting]);
+        }
         command.args(["--epochs", "1"]);
         said(&command.assert().success())
     };

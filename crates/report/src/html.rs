@@ -476,7 +476,7 @@ fn speed_section(timings: &[Record]) -> String {
 fn again_section(report: &ReportInput<'_>) -> String {
     format!(
         "<h2>Do it again</h2>\n<p>From this run's folder, with logo-ssl {version}:</p>\n\
-         <pre>{commands}</pre>\n\
+         <pre>{commands}</pre>\n{changes}\
          <p>The trained backbone in PyTorch:</p>\n<pre>{}</pre>\n\
          <details><summary>The whole config.toml</summary>\n<pre>{}</pre></details>\n\
          <footer>Written by logo-ssl {version}. Metrics and plots follow from the config and the \
@@ -485,7 +485,27 @@ fn again_section(report: &ReportInput<'_>) -> String {
         escape(report.config_toml.trim_end()),
         version = escape(report.version),
         commands = escape(&report.commands.join("\n")),
+        changes = changes(report.records),
     )
+}
+
+/// What a run went on with that it had not begun with: its config alone does not make it again.
+fn changes(records: &[Record]) -> String {
+    let line = |record: &Record| match record {
+        Record::Changed { step, changes } => {
+            let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+            Some(format!("<li>from step {step} on, {}</li>\n", escape(&changes.join(", "))))
+        }
+        _ => None,
+    };
+    let lines: String = records.iter().filter_map(line).collect();
+    match lines.is_empty() {
+        true => lines,
+        false => format!(
+            "<p>That trains with the last settings throughout; this run went on with others on its way:</p>\n\
+             <ul>\n{lines}</ul>\n"
+        ),
+    }
 }
 
 fn percent(share: f64) -> String {
@@ -523,6 +543,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use logo_ssl::config::Change;
     use logo_ssl::record::synthetic;
 
     fn input<'a>(records: &'a [Record], timings: &'a [Record]) -> ReportInput<'a> {
@@ -632,6 +653,17 @@ mod tests {
         assert!(html.contains("<h2>probe</h2>") && html.contains("<th>top1</th>"));
         assert!(html.contains("<td>this run</td><td>0.750</td>"));
         assert!(html.contains("<td>raw pixels</td><td>0.250</td>"));
+    }
+
+    #[test]
+    fn settings_that_changed_on_the_way_are_listed() {
+        let mut records = synthetic::records(1, false);
+        let [key, before, now] = ["optimizer.lr", "0.3", "0.1"].map(str::to_owned);
+        assert!(!written(&input(&records, &[])).contains("on its way"));
+        records.push(Record::Changed { step: 7, changes: vec![Change { key, before, now }] });
+        let html = written(&input(&records, &[]));
+        assert_well_formed(&html);
+        assert!(html.contains("<li>from step 7 on, optimizer.lr = 0.1 instead of 0.3</li>"));
     }
 
     #[test]
