@@ -130,6 +130,20 @@ mod tests {
         assert_eq!(contents(dir.path(), Split::Test).len(), 1);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn imagenets_folders_may_be_links() {
+        let store = tree(&["n01558993/a.JPEG", "n02869837/b.JPEG", "n00000001/c.JPEG"]);
+        let dir = tree(&["train/n02869837/d.JPEG"]);
+        let link = |target: &str, name: &str| {
+            std::os::unix::fs::symlink(store.path().join(target), dir.path().join(name)).unwrap();
+        };
+        link("n01558993", "train/n01558993");
+        link("", "val");
+        assert_eq!(contents(dir.path(), Split::Train).len(), 2);
+        assert_eq!(contents(dir.path(), Split::Test).len(), 2);
+    }
+
     #[test]
     fn a_folder_without_it_says_what_was_expected() {
         let dir = tree(&["train.txt"]);
