@@ -109,6 +109,15 @@ impl Folder {
         })
     }
 
+    /// What was passed over where `folders` were listed, each by itself.
+    pub(crate) fn ignored_in<'a>(folders: impl Iterator<Item = &'a Self>) -> Vec<Ignored> {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for Ignored { kind, files } in folders.flat_map(|folder| folder.listing.ignored()) {
+            *counts.entry(kind).or_default() += files;
+        }
+        Ignored::sorted(counts)
+    }
+
     /// The pictures in the folders that are wanted, of the class that their paths name after `depth`
     /// folders.
     fn part(listing: &Arc<Listing>, depth: usize, is_wanted: impl Fn(&Path) -> bool) -> Self {

@@ -20,7 +20,9 @@ pub static SOURCE: Source = Source {
     },
     load: |at| {
         let dir = at.folder()?;
-        Parts::of_splits(|split| load(&dir, split))
+        let parts = [load(&dir, Split::Train)?, load(&dir, Split::Test)?];
+        let ignored = Folder::ignored_in(parts.iter().flatten());
+        Ok(Parts { ignored, ..Parts::of(parts) })
     },
 };
 
@@ -82,6 +84,7 @@ fn missing() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Location;
     use crate::fixture::tree;
 
     fn contents(dir: &Path, split: Split) -> Vec<(String, usize)> {
@@ -116,6 +119,20 @@ mod tests {
         train.sort();
         assert_eq!(train, [("a.JPEG".to_owned(), first), ("d.JPEG".to_owned(), second)]);
         assert_eq!(contents(dir.path(), Split::Test), [("c.JPEG".to_owned(), first)]);
+    }
+
+    #[test]
+    fn what_is_ignored_in_both_parts_is_counted() {
+        let dir = tree(&[
+            "train/n01558993/a.JPEG",
+            "train/n01558993/a.xml",
+            "train/n02869837/._d.JPEG",
+            "val/n01558993/c.JPEG",
+            "val/n01558993/c.xml",
+        ]);
+        let parts = (SOURCE.load)(&Location::new(Some(dir.path()))).unwrap();
+        let ignored: Vec<String> = parts.ignored.iter().map(ToString::to_string).collect();
+        assert_eq!(ignored, ["2 .xml", "1 system file"]);
     }
 
     #[test]
