@@ -20,7 +20,35 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 SEEDS = Path(__file__).parent / "seeds"
-FIXTURES = Path(__file__).parent.parent / "tests/fixtures"
+FIXTURES = Path(__file__).parent.parent / "crates/data/tests/fixtures"
+# Of those that make_pictures.py writes there, the kinds that are not written here.
+PICTURES = [
+    "bits2.png",
+    "grey_alpha16.png",
+    "palette_all_clear.png",
+    "turned_long.png",
+    "interlaced.gif",
+    "small_local.gif",
+    "small_transparent.gif",
+    "bits_fax.tiff",
+    "bits_white_is_zero.tiff",
+    "cmyk16.tiff",
+    "cmyk_planar.tiff",
+    "grey4.tiff",
+    "grey_alpha.tiff",
+    "palette4.tiff",
+    "rgb_big.tiff",
+    "rgb_tiled_planar.tiff",
+    "rgba_multiplied.tiff",
+    "turned_long.tiff",
+    "ycbcr.tiff",
+    "ycbcr_jpeg.tiff",
+    "turned_long.webp",
+    "bits.pbm",
+    "grey16.pgm",
+    "rgb.ppm",
+    "text.ppm",
+]
 RNG = np.random.default_rng(5)
 WIDTH, HEIGHT = 5, 3
 
@@ -73,6 +101,8 @@ def images():
         "lzw.tiff": encoded("TIFF", compression="tiff_lzw"),
         "deflate.tiff": encoded("TIFF", compression="tiff_adobe_deflate"),
         "palette.gif": encoded("GIF", "P"),
+        "without_end.png": encoded("PNG")[:-14],
+        **{name: (FIXTURES / "pictures" / name).read_bytes() for name in PICTURES},
     }
 
 
@@ -118,6 +148,7 @@ def idx_files():
         "labels": labels,
         "images.gz": gzip.compress(images, mtime=0),
         "labels.gz": gzip.compress(labels, mtime=0),
+        "kaggle.csv": b"label,1x1,1x2,2x1,2x2\n7,0,1,254,255\n0,9,9,9,9\n",
     }
 
 
@@ -148,7 +179,13 @@ def shards():
     labelled = [("a.jpg", jpg), ("a.cls", b"7\n"), ("b/c.seg.png", jpg), ("b/c.png", jpg)]
     described = [("a.jpg", jpg), ("a.json", json.dumps({"label": 3}).encode())]
     long = [("d" * 120 + "/" + "e" * 120 + ".webp", jpg), ("." + "hidden.jpg", jpg)]
+    named = [("a.jpg", jpg), ("a.cls", b" golden retriever\n"), ("b.jpg", jpg), ("b.json", b'{"class_name": "cat"}')]
+    mixed = [("a.jpg", jpg), ("a.cls", b"3"), ("b.heic", jpg), ("b.json", b'{"target": 2.0}'), ("c.jpg", jpg)]
+    dotted = [(f"clip.{frame}.jpg", jpg) for frame in range(3)]
     return {
+        "named.tar": tar_of(named),
+        "mixed.tar": tar_of(mixed),
+        "dotted.tar": tar_of(dotted),
         "labelled.tar": tar_of(labelled),
         "described.tar": tar_of(described, tarfile.PAX_FORMAT),
         "gnu_long.tar": tar_of(long, tarfile.GNU_FORMAT),
@@ -183,8 +220,28 @@ def parquet_file(rows=4, huggingface=False, labels=True, **options):
     return out.getvalue()
 
 
+def parquet_with(label, paths_only=False, structure=True, **options):
+    """Two rows with these labels, and images that are bytes, paths or, without `structure`, paths as text."""
+    data = [None, None] if paths_only else [encoded("PNG"), encoded("PNG", "L")]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    pictures = [{"bytes": data[row], "path": f"images/{row}.png"} for row in range(2)]
+    images = pa.array(pictures, kind) if structure else pa.array(["0.png", "1.png"])
+    table = pa.table({"image" if structure else "file_name": images, "label": label})
+    out = io.BytesIO()
+    pq.write_table(table, out, store_schema=False, write_statistics=False, compression="none", **options)
+    return out.getvalue()
+
+
 def parquets():
+    names = pa.array(["dog", None])
     return {
+        "names": parquet_with(names, use_dictionary=False),
+        "names_in_dictionary": parquet_with(pa.array(["dog", "cat"]).dictionary_encode()),
+        "floats": parquet_with(pa.array([1.0, float("nan")])),
+        "short_floats": parquet_with(pa.array([2.0, None], pa.float32())),
+        "flags": parquet_with(pa.array([True, None])),
+        "paths": parquet_with(names, paths_only=True),
+        "paths_as_text": parquet_with(names, structure=False),
         "plain": parquet_file(compression="none", use_dictionary=False),
         "snappy": parquet_file(compression="snappy", huggingface=True),
         "gzip": parquet_file(compression="gzip"),

@@ -9,7 +9,7 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use flate2::{Compression, write::GzEncoder};
 use logo_ssl_data::cifar::{Cifar, Format};
-use logo_ssl_data::idx::Array;
+use logo_ssl_data::idx::{Array, read_csv};
 use logo_ssl_data::pack::Pack;
 use logo_ssl_data::parquet::{PageCache, Table};
 use logo_ssl_data::stl10::{Part, Stl10};
@@ -59,7 +59,7 @@ pub(crate) fn cifar(data: &[u8]) -> bool {
     is_taken && look_at(&cifar)
 }
 
-/// An IDX file of images or of labels, gzipped or not.
+/// An IDX file of images or of labels, gzipped or not, or both as text.
 pub(crate) fn idx(data: &[u8]) -> bool {
     fn is_taken<const RANK: usize>(data: &[u8]) -> bool {
         let files = [Array::<RANK>::read(data), Array::read(MultiGzDecoder::new(data))];
@@ -68,7 +68,12 @@ pub(crate) fn idx(data: &[u8]) -> bool {
         }
         files.iter().any(Result::is_ok)
     }
-    is_taken::<3>(data) || is_taken::<1>(data)
+    let text = read_csv(data);
+    if let Ok((images, labels)) = &text {
+        assert_eq!(images.sizes.iter().product::<usize>(), images.values.len());
+        assert_eq!((images.sizes[0], labels.values.len()), (labels.sizes[0], labels.sizes[0]));
+    }
+    is_taken::<3>(data) || is_taken::<1>(data) || text.is_ok()
 }
 
 /// The number of STL-10's images and by how many bytes they are too long; then their labels, a zero

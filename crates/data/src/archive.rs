@@ -7,6 +7,8 @@ use std::path::{Component, Path};
 use flate2::read::GzDecoder;
 use logo_ssl_base::files::{create_folder, write_atomic};
 
+use crate::decode::Content;
+use crate::disk::read_head;
 use crate::{Error, Result};
 
 /// What an archive may hold; CIFAR-10 has 184 MB.
@@ -56,9 +58,16 @@ fn unpack_to(archive: &Path, temporary: &Path) -> Result<()> {
     })
 }
 
-/// The error that reading from `archive` failed with `problem`.
+/// The error that reading from `archive` failed with `problem`; if that is something else, what it is.
 pub fn damaged(archive: &Path, problem: &io::Error) -> Error {
-    Error::data(archive, format!("is damaged ({problem}); remove it and fetch it again"))
+    let is_gzip = |head: &[u8]| head.starts_with(&[0x1f, 0x8b]);
+    let content = read_head(archive).filter(|head| !is_gzip(head));
+    match content.and_then(|head| Content::of(&head)) {
+        Some(content) => Error::data(archive, content.to_string()),
+        None => {
+            Error::data(archive, format!("is damaged ({problem}); remove it and fetch it again"))
+        }
+    }
 }
 
 /// Shows every file of a gzipped tar: its path inside, and its contents.
@@ -162,6 +171,7 @@ mod tests {
         fs::create_dir(&dir).unwrap();
         for (name, kind) in [
             ("../evil", tar::EntryType::Regular),
+            ("../\x1b[2Jevil", tar::EntryType::Regular),
             ("inner/../../evil", tar::EntryType::Regular),
             ("/tmp/logo-ssl-evil", tar::EntryType::Regular),
             ("inner/evil", tar::EntryType::Symlink),
@@ -171,6 +181,7 @@ mod tests {
             let path = archive(&dir, name, kind);
             let message = unpack(&path, &dir, "inner").unwrap_err().to_string();
             assert!(message.contains("a.tar.gz") && message.contains("evil"), "{message}");
+            assert!(!message.contains(char::is_control), "{message:?}");
             assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "only the archive is there");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }
@@ -186,5 +197,23 @@ mod tests {
         let message = unpack(&path, folder.path(), "inner").unwrap_err().to_string();
         assert!(message.contains("is damaged"), "{message}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_archive_is_named_as_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tar.gz");
+        for (bytes, expected) in [
+            (&b"<!DOCTYPE html><title>Sign in</title>"[..], "a.tar.gz: is a web page (HTML)"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "a.tar.gz: is a Git LFS pointer"),
+            (b"", "a.tar.gz: is empty"),
+            (b"PK\x03\x04\x14\0", "a.tar.gz: is a ZIP archive"),
+            (b"\x1f\x8b\x08 and nothing more", "a.tar.gz: is damaged ("),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let message = unpack(&path, folder.path(), "inner").unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
     }
 }

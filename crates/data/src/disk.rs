@@ -1,4 +1,4 @@
-//! Files of a dataset: opened without leaving its folder, read from many threads at once.
+//! Files of a dataset: opened, read from many threads at once.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,22 +6,26 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 #[cfg(windows)]
 use std::os::windows::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// Opens the plain file `path`.
+/// Opens the plain file `path`, which a person or a dataset's own layout named: links are followed wherever
+/// they lead.
 ///
 /// # Errors
-/// As [`resolve_inside`].
-pub(crate) fn open_inside(dir: &Path, path: &Path) -> io::Result<File> {
-    File::open(resolve_inside(dir, path)?)
+/// When there is no such file, or when it is a pipe, a device or a folder.
+pub(crate) fn open_plain(path: &Path) -> io::Result<File> {
+    // Opening a pipe would wait for somebody to write to it.
+    match path.metadata()?.is_file() {
+        true => File::open(path),
+        false => Err(io::Error::other("it is no plain file")),
+    }
 }
 
-/// Where the plain file `path` really lies.
+/// Opens the plain file `path`, which a file of the dataset in `dir` named: nothing outside is read for that.
 ///
 /// # Errors
-/// When there is no such file, when it is a pipe, a device or a folder, and when a symbolic link in
-/// `path` leads out of `dir`.
-pub(crate) fn resolve_inside(dir: &Path, path: &Path) -> io::Result<PathBuf> {
+/// As [`open_plain`], and when a symbolic link in `path` leads out of `dir`.
+pub(crate) fn open_inside(dir: &Path, path: &Path) -> io::Result<File> {
     let real = path.canonicalize()?;
     if !real.starts_with(dir.canonicalize()?) {
         let (dir, real) = (dir.display(), real.display());
@@ -30,11 +34,7 @@ pub(crate) fn resolve_inside(dir: &Path, path: &Path) -> io::Result<PathBuf> {
              leads to, or copy what is there"
         )));
     }
-    // Opening a pipe would wait for somebody to write to it.
-    match real.is_file() {
-        true => Ok(real),
-        false => Err(io::Error::other("it is no plain file")),
-    }
+    open_plain(&real)
 }
 
 /// All that `reader` gives, but no more than one byte above `limit`, which is enough to see that it
@@ -136,6 +136,9 @@ mod tests {
             let message = open_inside(&inner, &inner.join(name)).unwrap_err().to_string();
             assert!(message.contains("leads out of"), "{message}");
         }
+        open_plain(&inner.join("folder/secret")).unwrap();
+        let message = open_plain(&inner).unwrap_err().to_string();
+        assert!(message.contains("no plain file"), "{message}");
         let message = open_inside(dir.path(), &inner).unwrap_err().to_string();
         assert!(message.contains("no plain file"), "{message}");
         let missing = open_inside(&inner, &inner.join("b")).unwrap_err();

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use logo_ssl_base::files;
 
+use crate::decode::printable;
+
 /// This crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -99,9 +101,11 @@ impl Error {
         move |error| Error::Io(named(error))
     }
 
-    /// An [`Error::Data`] about `path`.
+    /// An [`Error::Data`] about `path`. What a terminal would obey is taken out of the `message`, which may
+    /// have parts of the file in it.
     pub fn data(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
-        Error::Data { path: path.as_ref().to_path_buf(), message: message.into(), remedy: None }
+        let message = printable(message.into());
+        Error::Data { path: path.as_ref().to_path_buf(), message, remedy: None }
     }
 
     /// With what mends it, if it is an [`Error::Data`].

@@ -1,17 +1,22 @@
-//! MNIST, Fashion-MNIST and other images in IDX files: <http://yann.lecun.com/exdb/mnist/>,
-//! <https://github.com/zalandoresearch/fashion-mnist>.
+//! MNIST, Fashion-MNIST, EMNIST and other images in IDX files: <http://yann.lecun.com/exdb/mnist/>,
+//! <https://github.com/zalandoresearch/fashion-mnist>,
+//! <https://www.nist.gov/itl/products-and-services/emnist-dataset>.
 //!
 //! An IDX file is two zero bytes, a byte for the type of its values, a byte for the number of its
 //! dimensions, the size of each as four bytes, the highest first, and the values, the last index the
-//! fastest. Images are one file of unsigned bytes, `[n, height, width]`, their labels another, `[n]`.
+//! fastest. Images are one file of unsigned bytes, `[n, height, width]`, their labels another, `[n]`. Those
+//! of EMNIST are written column by column, and its letters are counted from 1; here they come upright and
+//! from 0.
+//!
+//! Kaggle has the same as text: a row for each image, its label first, then its pixels.
 
-use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::disk::open_inside;
+use super::decode::Content;
+use super::disk::{open_plain, read_head};
 use super::{Dataset, Image, Picture, Split, StoredFile};
 use crate::source::{Origin, Parts, Source};
 use crate::{Error, Malformed, Result};
@@ -27,7 +32,7 @@ pub static MNIST: Source = Source {
     },
     load: |at| {
         // It may lie beside others whose files are called the same.
-        let dir = at.own_folder(&["mnist", "MNIST/raw"])?;
+        let dir = at.own_folder(&["mnist", "MNIST/raw", "emnist", "EMNIST/raw"])?;
         Parts::of_splits(|split| Idx::load(&dir, split, &[]).map(Some))
     },
 };
@@ -63,7 +68,12 @@ pub const FASHION_MNIST_CLASSES: [&str; 10] = [
 ];
 
 /// Where, below the folder that is named, the files may lie; the first is that folder itself.
-const FOLDERS: [&str; 5] = ["", "mnist", "fashion-mnist", "MNIST/raw", "FashionMNIST/raw"];
+const FOLDERS: [&str; 8] =
+    ["", "mnist", "fashion-mnist", "MNIST/raw", "FashionMNIST/raw", "emnist", "EMNIST/raw", "gzip"];
+/// The sets that EMNIST consists of, by the names that its files have.
+const EMNIST: [&str; 6] = ["balanced", "byclass", "bymerge", "digits", "letters", "mnist"];
+/// The small letters that `balanced` and `bymerge` do not tell from capitals.
+const MERGED: &str = "cijklmopsuvwxyz";
 /// The code for values of one unsigned byte.
 const UNSIGNED_BYTE: u8 = 0x08;
 /// What a file may unfold to; the images of MNIST are 47 MB.
@@ -71,6 +81,8 @@ const MOST_VALUES: u64 = 1 << 30;
 
 /// What to do about a file that is damaged, or does not fit the other.
 const AGAIN: &str = "remove both and download them again";
+/// What a file compressed with gzip begins with, whatever it is called.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// One split of an IDX dataset, `[n, height, width, 3]` in memory, grey repeated into each channel.
 #[derive(Clone, Debug)]
@@ -84,35 +96,57 @@ pub struct Idx {
 }
 
 impl Idx {
-    /// Reads `split` from `dir`, or from its `mnist`, `fashion-mnist`, `MNIST/raw` or
-    /// `FashionMNIST/raw`: `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, for testing
-    /// `t10k-…`, each also with a dot before `idx`, and also gzipped. Debian's package
-    /// `dataset-fashion-mnist` has them in `/usr/share/datasets/fashion-mnist`.
+    /// Reads `split` from `dir`, or from its `mnist`, `fashion-mnist`, `emnist`, `gzip`, `MNIST/raw`,
+    /// `FashionMNIST/raw` or `EMNIST/raw`: `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, for
+    /// testing `t10k-…` or `test-…`, each also with a dot before `idx`, gzipped, in a folder of its own name,
+    /// or of EMNIST with `emnist-letters-` or the like before it. Where there are none, Kaggle's
+    /// `mnist_train.csv` and `mnist_test.csv`. Debian's package `dataset-fashion-mnist` has the files in
+    /// `/usr/share/datasets/fashion-mnist`.
     ///
-    /// Class c is called `classes[c]`, or c if there are not so many names.
+    /// Class c is called `classes[c]`, or if there are not so many names c, and in EMNIST its letter.
     ///
     /// # Errors
-    /// [`Error::Data`] naming the file that is missing, damaged, or does not fit the other; and when
-    /// more than one of the folders has such files. [`Error::Io`] when one cannot be opened, or is a
-    /// symbolic link out of `dir`.
+    /// [`Error::Data`] naming the file that is missing, damaged, something else, or does not fit the other;
+    /// and when more than one of the folders has such files, or one has several sets. [`Error::Io`] when one
+    /// cannot be opened.
     pub fn load(dir: &Path, split: Split, classes: &[&str]) -> Result<Self> {
-        let (images_path, labels_path) = locate(dir, split)?;
-        let images: Array<3> = open(dir, &images_path)?;
-        let labels: Array<1> = open(dir, &labels_path)?;
+        let found = locate(dir, split)?;
+        let labels_path = found.labels()?;
+        let Found { images: path, set, .. } = found;
+        let (images, labels): (Array<3>, Array<1>) = match &labels_path {
+            Some(labels) => (open(&path)?, open(labels)?),
+            None => open_csv(&path)?,
+        };
         let [count, height, width] = images.sizes;
         if labels.values.len() != count {
             let found = labels.values.len();
-            let images = images_path.display();
+            let images = path.display();
             let problem = format!("has {found} labels, but {images} has {count} images");
-            return Err(Error::data(labels_path, format!("{problem}; {AGAIN}")));
+            return Err(Error::data(
+                labels_path.unwrap_or_default(),
+                format!("{problem}; {AGAIN}"),
+            ));
         }
+        let (labels, names) = match set {
+            Some(set) => emnist_classes(set, labels.values)
+                .map_err(|problem| Error::data(labels_path.as_ref().unwrap_or(&path), problem))?,
+            None => (labels.values, Vec::new()),
+        };
+        let names: Vec<&str> = match classes {
+            [] => names.iter().map(String::as_str).collect(),
+            given => given.to_vec(),
+        };
+        let (values, [height, width]) = match set {
+            Some(_) => (transposed(&images.values, [height, width]), [width, height]),
+            None => (images.values, [height, width]),
+        };
         Ok(Idx {
-            path: images_path,
+            path,
             width,
             height,
-            pixels: images.values.iter().flat_map(|&value| [value; 3]).collect(),
-            classes: class_names(classes, &labels.values),
-            labels: labels.values,
+            pixels: values.iter().flat_map(|&value| [value; 3]).collect(),
+            classes: class_names(&names, &labels),
+            labels,
         })
     }
 }
@@ -200,59 +234,202 @@ fn value_count(sizes: &[u32]) -> Option<u64> {
     product.filter(|count| (1..=MOST_VALUES).contains(count))
 }
 
-/// Reads the IDX file `path`, gzipped if it is called so.
-fn open<const RANK: usize>(dir: &Path, path: &Path) -> Result<Array<RANK>> {
-    let file = open_inside(dir, path).map_err(Error::io("read", path))?;
-    let array = match path.extension() == Some(OsStr::new("gz")) {
+/// Reads the IDX file `path`, gzipped or not.
+fn open<const RANK: usize>(path: &Path) -> Result<Array<RANK>> {
+    let file = open_plain(path).map_err(Error::io("read", path))?;
+    let head = read_head(path).unwrap_or_default();
+    let is_gzip = head.starts_with(&GZIP);
+    let array = match is_gzip {
         true => Array::read(MultiGzDecoder::new(file)),
         false => Array::read(file),
     };
-    array.map_err(|problem| Error::data(path, format!("{problem}; {AGAIN}")))
+    array.map_err(|problem| match Content::of(&head).filter(|_| !is_gzip) {
+        Some(content) => Error::data(path, content.to_string()),
+        None => Error::data(path, format!("{problem}; {AGAIN}")),
+    })
 }
 
-/// The files of images and of labels.
-fn locate(dir: &Path, split: Split) -> Result<(PathBuf, PathBuf)> {
-    let part = match split {
-        Split::Train => "train",
-        Split::Test => "t10k",
-    };
-    let images = |folder: &Path| find(folder, &format!("{part}-images"), "idx3-ubyte");
-    let found: Vec<PathBuf> =
-        FOLDERS.iter().filter_map(|folder| images(&dir.join(folder))).collect();
-    let images = match &found[..] {
-        [] => return Err(Error::data(dir, nothing_there(part))),
-        // A folder that has them itself is the one that was meant.
-        [first, ..] if first.parent() == Some(dir) => first,
-        [one] => one,
-        [first, second, ..] => return Err(Error::data(dir, ambiguous(first, second))),
-    };
-    let folder = images.parent().unwrap_or(dir);
-    match find(folder, &format!("{part}-labels"), "idx1-ubyte") {
-        Some(labels) => Ok((images.clone(), labels)),
-        None => {
-            let problem = format!("has images, but no {part}-labels-idx1-ubyte; download it too");
-            Err(Error::data(folder, problem))
+/// Reads images and labels from the text file `path`.
+fn open_csv(path: &Path) -> Result<(Array<3>, Array<1>)> {
+    let file = open_plain(path).map_err(Error::io("read", path))?;
+    read_csv(BufReader::new(file)).map_err(|problem| {
+        let content = read_head(path).and_then(|head| Content::of(&head));
+        let is_named = |content: &Content| !content.is_text();
+        match content.filter(is_named) {
+            Some(content) => Error::data(path, content.to_string()),
+            None => Error::data(path, format!("{problem}; remove it and download it again")),
         }
+    })
+}
+
+/// Square images in rows of numbers with commas between, each after its label. The first row may be names.
+///
+/// # Errors
+/// [`Malformed`] naming the row that is something else.
+pub fn read_csv(text: impl BufRead) -> Result<(Array<3>, Array<1>), Malformed> {
+    let (mut values, mut labels, mut length) = (Vec::new(), Vec::new(), 0);
+    for (row, line) in text.lines().enumerate() {
+        let line = line.map_err(|error| format!("cannot be read to its end ({error})"))?;
+        let numbers: Result<Vec<u8>, _> =
+            line.trim().split(',').map(|field| field.trim().parse()).collect();
+        let numbers = match numbers {
+            Ok(numbers) => numbers,
+            Err(_) if row == 0 || line.trim().is_empty() => continue,
+            Err(_) => {
+                return Err(
+                    format!("has in row {row} something that is no number up to 255").into()
+                );
+            }
+        };
+        let [label, pixels @ ..] = &numbers[..] else { continue };
+        let is_square = !pixels.is_empty() && pixels.len().isqrt().pow(2) == pixels.len();
+        if !is_square || length != 0 && pixels.len() != length {
+            let found = pixels.len();
+            return Err(format!(
+                "has {found} pixels in row {row}, expected those of a square, as in others"
+            )
+            .into());
+        }
+        length = pixels.len();
+        labels.push(*label);
+        values.extend(pixels);
+    }
+    match (labels.len(), length.isqrt()) {
+        (0, _) => Err("has no row of a label and pixels".into()),
+        (count, side) => Ok((
+            Array { sizes: [count, side, side], values },
+            Array { sizes: [count], values: labels },
+        )),
     }
 }
 
-/// The file called `part`, as it may be written.
+/// Images of `[height, width]`, each with its columns as rows.
+fn transposed(values: &[u8], [height, width]: [usize; 2]) -> Vec<u8> {
+    let image = |image: &[u8]| -> Vec<u8> {
+        (0..width).flat_map(|x| (0..height).map(move |y| image[y * width + x])).collect()
+    };
+    values.chunks_exact(height * width).flat_map(image).collect()
+}
+
+/// The labels of a set of EMNIST counted from 0, and the names of its classes.
+fn emnist_classes(set: &str, mut labels: Vec<u8>) -> Result<(Vec<u8>, Vec<String>), String> {
+    let mut names: Vec<char> = ('0'..='9').collect();
+    match set {
+        "letters" => {
+            if labels.contains(&0) {
+                return Err(format!("has the label 0, expected letters from 1 to 26; {AGAIN}"));
+            }
+            labels.iter_mut().for_each(|label| *label -= 1);
+            names = ('a'..='z').collect();
+        }
+        "byclass" => names.extend(('A'..='Z').chain('a'..='z')),
+        "bymerge" | "balanced" => {
+            names.extend(('A'..='Z').chain(('a'..='z').filter(|letter| !MERGED.contains(*letter))));
+        }
+        _ => {}
+    }
+    Ok((labels, names.into_iter().map(String::from).collect()))
+}
+
+/// The files of a dataset.
+#[derive(Debug)]
+struct Found {
+    /// The folder that was looked in.
+    folder: PathBuf,
+    images: PathBuf,
+    /// What the file of labels is called, up to its kind; none where images come with their labels, as text.
+    labels: Option<String>,
+    /// Which of EMNIST's sets it is, if any.
+    set: Option<&'static str>,
+}
+
+impl Found {
+    /// The file of labels; none where images come with them.
+    fn labels(&self) -> Result<Option<PathBuf>> {
+        let Some(name) = &self.labels else { return Ok(None) };
+        find(&self.folder, name, "idx1-ubyte").map(Some).ok_or_else(|| {
+            let problem = format!("has images, but no {name}-idx1-ubyte; download it too");
+            Error::data(&self.folder, problem)
+        })
+    }
+}
+
+/// The files of images and of labels.
+fn locate(dir: &Path, split: Split) -> Result<Found> {
+    let parts: &[&str] = match split {
+        Split::Train => &["train"],
+        Split::Test => &["t10k", "test"],
+    };
+    let mut found = Vec::new();
+    for folder in FOLDERS.map(|folder| dir.join(folder)) {
+        found.extend(in_folder(&folder, parts)?);
+    }
+    // A folder that has them itself is the one that was meant.
+    let at = found.iter().position(|found| found.folder == dir).unwrap_or(0);
+    match &found[..] {
+        [] => Err(Error::data(dir, nothing_there(parts[0]))),
+        [first, second, ..] if first.folder != dir => {
+            Err(Error::data(dir, ambiguous(&first.images, &second.images)))
+        }
+        _ => Ok(found.swap_remove(at)),
+    }
+}
+
+/// The files of the dataset in `folder`, if there is one: those without the name of a set before others.
+fn in_folder(folder: &Path, parts: &[&str]) -> Result<Option<Found>> {
+    let sets = || [None].into_iter().chain(EMNIST.map(Some));
+    let mut found = Vec::new();
+    for (set, part) in sets().flat_map(|set| parts.iter().map(move |part| (set, part))) {
+        let name = set.map_or_else(|| part.to_string(), |set| format!("emnist-{set}-{part}"));
+        let Some(images) = find(folder, &format!("{name}-images"), "idx3-ubyte") else { continue };
+        let labels = Some(format!("{name}-labels"));
+        found.push(Found { folder: folder.into(), images, labels, set });
+    }
+    if found.is_empty() {
+        let csv = |set: Option<&'static str>, name: String| {
+            let images = folder.join(name);
+            images.is_file().then(|| Found { folder: folder.into(), images, labels: None, set })
+        };
+        for part in parts {
+            let plain =
+                ["mnist", "fashion-mnist"].map(|name| csv(None, format!("{name}_{part}.csv")));
+            let sets = EMNIST.map(|set| csv(Some(set), format!("emnist-{set}-{part}.csv")));
+            found.extend(plain.into_iter().chain(sets).flatten());
+        }
+    }
+    let plain = found.iter().position(|found| found.set.is_none()).unwrap_or(0);
+    match &found[..] {
+        [] => Ok(None),
+        [first, second, ..] if first.set.is_some() => {
+            Err(Error::data(folder, ambiguous(&first.images, &second.images)))
+        }
+        _ => Ok(Some(found.swap_remove(plain))),
+    }
+}
+
+/// The file called `part`, as it may be written, by itself or in a folder of the same name.
 fn find(folder: &Path, part: &str, kind: &str) -> Option<PathBuf> {
     let names = ["-", "."].map(|dot| ["", ".gz"].map(|end| format!("{part}{dot}{kind}{end}")));
-    names.as_flattened().iter().map(|name| folder.join(name)).find(|path| path.is_file())
+    let places = names
+        .as_flattened()
+        .iter()
+        .flat_map(|name| [folder.join(name), folder.join(name).join(name)]);
+    places.into_iter().find(|path| path.is_file())
 }
 
 fn nothing_there(part: &str) -> String {
     format!(
-        "no {part}-images-idx3-ubyte or {part}-images-idx3-ubyte.gz here, nor in its {}; download the \
-         four files of the dataset into it, or name the folder that has them",
+        "no {part}-images-idx3-ubyte, {part}-images-idx3-ubyte.gz or mnist_{part}.csv here, nor in its {}; \
+         download the four files of the dataset into it, or name the folder that has them",
         FOLDERS[1..].join(", ")
     )
 }
 
 fn ambiguous(first: &Path, second: &Path) -> String {
     let (first, second) = (first.display(), second.display());
-    format!("has both {first} and {second}; name the folder of the one that is meant")
+    format!(
+        "has both {first} and {second}; name the folder of the one that is meant, or give it one of its own"
+    )
 }
 
 /// A name for each label there is, the first of them `given`.
@@ -356,13 +533,12 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (images, labels, expected) in [
-            (Vec::new(), labels(), "images-idx3-ubyte: cannot be read to its end"),
             (
                 labels(),
                 labels(),
                 "begins with the bytes [00, 00, 08, 01], expected [00, 00, 08, 03]",
             ),
-            (gzip(&images()), labels(), "begins with the bytes [1f, 8b, 08, 00]"),
+            (gzip(&labels()), labels(), "begins with the bytes [00, 00, 08, 01]"),
             (images()[..20].to_vec(), labels(), "holds 4 values, expected 12 = 2 × 2 × 3"),
             ([images(), vec![0]].concat(), labels(), "holds more than 12 = 2 × 2 × 3 values"),
             (idx(&[2, 0, 3], &[]), labels(), "have 2 × 0 × 3 values, expected 1 to"),
@@ -384,7 +560,7 @@ mod tests {
         let whole = gzip(&images());
         let mut wrong_checksum = whole.clone();
         wrong_checksum[whole.len() - 8] ^= 1;
-        for bytes in [&whole[..whole.len() - 1], &wrong_checksum, b"plain"] {
+        for bytes in [&whole[..whole.len() - 1], &wrong_checksum] {
             let name = "train-images-idx3-ubyte.gz";
             let dir = folder_of(&[(name, bytes.to_vec()), ("train-labels-idx1-ubyte", labels())]);
             let message = refusal(&dir);
@@ -409,14 +585,115 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_link_out_of_the_folder_is_not_followed() {
+    fn links_are_followed_wherever_they_lead() {
         let outside = train_dir(images(), labels());
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(outside.path(), dir.path().join("mnist")).unwrap();
-        let message = refusal(&dir);
+        let [there, here] =
+            [&outside, &dir].map(|dir| Idx::load(dir.path(), Split::Train, &[]).unwrap());
+        assert_eq!((here.pixels, here.labels), (there.pixels, there.labels));
+    }
+
+    #[test]
+    fn gzip_is_known_by_its_content_and_what_is_something_else_is_named() {
+        let plain = train_dir(gzip(&images()), labels());
+        assert_eq!(Idx::load(plain.path(), Split::Train, &[]).unwrap().len(), 2);
+        for (bytes, expected) in [
+            (&b""[..], "is empty"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
+            (b"<html><h1>403 Forbidden</h1></html>", "is a web page (HTML)"),
+            (b"PK\x03\x04\x14\0", "is a ZIP archive; unpack it"),
+        ] {
+            let name = "train-images-idx3-ubyte.gz";
+            let dir = folder_of(&[(name, bytes.to_vec()), ("train-labels-idx1-ubyte", labels())]);
+            let message = refusal(&dir);
+            assert!(message.contains(name) && message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn files_may_lie_in_folders_of_their_own_names() {
+        let dir = folder_of(&[
+            ("t10k-images-idx3-ubyte/t10k-images-idx3-ubyte", images()),
+            ("t10k-labels-idx1-ubyte/t10k-labels-idx1-ubyte", labels()),
+        ]);
+        assert_eq!(Idx::load(dir.path(), Split::Test, &[]).unwrap().len(), 2);
+    }
+
+    fn emnist(set: &str, part: &str, labels: &[u8]) -> [(String, Vec<u8>); 2] {
+        let labels = idx(&[2], labels);
+        [
+            (format!("gzip/emnist-{set}-{part}-images-idx3-ubyte.gz"), gzip(&images())),
+            (format!("gzip/emnist-{set}-{part}-labels-idx1-ubyte.gz"), gzip(&labels)),
+        ]
+    }
+
+    fn folder_with(files: &[(String, Vec<u8>)]) -> TempDir {
+        folder_of(&files.iter().map(|(name, bytes)| (&name[..], bytes.clone())).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn emnist_comes_upright_with_its_letters() {
+        for (set, labels, expected) in [
+            ("letters", [1, 26], ["a", "z"]),
+            ("digits", [0, 9], ["0", "9"]),
+            ("byclass", [10, 61], ["A", "z"]),
+            ("balanced", [35, 46], ["Z", "t"]),
+        ] {
+            let files = [emnist(set, "train", &labels), emnist(set, "test", &labels)].concat();
+            let dir = folder_with(&files);
+            for split in [Split::Train, Split::Test] {
+                let found = Idx::load(dir.path(), split, &[]).unwrap();
+                let names = [0, 1].map(|at| found.classes()[found.label(at).unwrap()].clone());
+                assert_eq!(names, expected, "{set}");
+                // The first image is [[0, 1, 2], [3, 4, 5]] in the file.
+                let Picture::Pixels(image) = found.picture(0).unwrap() else { panic!("pixels") };
+                assert_eq!((image.width, image.height), (2, 3));
+                let grey: Vec<u8> = image.bytes.iter().step_by(3).copied().collect();
+                assert_eq!(grey, [0, 3, 1, 4, 2, 5]);
+            }
+        }
+        let message = refusal(&folder_with(&emnist("letters", "train", &[0, 1])));
+        assert!(message.contains("has the label 0, expected letters from 1 to 26"), "{message}");
+        let both =
+            [emnist("letters", "train", &[1, 2]), emnist("digits", "train", &[1, 2])].concat();
+        let message = refusal(&folder_with(&both));
         assert!(
-            message.contains("train-images-idx3-ubyte: a symbolic link leads out"),
+            message.contains("has both ") && message.contains("emnist-letters-train"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn text_of_kaggle_is_read() {
+        let row = |label: u8, first: u8| {
+            let pixels: Vec<String> = (first..first + 4).map(|value| value.to_string()).collect();
+            format!("{label},{}\n", pixels.join(","))
+        };
+        let text = format!("label,1x1,1x2,2x1,2x2\r\n{}\n{}", row(7, 250), row(0, 3));
+        for name in ["mnist_test.csv", "fashion-mnist/fashion-mnist_test.csv"] {
+            let dir = folder_of(&[(name, text.clone().into_bytes())]);
+            let found = Idx::load(dir.path(), Split::Test, &[]).unwrap();
+            assert_eq!([found.label(0), found.label(1)], [Some(7), Some(0)]);
+            let Picture::Pixels(image) = found.picture(1).unwrap() else { panic!("pixels") };
+            assert_eq!(
+                (image.width, image.height, &image.bytes[..6]),
+                (2, 2, &[3, 3, 3, 4, 4, 4][..])
+            );
+        }
+        let text = format!("{}{}", row(1, 9), row(2, 9));
+        let dir = folder_of(&[("emnist-letters-train.csv", text.into_bytes())]);
+        assert_eq!(Idx::load(dir.path(), Split::Train, &[]).unwrap().label(1), Some(1));
+        for (text, expected) in [
+            ("label,1x1\n", "has no row of a label and pixels"),
+            ("1,2,3\n", "has 2 pixels in row 0, expected those of a square"),
+            ("1,2\n1,2,3,4,5\n", "has 4 pixels in row 1"),
+            ("1,2\n1,256\n", "has in row 1 something that is no number up to 255"),
+            ("", "is empty"),
+            ("<html>404</html>", "is a web page"),
+        ] {
+            let message = refusal(&folder_of(&[("mnist_train.csv", text.as_bytes().to_vec())]));
+            assert!(message.contains(expected), "{text}: {message}");
+        }
     }
 }

@@ -86,7 +86,7 @@ fn known(dir: &Path, looked: &Looked) -> Vec<(&'static Source, String)> {
     }
     for (source, files) in [&idx::MNIST, &idx::FASHION_MNIST].into_iter().zip(looked.idx) {
         if files > 0 {
-            known.push((source, "it holds IDX files, as MNIST has them".to_owned()));
+            known.push((source, "it holds the files of MNIST, or of a set like it".to_owned()));
         }
     }
     known
@@ -131,15 +131,20 @@ impl Looked {
                 self.is_cut_off = true;
                 break;
             }
-            let name = entry.map_err(Error::io("read", folder))?.file_name();
+            let entry = entry.map_err(Error::io("read", folder))?;
+            let (path, name) = (entry.path(), entry.file_name());
             if is_run && leftovers::is_of_run(&name) {
                 continue;
             }
-            let path = folder.join(&name);
-            match fs::metadata(&path) {
-                Ok(entry) if entry.is_dir() && leftovers::is_system_folder(&name) => {}
-                Ok(entry) if entry.is_dir() => folders.push_back(path),
-                Ok(entry) if entry.is_file() && !leftovers::is_system_file(&name) => {
+            // The folder says what an entry is; only behind links the system is asked.
+            let kind = match entry.file_type() {
+                Ok(kind) if kind.is_symlink() => fs::metadata(&path).map(|there| there.file_type()),
+                kind => kind,
+            };
+            match kind {
+                Ok(kind) if kind.is_dir() && leftovers::is_system_folder(&name) => {}
+                Ok(kind) if kind.is_dir() => folders.push_back(path),
+                Ok(kind) if kind.is_file() && !leftovers::is_system_file(&name) => {
                     self.note(dir, &path, &name, folder == dir);
                 }
                 _ => {}
@@ -151,7 +156,7 @@ impl Looked {
     /// Counts one file.
     fn note(&mut self, dir: &Path, path: &Path, name: &OsStr, is_outermost: bool) {
         let lower = path.strip_prefix(dir).unwrap_or(path).to_string_lossy().to_ascii_lowercase();
-        if lower.contains("idx3") && lower.contains("ubyte") {
+        if is_idx(&lower) {
             let of_dir = dir.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
             let is_fashion = lower.contains("fashion") || of_dir.contains("fashion");
             self.idx[usize::from(is_fashion)] += 1;
@@ -208,12 +213,8 @@ impl Looked {
     }
 
     fn nothing_there(&self) -> String {
-        let mut others: Vec<Ignored> = self
-            .others
-            .iter()
-            .map(|(kind, &files)| Ignored { kind: kind.clone(), files })
-            .collect();
-        others.sort_by_key(|kind| std::cmp::Reverse(kind.files));
+        let others =
+            Ignored::sorted(self.others.iter().map(|(kind, &files)| (kind.clone(), files)));
         let more = if others.len() > NAMED || self.is_cut_off { " and more" } else { "" };
         let found =
             others.iter().take(NAMED).map(Ignored::to_string).collect::<Vec<_>>().join(", ");
@@ -228,6 +229,14 @@ impl Looked {
              not, Parquet files, shards NAME.tar, a pack, or CIFAR's, STL-10's or MNIST's files as they are published{unpack}"
         )
     }
+}
+
+/// Whether a path in lower case is that of images in an IDX file, or in Kaggle's text of one.
+fn is_idx(path: &str) -> bool {
+    let is_text = ["_train.csv", "_test.csv", "-train.csv", "-test.csv"]
+        .iter()
+        .any(|end| path.ends_with(end));
+    path.contains("idx3") && path.contains("ubyte") || path.contains("mnist") && is_text
 }
 
 fn has_extension(path: &Path, extension: &str) -> bool {
@@ -266,16 +275,30 @@ mod tests {
                 "it holds CIFAR-100",
             ),
             (&["stl10_binary/train_X.bin"], "stl10", "it holds STL-10"),
-            (&["train-images-idx3-ubyte.gz"], "mnist", "it holds IDX files, as MNIST has them"),
+            (
+                &["train-images-idx3-ubyte.gz"],
+                "mnist",
+                "it holds the files of MNIST, or of a set like it",
+            ),
+            (
+                &["mnist_train.csv", "mnist_test.csv"],
+                "mnist",
+                "it holds the files of MNIST, or of a set like it",
+            ),
+            (
+                &["fashion-mnist_train.csv"],
+                "fashion-mnist",
+                "it holds the files of MNIST, or of a set like it",
+            ),
             (
                 &["fashion-mnist/train-images-idx3-ubyte"],
                 "fashion-mnist",
-                "it holds IDX files, as MNIST has them",
+                "it holds the files of MNIST, or of a set like it",
             ),
             (
                 &["FashionMNIST/raw/train-images-idx3-ubyte"],
                 "fashion-mnist",
-                "it holds IDX files, as MNIST has them",
+                "it holds the files of MNIST, or of a set like it",
             ),
             (
                 &["train.X1/n01558993/a.JPEG", "val.X/n01558993/b.JPEG"],

@@ -53,6 +53,8 @@ const LABEL_KEYS: [&str; 10] = [
     "class_name",
     "label_name",
 ];
+/// How many keys are named where none of these is there.
+const NAMED_KEYS: usize = 20;
 /// Pictures that cannot be decoded. They are images of their samples all the same, so that they are named
 /// and counted as broken.
 const UNREAD: [&[u8]; 6] = [b"avif", b"heic", b"heif", b"jxl", b"jp2", b"psd"];
@@ -174,10 +176,25 @@ impl Opened {
         if images == 0 {
             return Err(Error::data(dir, nothing_there()));
         }
-        if let Some(warning) = about_left_out(images, left_out) {
-            tracing::warn!("{}: {warning}", dir.display());
+        let this = Self { shards };
+        for warning in [about_left_out(images, left_out), this.about_labels()].into_iter().flatten()
+        {
+            tracing::warn!("{}: {}", dir.display(), printable(warning));
         }
-        Ok(Some(Self { shards }))
+        Ok(Some(this))
+    }
+
+    /// What to say where there is JSON and no label at all.
+    fn about_labels(&self) -> Option<String> {
+        let mut indices = self.shards.iter().map(|(_, index)| index);
+        if indices.clone().any(|index| index.samples.iter().any(|sample| sample.label.is_some())) {
+            return None;
+        }
+        let (keys, expected) =
+            (indices.find_map(|index| index.keys.as_ref())?, LABEL_KEYS.join(", "));
+        Some(format!(
+            "no image has a label: expected a number or a name in its JSON as {expected}; it has {keys}"
+        ))
     }
 
     fn has_names(&self) -> bool {
@@ -284,6 +301,8 @@ pub struct Index {
     pub left_out: usize,
     /// The classes of their labels.
     used: Used,
+    /// The keys of the first JSON member that has no label.
+    keys: Option<String>,
 }
 
 /// What is in the tar archive `shard`.
@@ -333,6 +352,7 @@ struct Drafts {
     /// The index in `all` of each key.
     by_key: HashMap<Vec<u8>, usize>,
     all: Vec<Draft>,
+    keys: Option<String>,
 }
 
 #[derive(Default)]
@@ -369,7 +389,7 @@ impl Drafts {
             return Ok(());
         }
         let draft = self.draft(key);
-        let name = printable(String::from_utf8_lossy(&path));
+        let name = String::from_utf8_lossy(&path);
         let about = |problem: String| broken(Malformed::from(format!("{name} {problem}")));
         match role {
             Role::Image { rank } => {
@@ -383,7 +403,14 @@ impl Drafts {
                 }
             }
             Role::Cls => draft.cls = read_label(&mut member, parse_cls)?.map_err(about)?,
-            Role::Json => draft.json = read_label(&mut member, parse_json)?.map_err(about)?,
+            Role::Json => {
+                let mut keys = None;
+                let parse = |bytes: &[u8]| parse_json(bytes, &mut keys);
+                draft.json = read_label(&mut member, parse)?.map_err(about)?;
+                if draft.json.is_none() && self.keys.is_none() {
+                    self.keys = keys;
+                }
+            }
         }
         Ok(())
     }
@@ -397,14 +424,14 @@ impl Drafts {
     }
 
     fn index(self) -> Index {
-        let images = self.all.iter().map(|draft| draft.images.saturating_sub(1)).sum();
+        let left_out = self.all.iter().map(|draft| draft.images.saturating_sub(1)).sum();
         let with_image = |Draft { image, cls, json, .. }: Draft| Some((image?, cls.or(json)));
-        let (images_there, written): (Vec<Image>, Vec<Option<Written>>) =
+        let (images, written): (Vec<Image>, Vec<Option<Written>>) =
             self.all.into_iter().filter_map(with_image).unzip();
         let (labels, used) = sharded::number(written);
         let sample = |(Image { at, length, .. }, label)| Sample { at, length, label };
-        let samples = images_there.into_iter().zip(labels).map(sample).collect();
-        Index { samples, left_out: images, used }
+        let samples = images.into_iter().zip(labels).map(sample).collect();
+        Index { samples, left_out, used, keys: self.keys }
     }
 }
 
@@ -451,13 +478,17 @@ fn parse_cls(bytes: &[u8]) -> Result<Option<Written>, String> {
     Written::text(text.map_err(|_| "no label: expected a number or the name of a class")?)
 }
 
-fn parse_json(bytes: &[u8]) -> Result<Option<Written>, String> {
+/// The label in JSON, and to `keys` those that it has where none of them is a label's.
+fn parse_json(bytes: &[u8], keys: &mut Option<String>) -> Result<Option<Written>, String> {
     let value: Value =
         serde_json::from_slice(bytes).map_err(|error| format!("no JSON ({error})"))?;
-    if !value.is_object() {
-        return written(&value).unwrap_or(Ok(None));
+    let Value::Object(values) = &value else { return written(&value).unwrap_or(Ok(None)) };
+    let label = LABEL_KEYS.iter().find_map(|key| written(values.get(*key)?));
+    if label.is_none() {
+        let names: Vec<&str> = values.keys().map(String::as_str).take(NAMED_KEYS).collect();
+        *keys = Some(names.join(", "));
     }
-    LABEL_KEYS.iter().find_map(|key| written(value.get(key)?)).unwrap_or(Ok(None))
+    label.unwrap_or(Ok(None))
 }
 
 /// The label that `value` is; none if it is something that no label is.
@@ -498,7 +529,7 @@ fn damaged(path: &Path, error: io::Error) -> Error {
     let content = read_head(path).filter(|head| !is_tar(head)).and_then(|head| Content::of(&head));
     let problem = match content {
         Some(content) => content.to_string(),
-        None => printable(format!("is damaged: {error}; fetch it again, or remove it")),
+        None => format!("is damaged: {error}; fetch it again, or remove it"),
     };
     Error::data(path, problem)
 }
@@ -859,5 +890,23 @@ mod tests {
             assert!(message.contains(expected), "{message}");
             assert!(!message.contains(char::is_control), "{message}");
         }
+    }
+
+    #[test]
+    fn json_without_a_label_is_said_where_there_is_no_label_at_all() {
+        let warning = |members: &[(&str, &[u8])]| {
+            let dir = folder_of(&[("a.tar", archive(members))]);
+            Opened::of(dir.path(), Split::Train).unwrap().unwrap().about_labels()
+        };
+        let unlabelled = [("a.jpg", &b"a"[..]), ("a.json", br#"{"kind": 3, "url": "x"}"#)];
+        let message = warning(&unlabelled).unwrap();
+        assert!(
+            message.contains("expected a number or a name in its JSON as label, cls"),
+            "{message}"
+        );
+        assert!(message.ends_with("it has kind, url"), "{message}");
+        let labelled = [("b.jpg", &b"b"[..]), ("b.json", br#"{"label": 3}"#)];
+        assert_eq!(warning(&[unlabelled, labelled].concat()), None);
+        assert_eq!(warning(&[unlabelled[0]]), None);
     }
 }

@@ -18,6 +18,7 @@ const SAVE: &str = "save it as JPEG or PNG";
 const DEVELOP: &str = "develop it and save it as JPEG or PNG";
 const FRAMES: &str = "save frames of it as JPEG or PNG";
 const REMOVE: &str = "remove it";
+const TEXT: &str = "text";
 
 /// What files begin with, at which byte, what they then are and what to do about it. Of several the first.
 const BEGINNINGS: [(usize, &[u8], &str, &str); 44] = [
@@ -103,6 +104,11 @@ impl Content {
         }
     }
 
+    /// Whether it is text of no known kind.
+    pub(crate) fn is_text(&self) -> bool {
+        self.what == TEXT
+    }
+
     fn of_text(text: &str) -> Self {
         let text = text.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
         let begins = |with: &[&str]| with.iter().any(|with| text.starts_with(with));
@@ -120,7 +126,7 @@ impl Content {
         } else if begins(&["{", "["]) {
             ("JSON, as servers send it for a file that is gone or needs a login", FETCH)
         } else {
-            ("text", "replace it by the file that it stands for, or remove it")
+            (TEXT, "replace it by the file that it stands for, or remove it")
         };
         Self { what, next }
     }

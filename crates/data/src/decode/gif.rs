@@ -38,13 +38,10 @@ impl<'a> Gif<'a> {
         Ok(Self { decoder, size, frame })
     }
 
-    /// What each index stands for. Without any palette it is a grey.
+    /// What each index stands for.
     fn palette(&self) -> Vec<[u8; 3]> {
         let palette = self.frame.palette.as_deref().or(self.decoder.global_palette());
-        match palette {
-            Some(palette) => palette.as_chunks().0.to_vec(),
-            None => (0..=u8::MAX).map(|grey| [grey; 3]).collect(),
-        }
+        palette.unwrap_or_default().as_chunks().0.to_vec()
     }
 }
 

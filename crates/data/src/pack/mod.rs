@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use write::{Packing, pack};
 
+use super::decode::Content;
 use super::disk::read_exact_at;
 use super::{Dataset, Picture, Pixels, StoredFile};
 use crate::source::{Origin, Parts, Source};
@@ -102,7 +103,10 @@ impl Header {
         let json = bytes
             .get(..HEADER_BYTES)
             .and_then(|bytes| bytes.strip_prefix(MAGIC))
-            .ok_or("is no pack: it does not begin with LOGOPACK")?;
+            .ok_or_else(|| match Content::of(bytes) {
+                Some(content) => content.to_string(),
+                None => "is no pack: it does not begin with LOGOPACK".into(),
+            })?;
         let header: Self = serde_json::from_slice(json)
             .map_err(|error| format!("has a damaged header: {error}"))?;
         match header.version == VERSION {

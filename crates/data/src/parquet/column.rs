@@ -1,15 +1,18 @@
 //! The values of a column chunk, one for each row.
 
+use std::sync::Arc;
+
 use super::footer::{Chunk, Column, ValueKind};
 use super::hybrid::Hybrid;
 use super::page::{Encoding, Head, Heads, Page, PageKind};
 use super::source::{Fault, Outcome, Source};
+use crate::sharded::Written;
 
 /// The length of the levels, before them in a page of the first version.
 const LENGTH_BYTES: usize = 4;
 
 /// Values that are written one after the other.
-pub(super) trait Plain: Copy {
+pub(super) trait Plain: Clone {
     /// The first `count` values in `contents`, those of `page`, from byte `from` on; none if there are
     /// not as many. No memory is reserved for what is not there.
     fn read(page: &Page<'_>, contents: &[u8], from: usize, count: usize) -> Option<Vec<Self>>;
@@ -24,6 +27,39 @@ impl Plain for i32 {
 impl Plain for i64 {
     fn read(_: &Page<'_>, contents: &[u8], from: usize, count: usize) -> Option<Vec<Self>> {
         numbers(contents, from, count, i64::from_le_bytes)
+    }
+}
+
+impl Plain for f32 {
+    fn read(_: &Page<'_>, contents: &[u8], from: usize, count: usize) -> Option<Vec<Self>> {
+        numbers(contents, from, count, f32::from_le_bytes)
+    }
+}
+
+impl Plain for f64 {
+    fn read(_: &Page<'_>, contents: &[u8], from: usize, count: usize) -> Option<Vec<Self>> {
+        numbers(contents, from, count, f64::from_le_bytes)
+    }
+}
+
+impl Plain for bool {
+    fn read(_: &Page<'_>, contents: &[u8], from: usize, count: usize) -> Option<Vec<Self>> {
+        let bytes = contents.get(from..)?.get(..count.div_ceil(8))?;
+        Some((0..count).map(|at| bytes[at / 8] >> (at % 8) & 1 == 1).collect())
+    }
+}
+
+impl Plain for Arc<str> {
+    fn read(_: &Page<'_>, contents: &[u8], from: usize, count: usize) -> Option<Vec<Self>> {
+        let mut texts = Vec::new();
+        let mut rest = contents.get(from..)?;
+        for _ in 0..count {
+            let (length, behind) = rest.split_first_chunk::<LENGTH_BYTES>()?;
+            let (text, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            texts.push(String::from_utf8_lossy(text).into());
+            rest = behind;
+        }
+        Some(texts)
     }
 }
 
@@ -126,23 +162,44 @@ pub(super) fn values<T: Plain>(
     data(&page, &contents, column, dictionary).ok_or_else(|| senseless(column, head))
 }
 
-/// All whole numbers in `chunk`, one for each of `rows`; none where it is null.
+/// A label, if there is one, or what is wrong with it.
+pub(super) type LabelFound = Result<Option<Written>, String>;
+
+/// All labels in `chunk`, one for each of `rows`; none where it is null.
 ///
 /// # Errors
 /// As [`Layout::of`] and [`values`].
-pub(super) fn whole_numbers(
+pub(super) fn labels(
     source: &dyn Source,
     chunk: &Chunk,
     column: &Column,
     rows: usize,
-) -> Outcome<Vec<Option<i64>>> {
-    let layout = Layout::of(source, chunk, column, rows)?;
+) -> Outcome<Vec<LabelFound>> {
+    fn each<T: Plain>(
+        source: &dyn Source,
+        layout: &Layout,
+        column: &Column,
+        label: impl Fn(T) -> LabelFound,
+    ) -> Outcome<Vec<LabelFound>> {
+        let values = all_values(source, layout, column)?.into_iter();
+        Ok(values.map(|value| value.map_or(Ok(None), &label)).collect())
+    }
+    let layout = &Layout::of(source, chunk, column, rows)?;
     match column.kind {
-        Some(ValueKind::Int32) => {
-            let numbers = all_values::<i32>(source, &layout, column)?;
-            Ok(numbers.into_iter().map(|number| number.map(i64::from)).collect())
+        Some(ValueKind::Boolean) => {
+            each(source, layout, column, |value: bool| Written::number(value.into()))
         }
-        _ => all_values(source, &layout, column),
+        Some(ValueKind::Int32) => {
+            each(source, layout, column, |value: i32| Written::number(value.into()))
+        }
+        Some(ValueKind::Float) => {
+            each(source, layout, column, |value: f32| Written::float(value.into()))
+        }
+        Some(ValueKind::Double) => each(source, layout, column, Written::float),
+        Some(ValueKind::Text | ValueKind::Bytes) => {
+            each(source, layout, column, |value: Arc<str>| Written::text(&value))
+        }
+        Some(ValueKind::Int64) | None => each(source, layout, column, Written::number),
     }
 }
 
@@ -180,13 +237,13 @@ fn data<T: Plain>(
 }
 
 /// The first `count` values that the numbers in `bytes` stand for in the `dictionary`.
-fn look_up<T: Copy>(dictionary: &[T], bytes: &[u8], count: usize) -> Option<Vec<T>> {
+fn look_up<T: Clone>(dictionary: &[T], bytes: &[u8], count: usize) -> Option<Vec<T>> {
     let Some((bits, numbers)) = bytes.split_first() else {
         return (count == 0).then(Vec::new);
     };
     let numbers = Hybrid::new(numbers, *bits).take(count);
     let values: Vec<T> =
-        numbers.map(|number| dictionary.get(number as usize).copied()).collect::<Option<_>>()?;
+        numbers.map(|number| dictionary.get(number as usize).cloned()).collect::<Option<_>>()?;
     (values.len() == count).then_some(values)
 }
 
@@ -283,10 +340,10 @@ mod tests {
     fn a_chunk_has_as_many_values_as_its_group_has_rows() {
         let file = PLAIN.write(&rows(7), &[]);
         let footer = Footer::read(&&file[..]).unwrap();
-        let numbers = |count| {
-            whole_numbers(&&file[..], &footer.groups[0].chunks[2], &footer.columns[2], count)
-        };
+        let numbers =
+            |count| labels(&&file[..], &footer.groups[0].chunks[2], &footer.columns[2], count);
         let expected = [Some(0), Some(1), Some(2), Some(0), None, Some(2), Some(0)];
+        let expected = expected.map(|number| number.map_or(Ok(None), Written::number));
         assert_eq!(numbers(7).unwrap(), expected);
         for (count, found) in [(0, 3), (5, 6), (6, 7), (8, 7), (usize::MAX, 7)] {
             let Fault::Wrong(message) = numbers(count).unwrap_err() else { panic!("{count}") };

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use parquet::basic::{Compression, Encoding};
-use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type};
+use parquet::data_type::{
+    BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type,
+};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
@@ -70,6 +72,26 @@ impl Style {
         })
     }
 
+    /// A file of these columns, in the order of `schema`, in which all may be null.
+    pub(super) fn write_columns(self, schema: &str, columns: &[Values<'_>]) -> Vec<u8> {
+        self.write_as(schema, &[(None, None)], &[], |group, _| {
+            for column in columns {
+                match column {
+                    Values::Text(texts) => {
+                        let bytes = |text: &Option<&str>| text.map(ByteArray::from);
+                        write_values::<ByteArrayType>(group, texts.iter().map(bytes));
+                    }
+                    Values::Doubles(numbers) => {
+                        write_values::<DoubleType>(group, numbers.iter().copied());
+                    }
+                    Values::Booleans(flags) => {
+                        write_values::<BoolType>(group, flags.iter().copied())
+                    }
+                }
+            }
+        })
+    }
+
     fn write_as(
         self,
         schema: &str,
@@ -102,6 +124,27 @@ impl Style {
         }
         file.into_inner().unwrap()
     }
+}
+
+/// The values of a column, of which each may be null.
+#[derive(Clone, Copy)]
+pub(super) enum Values<'a> {
+    Text(&'a [Option<&'a str>]),
+    Doubles(&'a [Option<f64>]),
+    Booleans(&'a [Option<bool>]),
+}
+
+fn write_values<T: DataType>(
+    group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
+    values: impl Iterator<Item = Option<T::T>> + Clone,
+) {
+    let mut column = group.next_column().unwrap().unwrap();
+    let writer = column.typed::<T>();
+    let most = writer.get_descriptor().max_def_level();
+    let levels: Vec<i16> = values.clone().map(|value| most - i16::from(value.is_none())).collect();
+    let values: Vec<T::T> = values.flatten().collect();
+    writer.write_batch(&values, Some(&levels), None).unwrap();
+    column.close().unwrap();
 }
 
 fn write_bytes(

@@ -9,12 +9,15 @@ use std::sync::Arc;
 
 use super::source::{Fault, Outcome, Source, read};
 use super::thrift::{Fields, Problem};
+use crate::decode::Content;
 
 const MAGIC: &[u8] = b"PAR1";
 /// The same where the footer is encrypted.
 const MAGIC_ENCRYPTED: &[u8] = b"PARE";
 /// The length of the footer, then the magic bytes.
 const TAIL_BYTES: u64 = 8;
+/// What is looked at to name a file that is no Parquet.
+const HEAD_BYTES: u64 = 1024;
 /// An image in a structure in a structure is deeper than anything that is read here.
 const MOST_DEPTH: u32 = 16;
 
@@ -36,6 +39,9 @@ mod field {
         pub(crate) const CHILDREN: i16 = 5;
         pub(crate) const CONVERTED_TYPE: i16 = 6;
         pub(crate) const LOGICAL_TYPE: i16 = 10;
+        /// Of a logical type.
+        pub(crate) const STRING: i16 = 1;
+        pub(crate) const ENUM: i16 = 4;
     }
     pub(super) mod row_group {
         pub(crate) const CHUNKS: i16 = 1;
@@ -79,12 +85,20 @@ pub(super) struct Column {
 /// What the values of a column are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ValueKind {
+    /// True and false.
+    Boolean,
     /// Whole numbers of 32 bits.
     Int32,
     /// Whole numbers of 64 bits.
     Int64,
+    /// Numbers of 32 bits with a fraction.
+    Float,
+    /// The same of 64 bits.
+    Double,
     /// Bytes of any length that are not said to be text.
     Bytes,
+    /// Text.
+    Text,
 }
 
 /// Some rows of a file, column by column.
@@ -112,6 +126,7 @@ impl Footer {
     /// When it is damaged, encrypted, or not there.
     pub(super) fn read(source: &dyn Source) -> Outcome<Self> {
         let length = source.length()?;
+        let no_parquet = || no_parquet(source, length);
         let tail_at = length.checked_sub(TAIL_BYTES).ok_or_else(no_parquet)?;
         let tail = read(source, tail_at..length)?;
         let (size, magic) = tail.split_at(MAGIC.len());
@@ -176,12 +191,20 @@ impl Column {
 
 impl ValueKind {
     fn of(element: &Fields<'_>) -> Option<Self> {
-        let is_annotated = element.number(field::schema::CONVERTED_TYPE).is_some()
-            || element.fields(field::schema::LOGICAL_TYPE).is_some();
+        let converted = element.number(field::schema::CONVERTED_TYPE);
+        let logical = element.fields(field::schema::LOGICAL_TYPE);
+        let is = |kind| logical.is_some_and(|logical| logical.fields(kind).is_some());
+        let is_text = matches!(converted, Some(0 | 4))
+            || is(field::schema::STRING)
+            || is(field::schema::ENUM);
         match element.number(field::schema::TYPE)? {
+            0 => Some(ValueKind::Boolean),
             1 => Some(ValueKind::Int32),
             2 => Some(ValueKind::Int64),
-            6 if !is_annotated => Some(ValueKind::Bytes),
+            4 => Some(ValueKind::Float),
+            5 => Some(ValueKind::Double),
+            6 if is_text => Some(ValueKind::Text),
+            6 if converted.is_none() && logical.is_none() => Some(ValueKind::Bytes),
             _ => None,
         }
     }
@@ -249,9 +272,16 @@ fn huggingface(file: &Fields<'_>) -> Option<String> {
     String::from_utf8(note.bytes(field::note::VALUE)?.to_vec()).ok()
 }
 
-fn no_parquet() -> Fault {
-    let problem = "is no Parquet file, or was cut off: its last four bytes should be PAR1";
-    Fault::Wrong(format!("{problem}; fetch the file again"))
+/// Says what `source` is, which is no Parquet file.
+fn no_parquet(source: &dyn Source, length: u64) -> Fault {
+    let head = read(source, 0..length.min(HEAD_BYTES)).unwrap_or_default();
+    let is_cut = !head.is_empty() && (head.starts_with(MAGIC) || MAGIC.starts_with(&head));
+    Fault::Wrong(match Content::of(&head).filter(|_| !is_cut) {
+        Some(content) => content.to_string(),
+        None => "is no Parquet file, or was cut off: its last four bytes should be PAR1; fetch the file \
+                 again"
+            .into(),
+    })
 }
 
 #[cfg(test)]
@@ -301,7 +331,7 @@ mod tests {
         let names: Vec<String> = footer.columns.iter().map(Column::name).collect();
         assert_eq!(names, ["image.bytes", "image.path", "label"]);
         let kinds: Vec<_> = footer.columns.iter().map(|column| column.kind).collect();
-        assert_eq!(kinds, [Some(ValueKind::Bytes), None, Some(ValueKind::Int64)]);
+        assert_eq!(kinds, [ValueKind::Bytes, ValueKind::Text, ValueKind::Int64].map(Some));
         let levels: Vec<u32> = footer.columns.iter().map(|column| column.most_level).collect();
         assert_eq!(levels, [2, 2, 1]);
         assert_eq!((footer.groups.len(), footer.groups[0].rows), (1, 7));
@@ -313,7 +343,7 @@ mod tests {
     #[test]
     fn what_was_cut_off_or_is_no_parquet_is_refused() {
         let file = PLAIN.write(&rows(7), &[]);
-        for length in 0..file.len() {
+        for length in 1..file.len() {
             let message = problem(Footer::read(&&file[..length]));
             assert!(message.starts_with("is no Parquet file, or was cut off"), "{message}");
         }
@@ -324,6 +354,20 @@ mod tests {
         assert!(with_tail(9, b"PARE").starts_with("is encrypted"));
         assert!(with_tail(u32::MAX, b"PAR1").contains("claims 4294967295 of the file's"));
         assert!(with_tail(9, b"PAR1").contains("its footer"));
+    }
+
+    #[test]
+    fn what_is_something_else_is_named() {
+        for (file, expected) in [
+            (&b""[..], "is empty"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
+            (b"<html><body>Sign in</body></html>", "is a web page (HTML)"),
+            (b"{\"error\": \"Repository not found\"}", "is JSON"),
+            (b"PK\x03\x04 and more of it", "is a ZIP archive"),
+        ] {
+            let message = problem(Footer::read(&file));
+            assert!(message.starts_with(expected), "{message}");
+        }
     }
 
     #[test]

@@ -31,11 +31,6 @@ impl Images {
         Self { rows, chunk, pages: OnceCell::new() }
     }
 
-    /// How many rows there are.
-    pub(super) fn rows(&self) -> usize {
-        self.rows
-    }
-
     /// The bytes of the image in `row` of the group, which is in this `column` of `source`; none where it
     /// is null. Pages are looked for in `cache`, as those of the file with this `number`.
     ///
@@ -46,7 +41,7 @@ impl Images {
     /// When it can no longer be read.
     ///
     /// # Panics
-    /// If `row >= self.rows()`.
+    /// If there are no more than `row` rows.
     pub(super) fn read(
         &self,
         source: &dyn Source,
