@@ -55,7 +55,7 @@ impl Dataset for Stripes {
 
 fn main() -> Result<()> {
     let (train, test) = (Stripes::new(2048), Stripes::new(512));
-    let parts = Parts { train: Some(train), test: Some(test), unlabelled: None };
+    let parts = Parts { train: Some(train), test: Some(test), ..Parts::default() };
     let finished = Pretraining::of_parts(parts).preset("quickstart").epochs(2).run()?;
     println!("{} updates; {}", finished.summary.steps, finished.weights.display());
     Ok(())

@@ -42,7 +42,7 @@ pub fn load(config: &Config, places: &Places) -> crate::Result<Splits> {
         EvalDataset::Other(name) => {
             let other = load(name, places.eval.as_ref().or(places.data.as_ref()))?;
             let evaluation = other.evaluation.ok_or_else(|| not_labelled(name))?;
-            Ok(Splits { evaluation: Some(evaluation), ..splits })
+            Ok(Splits { evaluation: Some(evaluation), unmeasured: None, ..splits })
         }
     }
 }

@@ -49,7 +49,7 @@ impl<'a> Subject<'a> {
     }
 
     fn make_features(&self, progress: &mut Progress<'_>) -> Result<Option<[FeatureSet; 2]>> {
-        let Labelled { bank, test } = self.labelled;
+        let Labelled { bank, test, .. } = self.labelled;
         let total = bank.len() + test.len();
         let mut done = 0;
         let mut count = |images: usize| {

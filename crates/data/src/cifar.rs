@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::archive::{damaged, visit_archive};
 use super::disk::{lines, open_inside, read_capped, resolve_inside};
 use super::pickle::{self, Array, Value};
-use super::{Dataset, Image, Picture, Split};
+use super::{Dataset, Image, Picture, Split, StoredFile};
 use crate::{Error, Malformed, Remedy, Result};
 
 const SIDE: usize = 32;
@@ -227,6 +227,10 @@ impl Dataset for Cifar {
         let batch = self.batches[index / self.rows].display();
         format!("{batch}, row {}", index % self.rows)
     }
+
+    fn stored_file(&self, index: usize) -> Option<StoredFile<'_>> {
+        self.batches.get(index).map(|batch| StoredFile::alone(batch))
+    }
 }
 
 impl Layout {
@@ -379,6 +383,11 @@ impl Source {
 impl Edition {
     fn fetching(&self, dir: &Path) -> Remedy {
         Remedy::Fetch { dataset: self.dataset, folder: dir.to_path_buf() }
+    }
+
+    /// Whether files of one of the layouts, or its archive, lie in `dir`.
+    pub(super) fn lies_in(&'static self, dir: &Path) -> bool {
+        Source::locate(self, dir).is_ok()
     }
 
     fn nothing_under(&self, dir: &Path) -> String {

@@ -31,6 +31,11 @@ static EDITION: Edition = Edition {
     dataset: "cifar10",
 };
 
+/// Whether `dir` holds CIFAR-10, in any of its layouts.
+pub(crate) fn lies_in(dir: &Path) -> bool {
+    EDITION.lies_in(dir)
+}
+
 /// `cifar10` by name.
 pub static SOURCE: Source = Source {
     name: "cifar10",

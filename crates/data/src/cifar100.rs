@@ -39,6 +39,11 @@ const BINARY: Layout = Layout {
     format: Format::Binary { before_label: 1 },
 };
 
+/// Whether `dir` holds CIFAR-100, in any of its layouts.
+pub(crate) fn lies_in(dir: &Path) -> bool {
+    EDITION.lies_in(dir)
+}
+
 /// `cifar100` by name.
 pub static SOURCE: Source = Source {
     name: "cifar100",

@@ -17,7 +17,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::decode::Content;
 use super::disk::{open_inside, read_head};
-use super::{Dataset, Image, Picture, Split};
+use super::{Dataset, Image, Picture, Split, StoredFile};
 use crate::source::{Origin, Parts, Source};
 use crate::{Error, Malformed, Result};
 
@@ -172,6 +172,10 @@ impl Dataset for Idx {
 
     fn name(&self, index: usize) -> String {
         format!("{}, image {index}", self.path.display())
+    }
+
+    fn stored_file(&self, index: usize) -> Option<StoredFile<'_>> {
+        (index == 0).then(|| StoredFile::alone(&self.path))
     }
 }
 

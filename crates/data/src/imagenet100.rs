@@ -1,7 +1,7 @@
 //! ImageNet-100: the hundred classes of Tian et al. (2020, "Contrastive Multiview Coding"), out of
 //! an ImageNet as it was unpacked or of the set as Kaggle has it. Nothing has to be moved.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::folder::Folder;
 use super::{Dataset, Split};
@@ -59,16 +59,16 @@ pub fn load(dir: &Path, split: Split) -> Result<Option<Folder>> {
 }
 
 /// The folders of `dir` that hold `split`, each with a folder for each class.
-fn parts(dir: &Path, split: Split) -> Vec<PathBuf> {
+fn parts(dir: &Path, split: Split) -> Vec<&'static str> {
     let (whole, pieces) = match split {
         Split::Train => ("train", &["train.X1", "train.X2", "train.X3", "train.X4"][..]),
         Split::Test => ("val", &["val.X"][..]),
     };
-    let folders = |names: &[&str]| -> Vec<PathBuf> {
-        names.iter().map(|name| dir.join(name)).filter(|folder| folder.is_dir()).collect()
+    let there = |names: &[&'static str]| -> Vec<&'static str> {
+        names.iter().copied().filter(|name| dir.join(name).is_dir()).collect()
     };
-    match folders(pieces) {
-        none if none.is_empty() => folders(&[whole]),
+    match there(pieces) {
+        none if none.is_empty() => there(&[whole]),
         pieces => pieces,
     }
 }

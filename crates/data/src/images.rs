@@ -6,33 +6,64 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Dataset, DecodeError, Picture};
+use crate::view::{Renumbered, Subset};
 use crate::{Error, Result};
 
 /// How many are named, in warnings and in the error.
 const NAMED: usize = 10;
+/// So many may be broken of a small dataset too, unless none may.
+const FEW: usize = 3;
 
-/// A dataset and what is known of its broken images. Copies share both.
+/// A dataset, or some of its images, and what is known of its broken ones. Copies and subsets share that.
 #[derive(Clone)]
 pub struct Images {
     dataset: Arc<dyn Dataset>,
+    /// The number in the whole dataset of each image; none where this is the whole.
+    indices: Option<Arc<[usize]>>,
     broken: Arc<Broken>,
 }
 
 /// The images of one dataset that could not be read.
 struct Broken {
+    /// Images of the whole dataset.
+    images: usize,
     allowed: usize,
     /// What is wrong with each.
     found: Mutex<BTreeMap<usize, String>>,
 }
 
 impl Images {
-    /// Of `dataset` the share `max_bad_fraction` may be broken, rounded up: of a few images, one.
+    /// Of `dataset` the share `max_bad_fraction` may be broken, rounded up; unless that is 0, also three,
+    /// as long as those are not more than half.
     pub fn new(dataset: Arc<dyn Dataset>, max_bad_fraction: f64) -> Self {
-        let allowed = (dataset.len() as f64 * max_bad_fraction).ceil() as usize;
-        Self { dataset, broken: Arc::new(Broken { allowed, found: Mutex::default() }) }
+        let images = dataset.len();
+        let share = (images as f64 * max_bad_fraction).ceil() as usize;
+        let allowed = if share == 0 { 0 } else { share.max(FEW.min(images / 2)) };
+        let broken = Broken { images, allowed, found: Mutex::default() };
+        Self { dataset, indices: None, broken: Arc::new(broken) }
     }
 
-    /// How many different images could not be read so far.
+    /// These images of it, which are all in it.
+    pub(crate) fn subset(&self, indices: Vec<usize>) -> Self {
+        if indices.len() == self.len() {
+            return self.clone();
+        }
+        let in_whole = indices.iter().map(|&index| self.in_whole(index)).collect();
+        let subset = Subset { whole: Arc::clone(&self.dataset), indices: indices.into() };
+        let broken = Arc::clone(&self.broken);
+        Self { dataset: Arc::new(subset), indices: Some(in_whole), broken }
+    }
+
+    /// The same images with their labels numbered as `numbers` says, after which `classes` are in order.
+    pub(crate) fn renumbered(self, numbers: Vec<Option<usize>>, classes: Vec<String>) -> Self {
+        Self { dataset: Arc::new(Renumbered { whole: self.dataset, numbers, classes }), ..self }
+    }
+
+    fn in_whole(&self, index: usize) -> usize {
+        self.indices.as_ref().map_or(index, |indices| indices[index])
+    }
+
+    /// How many different images of the whole dataset could not be read so far.
     pub fn broken(&self) -> usize {
         self.broken.found.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
@@ -53,7 +84,7 @@ impl Images {
             },
             Err(error) => error.to_string(),
         };
-        self.note(index, problem).map(|()| None)
+        self.note(self.in_whole(index), problem).map(|()| None)
     }
 
     fn note(&self, index: usize, problem: String) -> Result<()> {
@@ -77,7 +108,7 @@ impl Images {
         let first: Vec<&str> = found.values().take(NAMED).map(String::as_str).collect();
         Error::Broken {
             found: found.len(),
-            images: self.dataset.len(),
+            images: self.broken.images,
             allowed: self.broken.allowed,
             first: first.join("\n  "),
         }
@@ -167,10 +198,20 @@ mod tests {
     }
 
     #[test]
-    fn of_a_few_images_one_may_be_broken_unless_none_may() {
-        let images = half(0.001);
-        assert!(read(&images, 0).is_ok());
-        assert!(read(&images, 1).is_err());
-        assert!(read(&half(0.0), 0).is_err());
+    fn of_a_few_images_some_may_be_broken_unless_none_may() {
+        let few = |count: usize| {
+            let images = half(0.001).subset((0..count).collect());
+            Images::new(images.dataset, 0.001)
+        };
+        for (count, allowed) in [(1, 1), (2, 1), (4, 2), (6, 3), (40, 3), (100, 3)] {
+            let images = few(count);
+            assert_eq!(images.broken.allowed, allowed, "of {count}");
+            let broken = (0..count).filter(|index| index % 2 == 1 || index % 5 == 0);
+            for (number, index) in broken.enumerate().take(allowed + 1) {
+                assert_eq!(read(&images, index).is_ok(), number < allowed, "{index} of {count}");
+            }
+        }
+        let message = read(&half(0.0), 0).unwrap_err().to_string();
+        assert!(message.contains("at most 0") && message.contains("half/0.jpg"), "{message}");
     }
 }

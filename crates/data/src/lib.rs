@@ -25,30 +25,43 @@ mod disk;
 mod error;
 #[cfg(feature = "fetch")]
 pub mod fetch;
+mod fingerprint;
 #[cfg(test)]
 mod fixture;
 pub mod folder;
+mod hub_cache;
 pub mod idx;
 pub mod imagenet100;
 mod images;
+mod leftovers;
+mod listing;
 pub mod pack;
 pub mod parquet;
 pub mod pickle;
+mod recognise;
+mod seen;
 pub mod shapes;
 mod sharded;
 mod source;
+mod split_names;
 mod splits;
 pub mod stl10;
 pub mod survey;
+mod unmeasured;
+mod view;
 pub mod webdataset;
 
 use std::borrow::Cow;
 
 pub use decode::{DecodeError, Encoded};
 pub use error::{Error, Malformed, Remedy, Result};
+pub use fingerprint::{Fingerprint, StoredFile};
 pub use images::Images;
+pub use recognise::{Recognised, recognise};
+pub use seen::{Ignored, Seen};
 pub use source::{DatasetName, Location, Origin, Part, Parts, Source, data_dir};
 pub use splits::{Labelled, Splits};
+pub use unmeasured::Unmeasured;
 
 /// An RGB image, 8 bits a channel, interleaved: `[height, width, 3]`.
 #[derive(Clone, Copy, Debug)]
@@ -157,7 +170,8 @@ pub trait Dataset: Send + Sync {
     /// If `index >= self.len()`.
     fn picture(&self, index: usize) -> Result<Picture<'_>>;
 
-    /// The class of image `index`, counted from 0; none where there are no labels.
+    /// The class of image `index`, counted from 0; none where there are no labels, or where this image
+    /// has none.
     ///
     /// # Panics
     /// If `index >= self.len()`.
@@ -171,6 +185,13 @@ pub trait Dataset: Send + Sync {
     /// # Panics
     /// If `index >= self.len()`.
     fn name(&self, index: usize) -> String;
+
+    /// File number `index` of those that the images are read from, for a [`Fingerprint`]: one for each
+    /// image, or fewer that hold several. None beyond the last, and none at all by default.
+    fn stored_file(&self, index: usize) -> Option<StoredFile<'_>> {
+        let _ = index;
+        None
+    }
 }
 
 /// Which part of a dataset.

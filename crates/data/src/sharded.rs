@@ -3,22 +3,16 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Split;
-use super::disk::resolve_inside;
+use super::leftovers::{is_system_file, is_system_folder};
+use super::split_names::{Part, part_called};
 use crate::{Error, Result};
 
-/// What the `datasets` library takes for the names of parts:
-/// <https://huggingface.co/docs/hub/datasets-file-names-and-splits>. Where there is one of the second
-/// row, it is tested on rather than one of the third, which is often published without labels.
-const PARTS: [&[&str]; 3] = [
-    &["train", "training"],
-    &["validation", "valid", "val", "dev"],
-    &["test", "testing", "eval", "evaluation"],
-];
 /// How many folders deep files may lie.
 const MOST_DEPTH: usize = 2;
 /// Fifty times as many as ImageNet-21k has. A name is made for each, so a broken label must not make
@@ -26,9 +20,6 @@ const MOST_DEPTH: usize = 2;
 const MOST_CLASSES: u32 = 1 << 20;
 /// The letters of a name of a class; what is longer is a caption.
 const MOST_NAME_LETTERS: usize = 200;
-
-/// A part of a dataset, by the index of its names in [`PARTS`].
-type Part = usize;
 
 /// The files of `split` in `dir` whose names end in `.extension`, sorted; none if there is no such part.
 ///
@@ -38,10 +29,10 @@ type Part = usize;
 ///
 /// # Errors
 /// [`Error::Data`] when there is no such file at all, none to train on, or there are those of several
-/// datasets; [`Error::Io`] when a folder cannot be read, or a symbolic link leads out of `dir`.
+/// datasets; [`Error::Io`] when a folder or a file cannot be read.
 pub(crate) fn find(dir: &Path, extension: &str, split: Split) -> Result<Option<Vec<PathBuf>>> {
     let mut files = Vec::new();
-    list(dir, dir, extension, MOST_DEPTH, &mut files)?;
+    list(dir, extension, MOST_DEPTH, &mut files)?;
     files.sort();
     if files.is_empty() {
         let problem = "there is no such file in it as expected, nor up to two folders deeper";
@@ -51,8 +42,8 @@ pub(crate) fn find(dir: &Path, extension: &str, split: Split) -> Result<Option<V
         files.iter().filter(|file| part_of(inside(dir, file)) == part).cloned().collect()
     };
     let wanted: &[Option<Part>] = match split {
-        Split::Train => &[Some(0), None],
-        Split::Test => &[Some(1), Some(2)],
+        Split::Train => &[Some(Part::Train), None],
+        Split::Test => &[Some(Part::Validation), Some(Part::Test)],
     };
     let found = wanted.iter().map(|part| of_part(*part)).find(|files| !files.is_empty());
     match (found, split) {
@@ -69,29 +60,37 @@ pub(crate) fn find(dir: &Path, extension: &str, split: Split) -> Result<Option<V
     }
 }
 
-/// Adds to `found` the files in `folder`, which lies in `dir`.
-fn list(
-    dir: &Path,
-    folder: &Path,
-    extension: &str,
-    depth: usize,
-    found: &mut Vec<PathBuf>,
-) -> Result<()> {
+/// Adds to `found` the files in `folder`. Links are followed wherever they lead: a person made them, or
+/// Hugging Face's cache.
+fn list(folder: &Path, extension: &str, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(Error::io("read", folder))? {
         let entry = entry.map_err(Error::io("read", folder))?;
-        let path = entry.path();
-        let kind = entry.file_type().map_err(Error::io("read", &path))?;
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        if kind.is_dir() && depth > 0 {
-            list(dir, &path, extension, depth - 1, found)?;
-        } else if !kind.is_dir() && has_extension(&path, extension) {
-            resolve_inside(dir, &path).map_err(Error::io("read", &path))?;
+        let (path, name) = (entry.path(), entry.file_name());
+        let is_wanted = has_extension(&path, extension);
+        // A link that leads nowhere is of account only where a file is missing for it.
+        let kind = match fs::metadata(&path) {
+            Ok(there) => there.file_type(),
+            Err(_) if !is_wanted => continue,
+            Err(_) if is_system_file(&name) => continue,
+            Err(error) => return Err(Error::io("read", &path)(error)),
+        };
+        if kind.is_dir() && depth > 0 && !is_system_folder(&name) && !is_above(&path, folder)? {
+            list(&path, extension, depth - 1, found)?;
+        } else if !kind.is_dir() && is_wanted && !is_system_file(&name) {
+            // Opening a pipe would wait for somebody to write to it.
+            if !kind.is_file() {
+                return Err(Error::io("read", &path)(io::Error::other("it is no plain file")));
+            }
             found.push(path);
         }
     }
     Ok(())
+}
+
+/// Whether `link` leads back to `folder`, which it lies in, or to one above that.
+fn is_above(link: &Path, folder: &Path) -> Result<bool> {
+    let real = |path: &Path| path.canonicalize().map_err(Error::io("read", path));
+    Ok(real(folder)?.starts_with(real(link)?))
 }
 
 /// The path of `file` in `dir`.
@@ -108,13 +107,6 @@ fn part_of(file: &Path) -> Option<Part> {
     let stem = file.file_stem();
     let folders = file.parent().into_iter().flat_map(Path::iter).rev();
     stem.into_iter().chain(folders).find_map(part_called)
-}
-
-/// The part that the first word of `name` with such a meaning stands for. Numbers may follow a word.
-fn part_called(name: &OsStr) -> Option<Part> {
-    let name = name.to_string_lossy().to_ascii_lowercase();
-    name.split(|letter: char| !letter.is_ascii_alphabetic())
-        .find_map(|word| PARTS.iter().position(|names| names.contains(&word)))
 }
 
 /// Refuses `files` that lie in folders of different datasets: not `data` or `train`, and not numbers.
@@ -421,18 +413,21 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_are_followed_inside_the_folder_alone() {
+    fn links_are_followed_wherever_they_lead_but_not_in_circles() {
         use std::os::unix::fs::symlink;
 
-        let elsewhere = tree(&["secret.tar"]);
+        let elsewhere = tree(&["b.tar", "store/c.tar"]);
         let dir = tree(&["a.tar"]);
-        symlink("a.tar", dir.path().join("b.tar")).unwrap();
-        symlink(elsewhere.path(), dir.path().join("train")).unwrap();
-        let paths = find(dir.path(), "tar", Split::Train).unwrap().unwrap();
-        assert_eq!(paths, ["a.tar", "b.tar"].map(|name| dir.path().join(name)));
-        symlink(elsewhere.path().join("secret.tar"), dir.path().join("c.tar")).unwrap();
-        let message = find(dir.path(), "tar", Split::Train).unwrap_err().to_string();
-        assert!(message.contains("c.tar: a symbolic link leads out of"), "{message}");
+        symlink(elsewhere.path().join("b.tar"), dir.path().join("b.tar")).unwrap();
+        symlink(elsewhere.path().join("store"), dir.path().join("data")).unwrap();
+        symlink(dir.path(), dir.path().join("circle")).unwrap();
+        symlink("nowhere.txt", dir.path().join("notes.txt")).unwrap();
+        let found = || find(dir.path(), "tar", Split::Train);
+        let paths = found().unwrap().unwrap();
+        assert_eq!(paths, ["a.tar", "b.tar", "data/c.tar"].map(|name| dir.path().join(name)));
+        symlink("nowhere.tar", dir.path().join("d.tar")).unwrap();
+        let message = found().unwrap_err().to_string();
+        assert!(message.contains("cannot read") && message.contains("d.tar"), "{message}");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::Archive;
 use crate::{
-    Dataset, Error, Result, Split, cifar10, cifar100, folder, idx, imagenet100, pack, parquet,
-    shapes, stl10, webdataset,
+    Dataset, Error, Ignored, Result, Split, Unmeasured, cifar10, cifar100, folder, idx,
+    imagenet100, pack, parquet, shapes, stl10, webdataset,
 };
 
 /// Every kind of dataset, in the order in which they are listed to a person.
@@ -76,6 +76,10 @@ pub struct Parts {
     pub test: Part,
     /// Images without labels, which are trained on instead of `train` where there are any.
     pub unlabelled: Part,
+    /// Why a kNN would say nothing, where that is so and the source knows it better than the images show.
+    pub unmeasured: Option<Unmeasured>,
+    /// What lies beside the images and was not read.
+    pub ignored: Vec<Ignored>,
 }
 
 impl Parts {
@@ -92,7 +96,7 @@ impl Parts {
     /// A part to train on and one to test on.
     pub fn of<D: Dataset + 'static>(parts: [Option<D>; 2]) -> Self {
         let [train, test] = parts.map(shared);
-        Self { train, test, unlabelled: None }
+        Self { train, test, ..Self::default() }
     }
 
     /// With images without labels beside them.
@@ -163,6 +167,11 @@ impl DatasetName {
     pub const CIFAR10: Self = Self(&cifar10::SOURCE);
     /// Any folder of pictures, with or without a folder for each class.
     pub const FOLDER: Self = Self(&folder::SOURCE);
+
+    /// The name of `source`.
+    pub(crate) const fn of(source: &'static Source) -> Self {
+        Self(source)
+    }
 
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{lines, open_inside, read_capped, read_exact_at};
-use super::{Dataset, Picture, Pixels};
+use super::{Dataset, Picture, Pixels, StoredFile};
 use crate::source::{Origin, Parts, Source};
 use crate::{Error, Result};
 
@@ -44,6 +44,11 @@ const SIDE: usize = 96;
 const AREA: usize = SIDE * SIDE;
 /// Bytes of one image in the file.
 pub const IMAGE_BYTES: usize = 3 * AREA;
+
+/// Whether `dir` holds STL-10.
+pub(crate) fn lies_in(dir: &Path) -> bool {
+    Place::locate(dir, Part::Train).is_ok()
+}
 
 /// A part of STL-10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +129,10 @@ impl Dataset for Stl10 {
 
     fn name(&self, index: usize) -> String {
         format!("{}, image {index}", self.path.display())
+    }
+
+    fn stored_file(&self, index: usize) -> Option<StoredFile<'_>> {
+        (index == 0).then(|| StoredFile::alone(&self.path))
     }
 }
 

@@ -15,11 +15,11 @@ use serde_json::Value;
 use tar::{Archive, Entry, Header};
 
 use super::decode::{Content, EXTENSIONS, printable};
-use super::disk::{lines, open_inside, read_capped, read_exact_at, read_head};
+use super::disk::{lines, read_capped, read_exact_at, read_head};
 use super::sharded::{self, Joined, Label, Used, Written, find};
-use super::{Dataset, Picture, Split};
+use super::{Dataset, Picture, Split, StoredFile};
 use crate::source::{Origin, Parts, Source};
-use crate::{Error, Malformed, Result};
+use crate::{Error, Malformed, Result, hub_cache};
 
 /// `webdataset` by name.
 pub static SOURCE: Source = Source {
@@ -27,7 +27,7 @@ pub static SOURCE: Source = Source {
     preset: "folder",
     origin: Origin::Own("shards are yours already"),
     load: |at| {
-        let dir = at.folder()?;
+        let dir = hub_cache::snapshot(&at.folder()?);
         Shards::load_parts(&dir).map(Parts::of)
     },
 };
@@ -93,8 +93,7 @@ impl Shards {
     ///
     /// # Errors
     /// [`Error::Data`] when there is no such file, naming the shard that is cut off, damaged or something
-    /// else, or the list with fewer names than there are labels. [`Error::Io`] when one cannot be read, or
-    /// is a symbolic link out of `dir`.
+    /// else, or the list with fewer names than there are labels. [`Error::Io`] when one cannot be read.
     pub fn load(dir: &Path, split: Split) -> Result<Option<Self>> {
         let Some(opened) = Opened::of(dir, split)? else { return Ok(None) };
         let other = match split {
@@ -121,9 +120,9 @@ impl Shards {
         let first = parts.iter().flatten().find_map(|part| part.shards.first());
         let beside = first.and_then(|(path, _)| path.parent()).unwrap_or(dir);
         let lists = [dir, beside].map(|folder| CLASS_NAMES.map(|name| folder.join(name)));
-        let list = lists.into_iter().flatten().find(|list| list.exists());
+        let list = lists.into_iter().flatten().find(|list| list.is_file());
         let names = match &list {
-            Some(list) => read_names(dir, list)?,
+            Some(list) => read_names(list)?,
             None => Vec::new(),
         };
         let list = list.as_deref().unwrap_or(dir);
@@ -286,6 +285,10 @@ impl Dataset for Shards {
             Ok(member) => format!("{shard}, {} at byte {at}", printable(member)),
             Err(_) => format!("{shard}, byte {at}"),
         }
+    }
+
+    fn stored_file(&self, index: usize) -> Option<StoredFile<'_>> {
+        self.shards.get(index).map(|shard| StoredFile::alone(&shard.path))
     }
 }
 
@@ -501,9 +504,9 @@ fn written(value: &Value) -> Option<Result<Option<Written>, String>> {
     }
 }
 
-/// The names in `list`, which must lie in `dir`.
-fn read_names(dir: &Path, list: &Path) -> Result<Vec<String>> {
-    let bytes = open_inside(dir, list).and_then(|file| read_capped(file, MOST_NAME_BYTES));
+/// The names in `list`.
+fn read_names(list: &Path) -> Result<Vec<String>> {
+    let bytes = File::open(list).and_then(|file| read_capped(file, MOST_NAME_BYTES));
     let bytes = bytes.map_err(Error::io("read", list))?;
     match bytes.len() > MOST_NAME_BYTES {
         true => Err(Error::data(list, format!("takes more than {MOST_NAME_BYTES} bytes"))),

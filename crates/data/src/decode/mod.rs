@@ -196,6 +196,11 @@ impl<'a> Encoded<'a> {
     }
 }
 
+/// Whether a file that begins with `head` is an image as far as that tells.
+pub(crate) fn begins_image(head: &[u8]) -> bool {
+    format_of(head).is_ok()
+}
+
 /// The format of an image file, one of those that are decoded.
 fn format_of(bytes: &[u8]) -> Result<ImageFormat, DecodeError> {
     if tiff::MAGIC.iter().any(|magic| bytes.starts_with(*magic)) {

@@ -271,3 +271,76 @@ fn failure(error: TiffError) -> DecodeError {
         error => DecodeError::damaged(FORMAT, error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::open_and_decode;
+
+    /// A grey TIFF of 2 x 2 pixels whose directory has these tags, of 16 or, from 2^16 on, of 32 bits, too.
+    fn tiff(more: &[(u16, u32)]) -> Vec<u8> {
+        let mut tags = vec![
+            (0x100, 2),
+            (0x101, 2),
+            (0x102, 8),
+            (0x103, 1),
+            (0x106, 1),
+            (0x111, 0),
+            (0x115, 1),
+            (0x117, 4),
+        ];
+        for &(tag, value) in more {
+            tags.retain(|(known, _)| *known != tag);
+            tags.push((tag, value));
+        }
+        tags.sort_unstable();
+        let end = 8 + 2 + 12 * tags.len() as u32 + 4;
+        let mut bytes = b"II*\0\x08\0\0\0".to_vec();
+        bytes.extend((tags.len() as u16).to_le_bytes());
+        for (tag, value) in tags {
+            let value = if tag == 0x111 { end } else { value };
+            let kind = if value < 1 << 16 { 3_u16 } else { 4 };
+            bytes.extend(tag.to_le_bytes());
+            bytes.extend(kind.to_le_bytes());
+            bytes.extend(1_u32.to_le_bytes());
+            bytes.extend(value.to_le_bytes());
+        }
+        bytes.extend([0; 4]);
+        bytes.extend([1, 2, 3, 4]);
+        // Enough for samples of 32 bits.
+        bytes.extend([0; 12]);
+        bytes
+    }
+
+    fn refusal(more: &[(u16, u32)]) -> String {
+        open_and_decode(&tiff(more)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn raw_pictures_of_cameras_are_not_taken_for_their_previews() {
+        let grey = open_and_decode(&tiff(&[])).unwrap().bytes;
+        assert_eq!(grey[..], [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
+        assert_eq!(open_and_decode(&tiff(&[(0xfe, 1)])).unwrap().bytes, grey);
+        for more in [&[(0xfe, 1), (0x14a, 90_000)][..], &[(0xc612, 90_000)]] {
+            let message = refusal(more);
+            assert!(message.contains("it is a camera's raw picture"), "{message}");
+        }
+        let mut canon = tiff(&[]);
+        canon[8..10].copy_from_slice(b"CR");
+        let message = open_and_decode(&canon).unwrap_err().to_string();
+        assert!(message.contains("it is a camera's raw picture"), "{message}");
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_named() {
+        for (more, expected) in [
+            (&[(0x103, 50_000)][..], "is image/tiff, and cannot be decoded here ("),
+            (&[(0x102, 32), (0x153, 3)], "its samples of 32 bits are no colours of 8 or 16"),
+            (&[(0x106, 8)], "is image/tiff, and cannot be decoded here ("),
+            (&[(0x100, 300)], "is a truncated image/tiff"),
+            (&[(0x100, 0)], "is a damaged image/tiff"),
+        ] {
+            let message = refusal(more);
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+}

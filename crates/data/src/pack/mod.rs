@@ -24,7 +24,7 @@ pub use write::{Packing, pack};
 
 use super::decode::Content;
 use super::disk::read_exact_at;
-use super::{Dataset, Picture, Pixels};
+use super::{Dataset, Picture, Pixels, StoredFile};
 use crate::source::{Origin, Parts, Source};
 use crate::{Error, Malformed, Remedy, Result};
 
@@ -296,6 +296,10 @@ impl Dataset for Pack {
     fn name(&self, index: usize) -> String {
         format!("{}, image {}", self.path.display(), self.entries[index].source)
     }
+
+    fn stored_file(&self, index: usize) -> Option<StoredFile<'_>> {
+        (index == 0).then(|| StoredFile::alone(&self.path))
+    }
 }
 
 /// `path`, or the only pack in it.
@@ -508,5 +512,21 @@ mod tests {
         let empty = tempfile::tempdir().unwrap();
         let message = Pack::open(empty.path()).unwrap_err().to_string();
         assert!(message.contains("there is no pack in it"), "{message}");
+    }
+
+    #[test]
+    fn what_is_something_else_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.pack");
+        for (bytes, expected) in [
+            (&b""[..], "a.pack: is empty"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "a.pack: is a Git LFS pointer"),
+            (&[b"<html>".as_slice(), &[b'x'; 2000]].concat(), "a.pack: is a web page (HTML)"),
+            (&[7; 2000], "a.pack: is no pack: it does not begin with LOGOPACK"),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let message = Pack::open(&path).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
     }
 }

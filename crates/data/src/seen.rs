@@ -1,0 +1,117 @@
+//! What was found of a dataset, in one line.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// What a run trains on, what it is tested on, and what was left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// Images that are trained on.
+    pub images: usize,
+    /// Classes of these; 0 where there are no labels.
+    pub classes: usize,
+    /// Images held out of training, or in a part of their own to test on.
+    pub held_out: usize,
+    /// Images that are trained on and have no label.
+    pub unlabelled: usize,
+    /// What lies beside the images and was not read, the most frequent first.
+    pub ignored: Vec<Ignored>,
+}
+
+/// Files of one kind that were not read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ignored {
+    /// `.txt`, or what they are, in the singular: `system file`.
+    pub kind: String,
+    /// How many there are.
+    pub files: usize,
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { images, classes, held_out, unlabelled, ignored } = self;
+        write!(f, "{} image{}", Grouped(*images), plural(*images))?;
+        match (classes, unlabelled) {
+            (0, _) => f.write_str(" without labels")?,
+            (1, 0) => f.write_str(" in 1 class")?,
+            (1, _) => write!(f, " in 1 class, {} of them without a label", Grouped(*unlabelled))?,
+            (_, 0) => write!(f, " in {} classes", Grouped(*classes))?,
+            _ => {
+                let (classes, unlabelled) = (Grouped(*classes), Grouped(*unlabelled));
+                write!(f, " in {classes} classes, {unlabelled} of them without a label")?;
+            }
+        }
+        if *held_out > 0 {
+            write!(f, ", {} held out", Grouped(*held_out))?;
+        }
+        for (number, ignored) in ignored.iter().enumerate() {
+            write!(f, "{} {ignored}", if number == 0 { "; ignored:" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Ignored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, files } = self;
+        let s = if kind.starts_with('.') { "" } else { plural(*files) };
+        write!(f, "{} {kind}{s}", Grouped(*files))
+    }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// A number with a comma between thousands.
+struct Grouped(usize);
+
+impl fmt::Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (at, digit) in digits.char_indices() {
+            if at > 0 && (digits.len() - at).is_multiple_of(3) {
+                f.write_str(",")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ignored(kinds: &[(&str, usize)]) -> Vec<Ignored> {
+        kinds.iter().map(|&(kind, files)| Ignored { kind: kind.to_owned(), files }).collect()
+    }
+
+    #[test]
+    fn it_is_one_line() {
+        let kinds = [(".txt", 4), ("system file", 2), ("broken link", 1)];
+        let seen = Seen {
+            images: 1203,
+            classes: 12,
+            held_out: 130,
+            unlabelled: 0,
+            ignored: ignored(&kinds),
+        };
+        assert_eq!(
+            seen.to_string(),
+            "1,203 images in 12 classes, 130 held out; ignored: 4 .txt, 2 system files, 1 broken link"
+        );
+        let stray = Seen { unlabelled: 1, held_out: 0, ignored: vec![], ..seen.clone() };
+        assert_eq!(stray.to_string(), "1,203 images in 12 classes, 1 of them without a label");
+        let flat = Seen { images: 1, unlabelled: 1, ..Seen::default() };
+        assert_eq!(flat.to_string(), "1 image without labels");
+        let many = Seen { images: 1_281_167, classes: 1, ..Seen::default() };
+        assert_eq!(many.to_string(), "1,281,167 images in 1 class");
+        let json = serde_json::to_value(&seen).unwrap();
+        assert_eq!(
+            (&json["held_out"], &json["ignored"][1]["kind"]),
+            (&130.into(), &"system file".into())
+        );
+    }
+}
