@@ -109,6 +109,15 @@ impl Folder {
         })
     }
 
+    /// What was passed over where `folders` were listed, each by itself.
+    pub(crate) fn ignored_in<'a>(folders: impl Iterator<Item = &'a Self>) -> Vec<Ignored> {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for Ignored { kind, files } in folders.flat_map(|folder| folder.listing.ignored()) {
+            *counts.entry(kind).or_default() += files;
+        }
+        Ignored::sorted(counts)
+    }
+
     /// The pictures in the folders that are wanted, of the class that their paths name after `depth`
     /// folders.
     fn part(listing: &Arc<Listing>, depth: usize, is_wanted: impl Fn(&Path) -> bool) -> Self {
@@ -186,6 +195,27 @@ impl Folder {
         Ok(self)
     }
 
+    /// The folders that there are in each of several classes, if those hold the same two or more and no
+    /// pictures beside them: a folder for each year or place, say, with the classes in it.
+    fn folders_of_every_class(&self) -> Option<String> {
+        let mut of_class: BTreeMap<u32, BTreeSet<&OsStr>> = BTreeMap::new();
+        let mut at = 0;
+        for (folder, files) in self.listing.stretches() {
+            // The pictures are some of the listing's, in its order.
+            let in_it = self.files[at..].partition_point(|&file| file < files.end);
+            if in_it > 0 {
+                let label = self.labels.get(at).filter(|label| **label != NO_LABEL)?;
+                let depth =
+                    folder.iter().position(|name| *name == *self.classes[*label as usize])?;
+                of_class.entry(*label).or_default().insert(folder.iter().nth(depth + 1)?);
+            }
+            at += in_it;
+        }
+        let first = of_class.values().next().filter(|folders| folders.len() > 1)?;
+        let is_same = of_class.len() > 1 && of_class.values().all(|folders| folders == first);
+        is_same.then(|| some_of(first.iter().map(|name| format!("{}/", name.display()))))
+    }
+
     /// How many pictures have no label beside others that have one.
     fn strays(&self) -> usize {
         self.labels.iter().filter(|&&label| label == NO_LABEL).count()
@@ -261,6 +291,12 @@ impl Found {
                 some_of(listing.barren().iter().map(|folder| format!("{}/", folder.display())));
             tracing::warn!("{root}: there is no picture in {folders}");
         }
+        if let Some(folders) = self.train.folders_of_every_class() {
+            tracing::warn!(
+                "{root}: each of the folders that are taken for classes holds {folders}: if these are the classes, \
+                 put them outermost"
+            );
+        }
     }
 }
 
@@ -308,62 +344,86 @@ struct Division {
     parts: BTreeMap<Part, Vec<String>>,
 }
 
-/// A folder of the root that holds pictures.
+/// A folder of the root.
 #[derive(Default)]
 struct Top {
     pictures: usize,
+    /// Whether there are pictures in folders of it.
     is_nested: bool,
+}
+
+/// The folders of the root, by their names; and how many pictures lie beside them.
+fn tops_of(listing: &Listing) -> (BTreeMap<&OsStr, Top>, usize) {
+    let mut tops: BTreeMap<&OsStr, Top> = BTreeMap::new();
+    let mut strays = 0;
+    for (folder, files) in listing.stretches() {
+        let Some(name) = folder.iter().next() else {
+            strays += files.len();
+            continue;
+        };
+        let top = tops.entry(name).or_default();
+        top.pictures += files.len();
+        top.is_nested |= folder.iter().nth(1).is_some();
+    }
+    for folder in listing.barren().iter().filter(|folder| folder.iter().count() == 1) {
+        tops.entry(folder.as_os_str()).or_default();
+    }
+    (tops, strays)
 }
 
 impl Division {
     /// How `listing` is divided, if it is.
     ///
-    /// A folder that is called after training is a part if another is called after testing, or if there
-    /// is no other with pictures, or none with folders of pictures while it has such; else it is a class.
-    ///
     /// # Errors
     /// [`Error::Data`] when there is nothing to train on in a part that is there to be trained on.
     fn of(listing: &Listing) -> Result<Option<Self>> {
-        let mut tops: BTreeMap<&OsStr, Top> = BTreeMap::new();
-        for (folder, files) in listing.stretches() {
-            if let Some(name) = folder.iter().next() {
-                let top = tops.entry(name).or_default();
-                top.pictures += files.len();
-                top.is_nested |= folder.iter().nth(1).is_some();
+        let (tops, strays) = tops_of(listing);
+        let Some(division) = Self::of_names(tops.keys().copied()) else { return Ok(None) };
+        if !division.is_meant(&tops, strays) {
+            return Ok(None);
+        }
+        let (train, _) = division.split(&tops);
+        match train.iter().all(|top| top.pictures == 0) {
+            true => {
+                let part = listing.root().join(division.name(Part::Train));
+                Err(Error::data(part, no_picture(listing)))
+            }
+            false => Ok(Some(division)),
+        }
+    }
+
+    /// The parts that these folders are called after, if one is called after training. Of several ways to
+    /// name parts, one that names a part to test on too.
+    fn of_names<'a>(names: impl Iterator<Item = &'a OsStr>) -> Option<Self> {
+        let mut by_others: BTreeMap<Vec<String>, BTreeMap<Part, Vec<String>>> = BTreeMap::new();
+        for name in names {
+            if let Some((part, others)) = folder_part(name) {
+                let parts = by_others.entry(others).or_default();
+                parts.entry(part).or_default().push(name.to_string_lossy().into_owned());
             }
         }
-        for folder in listing.barren().iter().filter(|folder| folder.iter().count() == 1) {
-            tops.entry(folder.as_os_str()).or_default();
-        }
-        let named = || tops.keys().filter_map(|name| Some((*name, folder_part(name)?)));
-        let trains = || named().filter(|(_, (part, _))| *part == Part::Train);
-        let Some((others, has_test)) = trains()
-            .map(|(_, (_, others))| {
-                let has_test = named().any(|(_, (part, of))| part != Part::Train && of == others);
-                (others, has_test)
-            })
-            .max_by_key(|(others, has_test)| (*has_test, others.is_empty()))
-        else {
-            return Ok(None);
-        };
-        let mut parts: BTreeMap<Part, Vec<String>> = BTreeMap::new();
-        for (name, (part, _)) in named().filter(|(_, (_, of))| *of == others) {
-            parts.entry(part).or_default().push(name.to_string_lossy().into_owned());
-        }
-        let division = Self { parts };
-        let is_of_train = |name: &OsStr| division.has(Part::Train, Path::new(name));
+        let has_train = |parts: &BTreeMap<Part, Vec<String>>| parts.contains_key(&Part::Train);
+        let ways = by_others.into_iter().filter(|(_, parts)| has_train(parts));
+        let best = ways.max_by_key(|(others, parts)| (parts.len() > 1, others.is_empty()));
+        best.filter(|(others, parts)| parts.len() > 1 || others.is_empty())
+            .map(|(_, parts)| Self { parts })
+    }
+
+    /// Whether the folders are parts and no classes: one is called after testing, or all pictures are to be
+    /// trained on, or these alone lie in folders of classes.
+    fn is_meant(&self, tops: &BTreeMap<&OsStr, Top>, strays: usize) -> bool {
+        let (train, rest) = self.split(tops);
+        let is_nested = |tops: &[&Top]| tops.iter().any(|top| top.is_nested);
+        let is_alone = strays == 0 && rest.iter().all(|top| top.pictures == 0);
+        self.parts.len() > 1 || is_alone || is_nested(&train) && !is_nested(&rest)
+    }
+
+    /// The folders to train on, and the others.
+    fn split<'a>(&self, tops: &'a BTreeMap<&OsStr, Top>) -> (Vec<&'a Top>, Vec<&'a Top>) {
+        let is_of_train = |name: &OsStr| self.has(Part::Train, Path::new(name));
         let (train, rest): (Vec<_>, Vec<_>) = tops.iter().partition(|(name, _)| is_of_train(name));
-        let is_nested = |tops: &[(&&OsStr, &Top)]| tops.iter().any(|(_, top)| top.is_nested);
-        let alone = rest.iter().all(|(_, top)| top.pictures == 0);
-        let is_divided =
-            has_test || others.is_empty() && (alone || is_nested(&train) && !is_nested(&rest));
-        if is_divided && train.iter().all(|(_, top)| top.pictures == 0) {
-            return Err(Error::data(
-                listing.root().join(division.name(Part::Train)),
-                no_picture(listing),
-            ));
-        }
-        Ok(is_divided.then_some(division))
+        let top = |(_, top)| top;
+        (train.into_iter().map(top).collect(), rest.into_iter().map(top).collect())
     }
 
     /// Whether the folder of this path belongs to a part.
@@ -773,6 +833,8 @@ mod tests {
 
     #[test]
     fn classes_that_are_called_like_a_part_are_classes() {
+        let dir = tree(&["train/1.jpg", "2.jpg", "3.jpg"]);
+        assert_eq!(train(&dir).len(), 3, "pictures beside it are not lost");
         for classes in
             [["bus", "train"], ["test tube", "train station"], ["dev", "ops"], ["test", "toast"]]
         {
@@ -860,6 +922,28 @@ mod tests {
             level.display()
         );
         assert!(reason.ends_with(&hint), "{reason}");
+    }
+
+    #[test]
+    fn a_level_that_is_not_that_of_the_classes_is_noticed() {
+        let below = |files: &[&str]| train(&tree(files)).folders_of_every_class();
+        let years = ["2023/cat/1.jpg", "2023/dog/2.jpg", "2024/cat/3.jpg", "2024/dog/4.jpg"];
+        assert_eq!(below(&years), Some("cat/, dog/".to_owned()));
+        let parts: Vec<String> = years
+            .iter()
+            .flat_map(|file| [format!("train/{file}"), format!("val/{file}")])
+            .collect();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        assert_eq!(below(&parts), Some("cat/, dog/".to_owned()));
+        for files in [
+            &["cat/1.jpg", "dog/1.jpg"][..],
+            &["cat/images/1.jpg", "dog/images/1.jpg"],
+            &["cat/a/1.jpg", "cat/b/1.jpg", "dog/a/1.jpg", "dog/c/1.jpg"],
+            &["cat/a/1.jpg", "cat/b/1.jpg", "cat/2.jpg", "dog/a/1.jpg", "dog/b/1.jpg"],
+            &["1.jpg", "2.jpg"],
+        ] {
+            assert_eq!(below(files), None, "{files:?}");
+        }
     }
 
     #[test]

@@ -20,7 +20,9 @@ pub static SOURCE: Source = Source {
     },
     load: |at| {
         let dir = at.folder()?;
-        Parts::of_splits(|split| load(&dir, split))
+        let parts = [load(&dir, Split::Train)?, load(&dir, Split::Test)?];
+        let ignored = Folder::ignored_in(parts.iter().flatten());
+        Ok(Parts { ignored, ..Parts::of(parts) })
     },
 };
 
@@ -82,6 +84,7 @@ fn missing() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Location;
     use crate::fixture::tree;
 
     fn contents(dir: &Path, split: Split) -> Vec<(String, usize)> {
@@ -119,6 +122,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_ignored_in_both_parts_is_counted() {
+        let dir = tree(&[
+            "train/n01558993/a.JPEG",
+            "train/n01558993/a.xml",
+            "train/n02869837/._d.JPEG",
+            "val/n01558993/c.JPEG",
+            "val/n01558993/c.xml",
+        ]);
+        let parts = (SOURCE.load)(&Location::new(Some(dir.path()))).unwrap();
+        let ignored: Vec<String> = parts.ignored.iter().map(ToString::to_string).collect();
+        assert_eq!(ignored, ["2 .xml", "1 system file"]);
+    }
+
+    #[test]
     fn kaggles_pieces_make_one_set() {
         let dir = tree(&[
             "train.X1/n01558993/a.JPEG",
@@ -128,6 +145,20 @@ mod tests {
         ]);
         assert_eq!(contents(dir.path(), Split::Train).len(), 3);
         assert_eq!(contents(dir.path(), Split::Test).len(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn imagenets_folders_may_be_links() {
+        let store = tree(&["n01558993/a.JPEG", "n02869837/b.JPEG", "n00000001/c.JPEG"]);
+        let dir = tree(&["train/n02869837/d.JPEG"]);
+        let link = |target: &str, name: &str| {
+            std::os::unix::fs::symlink(store.path().join(target), dir.path().join(name)).unwrap();
+        };
+        link("n01558993", "train/n01558993");
+        link("", "val");
+        assert_eq!(contents(dir.path(), Split::Train).len(), 2);
+        assert_eq!(contents(dir.path(), Split::Test).len(), 2);
     }
 
     #[test]

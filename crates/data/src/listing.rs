@@ -112,10 +112,7 @@ impl Listing {
 
     /// What is no picture, by kind, the most frequent first.
     pub(crate) fn ignored(&self) -> Vec<Ignored> {
-        let of = |(kind, &files): (&String, &usize)| Ignored { kind: kind.clone(), files };
-        let mut ignored: Vec<Ignored> = self.ignored.iter().map(of).collect();
-        ignored.sort_by_key(|ignored| std::cmp::Reverse(ignored.files));
-        ignored
+        Ignored::sorted(self.ignored.iter().map(|(kind, &files)| (kind.clone(), files)))
     }
 }
 

@@ -131,15 +131,20 @@ impl Looked {
                 self.is_cut_off = true;
                 break;
             }
-            let name = entry.map_err(Error::io("read", folder))?.file_name();
+            let entry = entry.map_err(Error::io("read", folder))?;
+            let (path, name) = (entry.path(), entry.file_name());
             if is_run && leftovers::is_of_run(&name) {
                 continue;
             }
-            let path = folder.join(&name);
-            match fs::metadata(&path) {
-                Ok(entry) if entry.is_dir() && leftovers::is_system_folder(&name) => {}
-                Ok(entry) if entry.is_dir() => folders.push_back(path),
-                Ok(entry) if entry.is_file() && !leftovers::is_system_file(&name) => {
+            // The folder says what an entry is; only behind links the system is asked.
+            let kind = match entry.file_type() {
+                Ok(kind) if kind.is_symlink() => fs::metadata(&path).map(|there| there.file_type()),
+                kind => kind,
+            };
+            match kind {
+                Ok(kind) if kind.is_dir() && leftovers::is_system_folder(&name) => {}
+                Ok(kind) if kind.is_dir() => folders.push_back(path),
+                Ok(kind) if kind.is_file() && !leftovers::is_system_file(&name) => {
                     self.note(dir, &path, &name, folder == dir);
                 }
                 _ => {}
@@ -208,12 +213,8 @@ impl Looked {
     }
 
     fn nothing_there(&self) -> String {
-        let mut others: Vec<Ignored> = self
-            .others
-            .iter()
-            .map(|(kind, &files)| Ignored { kind: kind.clone(), files })
-            .collect();
-        others.sort_by_key(|kind| std::cmp::Reverse(kind.files));
+        let others =
+            Ignored::sorted(self.others.iter().map(|(kind, &files)| (kind.clone(), files)));
         let more = if others.len() > NAMED || self.is_cut_off { " and more" } else { "" };
         let found =
             others.iter().take(NAMED).map(Ignored::to_string).collect::<Vec<_>>().join(", ");

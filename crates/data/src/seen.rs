@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+/// How many kinds of files are named in the line.
+const MOST_KINDS: usize = 6;
+
 /// What a run trains on, what it is tested on, and what was left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Seen {
@@ -45,10 +48,24 @@ impl fmt::Display for Seen {
         if *held_out > 0 {
             write!(f, ", {} held out", Grouped(*held_out))?;
         }
-        for (number, ignored) in ignored.iter().enumerate() {
+        let (named, others) = ignored.split_at(ignored.len().min(MOST_KINDS));
+        for (number, ignored) in named.iter().enumerate() {
             write!(f, "{} {ignored}", if number == 0 { "; ignored:" } else { "," })?;
         }
-        Ok(())
+        match others.iter().map(|ignored| ignored.files).sum() {
+            0 => Ok(()),
+            files => write!(f, ", {} other file{}", Grouped(files), plural(files)),
+        }
+    }
+}
+
+impl Ignored {
+    /// Counts by kind, the most frequent first.
+    pub(crate) fn sorted(counts: impl IntoIterator<Item = (String, usize)>) -> Vec<Self> {
+        let of = |(kind, files)| Self { kind, files };
+        let mut ignored: Vec<Self> = counts.into_iter().map(of).collect();
+        ignored.sort_by_key(|ignored| std::cmp::Reverse(ignored.files));
+        ignored
     }
 }
 
@@ -108,6 +125,12 @@ mod tests {
         assert_eq!(flat.to_string(), "1 image without labels");
         let many = Seen { images: 1_281_167, classes: 1, ..Seen::default() };
         assert_eq!(many.to_string(), "1,281,167 images in 1 class");
+        let kinds: Vec<String> = (1..10).map(|kind| format!(".{kind}")).collect();
+        let counts = kinds.iter().map(|kind| (kind.clone(), 7 - kind.len()));
+        let ignored = Ignored::sorted(counts.chain([("system file".to_owned(), 9)]));
+        let full = Seen { images: 2, ignored, ..Seen::default() };
+        let line = "2 images without labels; ignored: 9 system files, 5 .1, 5 .2, 5 .3, 5 .4, 5 .5, 20 other files";
+        assert_eq!(full.to_string(), line);
         let json = serde_json::to_value(&seen).unwrap();
         assert_eq!(
             (&json["held_out"], &json["ignored"][1]["kind"]),

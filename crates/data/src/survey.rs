@@ -23,6 +23,8 @@ pub struct Survey {
     pub images: usize,
     /// Images of each class, in the order of the labels; empty where there are no labels.
     pub images_of_class: Vec<usize>,
+    /// Images without a label.
+    pub unlabelled: usize,
     /// How many images have which width and height, pixels.
     #[serde(serialize_with = "as_list")]
     pub sizes: BTreeMap<[usize; 2], usize>,
@@ -55,8 +57,9 @@ pub fn survey(dataset: &dyn Dataset, depth: Depth, progress: impl Fn(usize) + Sy
         })
         .collect();
     for (index, size) in looked_at.into_iter().enumerate() {
-        if let Some(label) = dataset.label(index) {
-            survey.images_of_class[label] += 1;
+        match dataset.label(index) {
+            Some(label) => survey.images_of_class[label] += 1,
+            None => survey.unlabelled += 1,
         }
         match size {
             Ok(size) => *survey.sizes.entry(size).or_default() += 1,
@@ -130,7 +133,7 @@ mod tests {
         }
 
         fn label(&self, index: usize) -> Option<usize> {
-            Some(index % 2)
+            (index != 4).then_some(index % 2)
         }
 
         fn classes(&self) -> &[String] {
@@ -151,7 +154,8 @@ mod tests {
         };
         for depth in [Depth::Headers, Depth::Pixels] {
             let found = survey(&Mixed, depth, count);
-            assert_eq!((found.images, &found.images_of_class[..]), (5, &[3, 2][..]));
+            assert_eq!((found.images, &found.images_of_class[..]), (5, &[2, 2][..]));
+            assert_eq!(found.unlabelled, 1);
             assert_eq!(found.sizes, BTreeMap::from([([1, 2], 2), ([2, 1], 2)]));
             assert_eq!(found.extent(), Some([[1, 2], [1, 2]]));
             assert_eq!((found.broken.len(), &found.broken[0].name[..]), (1, "mixed 4"));
