@@ -34,7 +34,7 @@ pub use source::{Fault, Outcome, Source};
 pub use table::{Stored, Table};
 
 use super::decode::printable;
-use super::disk::read_capped;
+use super::disk::{open_plain, read_capped};
 use super::sharded::{self, Joined, Label, Used, find};
 use super::{Dataset, Picture, Split, StoredFile};
 use crate::source::{Origin, Parts};
@@ -173,7 +173,7 @@ impl Parquet {
                 "and there is no such file in {folder}; put it there, or fetch the dataset with its images"
             ))
         })?;
-        let file = File::open(&path).map_err(Error::io("read", &path))?;
+        let file = open_plain(&path).map_err(Error::io("read", &path))?;
         read_capped(file, MOST_IMAGE_BYTES).map_err(Error::io("read", &path))
     }
 

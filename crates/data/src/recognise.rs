@@ -86,7 +86,7 @@ fn known(dir: &Path, looked: &Looked) -> Vec<(&'static Source, String)> {
     }
     for (source, files) in [&idx::MNIST, &idx::FASHION_MNIST].into_iter().zip(looked.idx) {
         if files > 0 {
-            known.push((source, "it holds IDX files, as MNIST has them".to_owned()));
+            known.push((source, "it holds the files of MNIST, or of a set like it".to_owned()));
         }
     }
     known
@@ -156,7 +156,7 @@ impl Looked {
     /// Counts one file.
     fn note(&mut self, dir: &Path, path: &Path, name: &OsStr, is_outermost: bool) {
         let lower = path.strip_prefix(dir).unwrap_or(path).to_string_lossy().to_ascii_lowercase();
-        if lower.contains("idx3") && lower.contains("ubyte") {
+        if is_idx(&lower) {
             let of_dir = dir.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
             let is_fashion = lower.contains("fashion") || of_dir.contains("fashion");
             self.idx[usize::from(is_fashion)] += 1;
@@ -231,6 +231,14 @@ impl Looked {
     }
 }
 
+/// Whether a path in lower case is that of images in an IDX file, or in Kaggle's text of one.
+fn is_idx(path: &str) -> bool {
+    let is_text = ["_train.csv", "_test.csv", "-train.csv", "-test.csv"]
+        .iter()
+        .any(|end| path.ends_with(end));
+    path.contains("idx3") && path.contains("ubyte") || path.contains("mnist") && is_text
+}
+
 fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|is| is.eq_ignore_ascii_case(extension))
 }
@@ -267,16 +275,30 @@ mod tests {
                 "it holds CIFAR-100",
             ),
             (&["stl10_binary/train_X.bin"], "stl10", "it holds STL-10"),
-            (&["train-images-idx3-ubyte.gz"], "mnist", "it holds IDX files, as MNIST has them"),
+            (
+                &["train-images-idx3-ubyte.gz"],
+                "mnist",
+                "it holds the files of MNIST, or of a set like it",
+            ),
+            (
+                &["mnist_train.csv", "mnist_test.csv"],
+                "mnist",
+                "it holds the files of MNIST, or of a set like it",
+            ),
+            (
+                &["fashion-mnist_train.csv"],
+                "fashion-mnist",
+                "it holds the files of MNIST, or of a set like it",
+            ),
             (
                 &["fashion-mnist/train-images-idx3-ubyte"],
                 "fashion-mnist",
-                "it holds IDX files, as MNIST has them",
+                "it holds the files of MNIST, or of a set like it",
             ),
             (
                 &["FashionMNIST/raw/train-images-idx3-ubyte"],
                 "fashion-mnist",
-                "it holds IDX files, as MNIST has them",
+                "it holds the files of MNIST, or of a set like it",
             ),
             (
                 &["train.X1/n01558993/a.JPEG", "val.X/n01558993/b.JPEG"],
