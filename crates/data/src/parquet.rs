@@ -34,7 +34,7 @@ pub use source::{Fault, Outcome, Source};
 pub use table::{Stored, Table};
 
 use super::decode::printable;
-use super::disk::{open_inside, read_capped};
+use super::disk::{open_plain, read_capped};
 use super::sharded::{self, Joined, Label, Used, find};
 use super::{Dataset, Picture, Split, StoredFile};
 use crate::source::{Origin, Parts};
@@ -160,21 +160,29 @@ impl Parquet {
                 "which is an address; download the image and give its path in the folder",
             ));
         }
-        if Path::new(name).components().any(|part| part == Component::ParentDir) {
+        if !self.is_inside(Path::new(name)) {
             return Err(about(
                 "which leads out of the folder and is not followed; give one within it",
             ));
         }
         let folder = table.parent().unwrap_or(&self.dir);
         let mut places = [folder, &self.dir].into_iter().map(|folder| folder.join(name));
-        let path = places.find(|path| path.exists()).ok_or_else(|| {
+        let path = places.find(|path| path.is_file()).ok_or_else(|| {
             let folder = folder.display();
             about(&format!(
                 "and there is no such file in {folder}; put it there, or fetch the dataset with its images"
             ))
         })?;
-        let file = open_inside(&self.dir, &path).map_err(Error::io("read", &path))?;
+        let file = open_plain(&path).map_err(Error::io("read", &path))?;
         read_capped(file, MOST_IMAGE_BYTES).map_err(Error::io("read", &path))
+    }
+
+    /// Whether `path`, which a table has, stays in the folder as it is written. Links are followed wherever they
+    /// lead: a person made them, or Hugging Face's cache.
+    fn is_inside(&self, path: &Path) -> bool {
+        let climbs = path.components().any(|part| part == Component::ParentDir);
+        let is_below = || std::path::absolute(&self.dir).is_ok_and(|dir| path.starts_with(dir));
+        !climbs && (path.is_relative() || is_below())
     }
 
     /// The file that image `index` is in, and its row there.
@@ -489,8 +497,8 @@ mod tests {
 
     #[test]
     fn images_that_are_paths_are_read_within_the_folder() {
-        let outside = crate::fixture::folder_of(&[("secret.jpg", b"secret".to_vec())]);
-        let outside = outside.path().join("secret.jpg").display().to_string();
+        let elsewhere = crate::fixture::folder_of(&[("secret.jpg", b"secret".to_vec())]);
+        let outside = elsewhere.path().join("secret.jpg").display().to_string();
         let paths = [
             "images/a.jpg",
             "pictures/b.jpg",
@@ -527,6 +535,23 @@ mod tests {
                 assert!(!message.contains("emove that row"), "{message}");
             }
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_image_beside_a_table_may_be_a_link_and_its_path_absolute() {
+        use std::os::unix::fs::symlink;
+
+        let dir =
+            with_paths("optional binary path (UTF8);", &[Values::Text(&[Some("images/link.jpg")])]);
+        let blobs = crate::fixture::folder_of(&[("4d7a", b"blob".to_vec())]);
+        symlink(blobs.path().join("4d7a"), dir.path().join("data/images/link.jpg")).unwrap();
+        assert_eq!(bytes(&load(&dir, Split::Train), 0).unwrap(), b"blob");
+        let absolute = dir.path().join("pictures/b.jpg").display().to_string();
+        let columns = [Values::Text(&[Some(&*absolute)])];
+        let table = PLAIN.write_columns("message rows { optional binary path (UTF8); }", &columns);
+        fs::write(dir.path().join("data/train.parquet"), table).unwrap();
+        assert_eq!(bytes(&load(&dir, Split::Train), 0).unwrap(), b"b");
     }
 
     #[test]

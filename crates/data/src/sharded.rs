@@ -1,6 +1,6 @@
 //! What datasets in several files have in common: which files are which part, and their classes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -235,9 +235,13 @@ pub(crate) fn number(written: Vec<Option<Written>>) -> (Vec<Option<Label>>, Used
         false => BTreeSet::new(),
     };
     let names: Vec<Arc<str>> = names.into_iter().collect();
+    let place = |name: Arc<str>| {
+        let place = names.binary_search(&name).ok()?;
+        Label::of(place.try_into().ok()?).ok().flatten()
+    };
     let label = |written: Written| match written {
         Written::Number(label) if names.is_empty() => Some(label),
-        written => place(&names, &name_of(&written)),
+        written => place(name_of(&written)),
     };
     let labels: Vec<_> = written.into_iter().map(|written| written.and_then(label)).collect();
     let numbers = labels.iter().flatten().map(|label| label.class()).collect();
@@ -253,12 +257,6 @@ fn name_of(written: &Written) -> Arc<str> {
         Written::Number(label) => label.class().to_string().into(),
         Written::Name(name) => Arc::clone(name),
     }
-}
-
-/// The place of `name` among sorted names.
-fn place<S: AsRef<str>>(names: &[S], name: &str) -> Option<Label> {
-    let place = names.binary_search_by(|other| other.as_ref().cmp(name)).ok()?;
-    Label::of(place.try_into().ok()?).ok().flatten()
 }
 
 /// The classes of a dataset whose labels are names.
@@ -287,28 +285,24 @@ impl Joined {
             }
         };
         let all: BTreeSet<String> = files.iter().flat_map(|file| names(file)).collect();
-        let order = match list {
-            [] => all.into_iter().collect(),
-            list => match all.iter().find(|name| !list.contains(name)) {
-                Some(name) => return Err(format!("does not have the class {name} of a label")),
-                None => list.to_vec(),
-            },
-        };
+        let order = if list.is_empty() { all.iter().cloned().collect() } else { list.to_vec() };
         if order.len() > MOST_CLASSES as usize {
             return Err(format!("has labels of {} names, at most {MOST_CLASSES}", order.len()));
         }
-        let number = |name: &String| {
-            let place = order.iter().position(|other| other == name)?;
-            Label::of(place.try_into().ok()?).ok().flatten()
-        };
-        let sorted =
-            |name: &String| if list.is_empty() { place(&order, name) } else { number(name) };
+        let numbered = (0..)
+            .zip(&order)
+            .filter_map(|(number, name)| Some((name.as_str(), Label::of(number).ok().flatten()?)));
+        let numbers: HashMap<&str, Label> = numbered.collect();
+        if let Some(name) = all.iter().find(|name| !numbers.contains_key(name.as_str())) {
+            return Err(format!("does not have the class {name} of a label"));
+        }
+        let number = |name: &str| numbers.get(name).copied();
         let map = |file: &&Used| match file.names.is_empty() {
             true => {
                 let most = file.numbers.last().map_or(0, |highest| highest + 1);
-                (0..most).map(|number| sorted(&number.to_string())).collect()
+                (0..most).map(|class| number(&class.to_string())).collect()
             }
-            false => file.names.iter().map(sorted).collect(),
+            false => file.names.iter().map(|name| number(name)).collect(),
         };
         let maps = files.iter().map(map).collect();
         Ok(Some(Self { names: order, maps }))

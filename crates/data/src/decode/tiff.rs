@@ -30,8 +30,8 @@ const REDUCED: u64 = 1;
 /// Of [`EXTRA_SAMPLES`]: colours come multiplied with it.
 const ASSOCIATED_ALPHA: u64 = 1;
 
-/// Memory for the lists of strips, of which a large image may have one a row.
-const MOST_LIST_BYTES: usize = 1 << 22;
+/// Samples of a pixel that is grey: alpha and a few that are passed over. Memory is needed for all.
+const MOST_SAMPLES: u16 = 5;
 /// For what a tile has beyond the image: one of 1024 x 1024 pixels of 16 bits and alpha.
 const TILE_BYTES: usize = 1 << 23;
 
@@ -89,7 +89,9 @@ impl<'a> Tiff<'a> {
             ColorType::RGB(_) | ColorType::YCbCr(_) => 3,
             ColorType::RGBA(_) | ColorType::CMYK(_) => 4,
             ColorType::CMYKA(_) => 5,
-            ColorType::Multiband { num_samples, .. } => usize::from(num_samples),
+            ColorType::Multiband { num_samples, .. } if num_samples <= MOST_SAMPLES => {
+                num_samples.into()
+            }
             kind => return Err(DecodeError::unsupported(FORMAT, format!("{kind:?}"))),
         };
         let colours = match kind {
@@ -118,28 +120,37 @@ impl<'a> Tiff<'a> {
         for number in 0..planes * in_plane {
             let (plane, place) = (number / in_plane, number % in_plane);
             let (left, top) = (place % across * columns, place / across * rows);
-            let (columns, values) = self.chunk(number as u32, in_chunk)?;
+            let values = self.chunk(number as u32, columns * in_chunk)?;
             let used = columns.min(width - left);
             // Of a tile at the bottom of a later plane the tiff crate gives the rows below the image too.
             let lines = values.chunks_exact(columns * in_chunk).take(height - top);
             for (row, line) in lines.enumerate() {
                 let at = ((top + row) * width + left) * self.samples + plane;
-                let pixels = samples[at..].chunks_mut(self.samples);
-                for (pixel, values) in pixels.zip(line.chunks_exact(in_chunk)).take(used) {
-                    pixel[..in_chunk].copy_from_slice(values);
+                match planes {
+                    1 => {
+                        let all = used * in_chunk;
+                        samples[at..][..all].copy_from_slice(&line[..all]);
+                    }
+                    _ => {
+                        let pixels = samples[at..].iter_mut().step_by(self.samples);
+                        pixels.zip(line).take(used).for_each(|(sample, value)| *sample = *value);
+                    }
                 }
             }
         }
         Ok(samples)
     }
 
-    /// The columns of the strip or tile with this `number`, and its values, so many a pixel, in 8 bits.
-    fn chunk(&mut self, number: u32, samples: usize) -> Result<(usize, Vec<u8>), DecodeError> {
+    /// The values of the strip or tile with this `number`, in 8 bits, in rows of so many: those of a tile go as
+    /// far as it does, not as the image. Read in pieces, the tiff crate would lose the end of an LZW stream.
+    fn chunk(&mut self, number: u32, row: usize) -> Result<Vec<u8>, DecodeError> {
         let is_palette = matches!(self.colours, Colours::Palette(_));
-        let columns = self.reader.chunk_data_dimensions(number).0 as usize;
-        let values = match self.reader.read_chunk(number).map_err(failure)? {
+        let mut decoded = DecodingResult::U8(Vec::new());
+        let row_bytes = (row * usize::from(self.bits)).div_ceil(8);
+        self.reader.read_chunk_to_buffer(&mut decoded, number, row_bytes).map_err(failure)?;
+        Ok(match decoded {
             DecodingResult::U8(bytes) if self.bits < 8 => {
-                unpack(&bytes, columns * samples, self.bits, is_palette)
+                unpack(&bytes, row, self.bits, is_palette)
             }
             DecodingResult::U8(bytes) => bytes,
             DecodingResult::U16(values) if !is_palette => {
@@ -152,8 +163,7 @@ impl<'a> Tiff<'a> {
                 let reason = format!("its samples of {} bits are no colours of 8 or 16", self.bits);
                 return Err(DecodeError::unsupported(FORMAT, reason));
             }
-        };
-        Ok((columns, values))
+        })
     }
 }
 
@@ -206,7 +216,6 @@ fn limits((width, height): (usize, usize), samples: usize, bits: u8) -> Limits {
     let mut limits = Limits::default();
     limits.decoding_buffer_size = bytes.saturating_add(TILE_BYTES);
     limits.intermediate_buffer_size = bytes.saturating_add(TILE_BYTES);
-    limits.ifd_value_size = MOST_LIST_BYTES;
     limits
 }
 
@@ -269,5 +278,79 @@ fn failure(error: TiffError) -> DecodeError {
         }
         TiffError::UnsupportedError(error) => DecodeError::unsupported(FORMAT, error),
         error => DecodeError::damaged(FORMAT, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::open_and_decode;
+
+    /// A grey TIFF of 2 x 2 pixels whose directory has these tags, of 16 or, from 2^16 on, of 32 bits, too.
+    fn tiff(more: &[(u16, u32)]) -> Vec<u8> {
+        let mut tags = vec![
+            (0x100, 2),
+            (0x101, 2),
+            (0x102, 8),
+            (0x103, 1),
+            (0x106, 1),
+            (0x111, 0),
+            (0x115, 1),
+            (0x117, 4),
+        ];
+        for &(tag, value) in more {
+            tags.retain(|(known, _)| *known != tag);
+            tags.push((tag, value));
+        }
+        tags.sort_unstable();
+        let end = 8 + 2 + 12 * tags.len() as u32 + 4;
+        let mut bytes = b"II*\0\x08\0\0\0".to_vec();
+        bytes.extend((tags.len() as u16).to_le_bytes());
+        for (tag, value) in tags {
+            let value = if tag == 0x111 { end } else { value };
+            let kind = if value < 1 << 16 { 3_u16 } else { 4 };
+            bytes.extend(tag.to_le_bytes());
+            bytes.extend(kind.to_le_bytes());
+            bytes.extend(1_u32.to_le_bytes());
+            bytes.extend(value.to_le_bytes());
+        }
+        bytes.extend([0; 4]);
+        bytes.extend([1, 2, 3, 4]);
+        // Enough for samples of 32 bits.
+        bytes.extend([0; 12]);
+        bytes
+    }
+
+    fn refusal(more: &[(u16, u32)]) -> String {
+        open_and_decode(&tiff(more)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn raw_pictures_of_cameras_are_not_taken_for_their_previews() {
+        let grey = open_and_decode(&tiff(&[])).unwrap().bytes;
+        assert_eq!(grey[..], [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
+        assert_eq!(open_and_decode(&tiff(&[(0xfe, 1)])).unwrap().bytes, grey);
+        for more in [&[(0xfe, 1), (0x14a, 90_000)][..], &[(0xc612, 90_000)]] {
+            let message = refusal(more);
+            assert!(message.contains("it is a camera's raw picture"), "{message}");
+        }
+        let mut canon = tiff(&[]);
+        canon[8..10].copy_from_slice(b"CR");
+        let message = open_and_decode(&canon).unwrap_err().to_string();
+        assert!(message.contains("it is a camera's raw picture"), "{message}");
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_named() {
+        for (more, expected) in [
+            (&[(0x103, 50_000)][..], "is image/tiff, and cannot be decoded here ("),
+            (&[(0x102, 32), (0x153, 3)], "its samples of 32 bits are no colours of 8 or 16"),
+            (&[(0x115, 60_000)], "is image/tiff, and cannot be decoded here ("),
+            (&[(0x106, 8)], "is image/tiff, and cannot be decoded here ("),
+            (&[(0x100, 300)], "is a truncated image/tiff"),
+            (&[(0x100, 0)], "is a damaged image/tiff"),
+        ] {
+            let message = refusal(more);
+            assert!(message.contains(expected), "{message}");
+        }
     }
 }

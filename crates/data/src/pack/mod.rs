@@ -513,4 +513,20 @@ mod tests {
         let message = Pack::open(empty.path()).unwrap_err().to_string();
         assert!(message.contains("there is no pack in it"), "{message}");
     }
+
+    #[test]
+    fn what_is_something_else_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.pack");
+        for (bytes, expected) in [
+            (&b""[..], "a.pack: is empty"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "a.pack: is a Git LFS pointer"),
+            (&[b"<html>".as_slice(), &[b'x'; 2000]].concat(), "a.pack: is a web page (HTML)"),
+            (&[7; 2000], "a.pack: is no pack: it does not begin with LOGOPACK"),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let message = Pack::open(&path).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
 }

@@ -203,7 +203,12 @@ fn labels(
     for RowGroup { rows, chunks } in groups {
         for label in column::labels(source, &chunks[at], column, *rows)? {
             let (row, name) = (written.len(), column.name());
-            let problem = |problem| format!("has in row {row} of its column {name} {problem}");
+            let problem = |problem| {
+                format!(
+                    "has in row {row} of its column {name} {problem}; mend it, or give the column another \
+                     name if it is none of labels"
+                )
+            };
             written.push(label.map_err(|found| Fault::Wrong(problem(found)))?);
         }
     }
