@@ -631,6 +631,7 @@ mod tests {
                 (Path::new(".."), "dog/puppy/up"),
                 (Path::new("nowhere"), "dog/e.jpg"),
                 (Path::new("nowhere"), "cow"),
+                (Path::new("me@here.1"), "dog/.#a.jpg"),
             ],
         );
         let found = Found::load(dir.path()).unwrap();
@@ -644,7 +645,7 @@ mod tests {
         ];
         assert_eq!(paths(&found.train), expected);
         assert_eq!(found.train.classes(), ["cat", "dog"]);
-        assert_eq!(kinds(&found), ["2 broken links", "2 circular links"]);
+        assert_eq!(kinds(&found), ["2 broken links", "2 circular links", "1 system file"]);
         let Picture::File(bytes) = found.train.picture(0).unwrap() else { panic!("a file") };
         assert_eq!(&bytes[..], b"more/1.jpg");
     }

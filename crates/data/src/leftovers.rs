@@ -8,7 +8,7 @@ use super::disk::read_head;
 
 /// Files that systems and programs write into folders of pictures, in lower case. What begins with a dot
 /// need not be here.
-const SYSTEM_FILES: [&str; 8] = [
+const SYSTEM_FILES: [&str; 7] = [
     "desktop.ini",
     "ehthumbs.db",
     "ehthumbs_vista.db",
@@ -16,7 +16,6 @@ const SYSTEM_FILES: [&str; 8] = [
     "picasa.ini",
     "thumbs.db",
     "zbthumbnail.info",
-    "folder.jpg.db",
 ];
 /// Folders likewise: the bins, copies and thumbnails of systems, archives and storage boxes.
 const SYSTEM_FOLDERS: [&str; 15] = [

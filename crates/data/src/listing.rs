@@ -43,8 +43,10 @@ pub(crate) struct Listing {
 struct Stretch {
     /// Relative to the root.
     folder: PathBuf,
-    names: Vec<Box<OsStr>>,
+    names: Names,
 }
+
+type Names = Vec<Box<OsStr>>;
 
 impl Listing {
     /// Lists `root`.
@@ -182,37 +184,40 @@ impl Walk<'_> {
         let folder = self.root.join(&place.inside);
         let mut entries = self.read(&folder)?;
         entries.par_sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        let mut found = Found::default();
         let is_run = leftovers::is_run(|name| {
             entries.binary_search_by(|entry| (*entry.name).cmp(OsStr::new(name))).is_ok()
         });
+        let mut found = Found::default();
         if is_run && place.depth > 0 {
             found.ignore("run folder".to_owned());
             return Ok(found);
         }
-        let mut sorter = Sorter { folder: &folder, place, is_run, misses: HashMap::new() };
-        let mut folders = Vec::new();
-        let mut names = Vec::new();
-        for Entry { name, kind } in entries {
-            match sorter.item(&name, kind) {
-                Item::Picture => names.push(name),
-                Item::Folder(below) => folders.push((std::mem::take(&mut names), below)),
-                Item::Ignored(kind) => found.ignore(kind),
-            }
-        }
+        let sorter = Sorter { folder: &folder, place, is_run, misses: HashMap::new() };
+        let (folders, last) = sorter.sort(entries, &mut found);
+        self.list_below(place, folders, &mut found)?;
+        found.add(&place.inside, last);
+        Ok(found)
+    }
+
+    /// Adds what lies in folders below `place`, each after the pictures of `place` that come before it.
+    fn list_below(
+        &self,
+        place: &Place<'_>,
+        folders: Vec<(Names, Place<'_>)>,
+        found: &mut Found,
+    ) -> Result<()> {
         let listed = folders.into_par_iter().map(|(before, below)| {
             let listed = self.list(&below)?;
-            Ok((before, below, listed))
+            Ok((before, below.inside, listed))
         });
-        for (before, below, listed) in listed.collect::<Result<Vec<_>>>()? {
+        for (before, inside, listed) in listed.collect::<Result<Vec<_>>>()? {
             found.add(&place.inside, before);
             if listed.stretches.is_empty() && place.depth < 2 && !listed.holds_a_run() {
-                found.barren.push(below.inside);
+                found.barren.push(inside);
             }
             found.append(listed);
         }
-        found.add(&place.inside, names);
-        Ok(found)
+        Ok(())
     }
 
     fn read(&self, folder: &Path) -> Result<Vec<Entry>> {
@@ -241,6 +246,20 @@ struct Sorter<'a> {
 }
 
 impl<'a> Sorter<'a> {
+    /// The folders among `entries`, each with the names of the pictures between the folder before and it,
+    /// and those after the last. What is neither is counted in `found`.
+    fn sort(mut self, entries: Vec<Entry>, found: &mut Found) -> (Vec<(Names, Place<'a>)>, Names) {
+        let (mut folders, mut names) = (Vec::new(), Names::new());
+        for Entry { name, kind } in entries {
+            match self.item(&name, kind) {
+                Item::Picture => names.push(name),
+                Item::Folder(below) => folders.push((std::mem::take(&mut names), below)),
+                Item::Ignored(kind) => found.ignore(kind),
+            }
+        }
+        (folders, names)
+    }
+
     fn item(&mut self, name: &OsStr, kind: fs::FileType) -> Item<'a> {
         if self.is_run && leftovers::is_of_run(name) {
             return Item::Ignored("run file".to_owned());
@@ -253,13 +272,16 @@ impl<'a> Sorter<'a> {
 
     fn link(&mut self, name: &OsStr) -> Item<'a> {
         let path = self.folder.join(name);
-        match fs::metadata(&path) {
-            Ok(target) if target.is_dir() => match fs::canonicalize(&path) {
-                Ok(real) => self.file_or_folder(name, target.file_type(), Some(real)),
-                Err(_) => Item::Ignored("broken link".to_owned()),
-            },
-            Ok(target) => self.file_or_folder(name, target.file_type(), None),
-            Err(_) => Item::Ignored("broken link".to_owned()),
+        let target = fs::metadata(&path).map(|target| target.file_type());
+        let real = match &target {
+            Ok(kind) if kind.is_dir() => fs::canonicalize(&path).map(Some),
+            _ => Ok(None),
+        };
+        match (target, real) {
+            (Ok(kind), Ok(real)) => self.file_or_folder(name, kind, real),
+            // Editors lock files by links that lead nowhere.
+            _ if leftovers::is_system_file(name) => Item::Ignored("system file".to_owned()),
+            _ => Item::Ignored("broken link".to_owned()),
         }
     }
 
@@ -313,7 +335,7 @@ impl Found {
         *self.ignored.entry(kind).or_default() += 1;
     }
 
-    fn add(&mut self, folder: &Path, mut names: Vec<Box<OsStr>>) {
+    fn add(&mut self, folder: &Path, mut names: Names) {
         if !names.is_empty() {
             names.shrink_to_fit();
             self.stretches.push(Stretch { folder: folder.to_path_buf(), names });
