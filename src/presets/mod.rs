@@ -5,7 +5,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use crate::config::{Config, Unchosen};
+use crate::config::{Config, DatasetName, Unchosen};
 use crate::{Error, Result};
 use logo_ssl_base::suggest;
 
@@ -144,6 +144,7 @@ impl Layers {
     /// that contradict each other.
     pub fn build(mut self) -> Result<Config> {
         self.shorten_warmup();
+        self.take_statistics();
         let config: Config = self.table.try_into().map_err(|error: toml::de::Error| {
             Error::settings(format!("config: {}", tidy(&error)))
         })?;
@@ -158,6 +159,27 @@ impl Layers {
         }
         if let Some(Value::Table(section)) = self.table.get_mut(section) {
             section.insert(key.to_owned(), Value::Float(self.warmup * epochs));
+        }
+    }
+}
+
+impl Layers {
+    /// A dataset that was laid over the preset brings the statistics of its channels, unless others were chosen.
+    fn take_statistics(&mut self) {
+        let keys = ["data.mean", "data.std"];
+        if !self.chosen.contains("data.dataset")
+            || keys.iter().any(|key| self.chosen.contains(*key))
+        {
+            return;
+        }
+        let Some(Value::Table(data)) = self.table.get_mut("data") else { return };
+        let name = data.get("dataset").and_then(Value::as_str);
+        let dataset = name.and_then(|name| name.parse::<DatasetName>().ok());
+        let Some(statistics) = dataset.and_then(|dataset| dataset.source().statistics) else {
+            return;
+        };
+        for (key, channels) in ["mean", "std"].into_iter().zip(statistics) {
+            data.insert(key.to_owned(), Value::from(channels.to_vec()));
         }
     }
 }
@@ -324,6 +346,19 @@ mod tests {
         assert_eq!(warmup(&["optimizer.epochs=1"]).unwrap(), share);
         assert_eq!(warmup(&["optimizer.epochs=100000"]).unwrap(), preset.warmup_epochs);
         assert!(warmup(&["optimizer.epochs=1", "optimizer.warmup_epochs=3"]).is_err());
+    }
+
+    #[test]
+    fn a_dataset_brings_the_statistics_of_its_channels_unless_others_are_chosen() {
+        let mean = |settings: &[&str]| {
+            let layers = Layers::preset("cifar10").unwrap();
+            let laid = |layers: Layers, setting: &&str| layers.set(setting).unwrap();
+            settings.iter().fold(layers, laid).build().unwrap().data.mean
+        };
+        assert_eq!(mean(&["data.dataset=cifar100"]), [0.5071, 0.4865, 0.4409]);
+        assert_eq!(mean(&["data.dataset=folder"]), [0.4914, 0.4822, 0.4465]);
+        let chosen = ["data.dataset=cifar100", "data.mean=[0.5, 0.5, 0.5]"];
+        assert_eq!(mean(&chosen), [0.5; 3]);
     }
 
     #[test]

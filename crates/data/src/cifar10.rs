@@ -40,6 +40,7 @@ pub(crate) fn lies_in(dir: &Path) -> bool {
 pub static SOURCE: Source = Source {
     name: "cifar10",
     preset: "cifar10-cpu",
+    statistics: None,
     origin: Origin::Archive(OFFICIAL),
     load: |at| {
         let dir = at.folder()?;

@@ -19,6 +19,7 @@ use crate::{Error, Ignored, Result, Unmeasured, hub_cache};
 pub static SOURCE: Source = Source {
     name: "folder",
     preset: "folder",
+    statistics: None,
     origin: Origin::Own("a folder of pictures is yours already"),
     load: |at| {
         let Found { train, test, unmeasured, ignored } = Found::load(&at.folder()?)?;

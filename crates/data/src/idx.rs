@@ -25,6 +25,7 @@ use crate::{Error, Malformed, Result};
 pub static MNIST: Source = Source {
     name: "mnist",
     preset: "cifar10-cpu",
+    statistics: Some([[0.1307; 3], [0.3081; 3]]),
     origin: Origin::Person {
         why: "MNIST has several homes",
         download: "download the four files train-images-idx3-ubyte.gz … t10k-labels-idx1-ubyte.gz into a folder",
@@ -41,6 +42,7 @@ pub static MNIST: Source = Source {
 pub static FASHION_MNIST: Source = Source {
     name: "fashion-mnist",
     preset: "cifar10-cpu",
+    statistics: Some([[0.2860; 3], [0.3530; 3]]),
     origin: Origin::Person {
         why: "Fashion-MNIST comes with Debian and Ubuntu",
         download: "sudo apt install dataset-fashion-mnist, or download the four files from \

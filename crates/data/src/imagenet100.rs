@@ -12,6 +12,7 @@ use crate::{Error, Remedy, Result};
 pub static SOURCE: Source = Source {
     name: "imagenet100",
     preset: "imagenet100-moco-logo",
+    statistics: None,
     origin: Origin::Person {
         why: "ImageNet's terms want a person to agree to them",
         download: "sign in and download it at https://www.kaggle.com/datasets/ambityga/imagenet100, or all of ImageNet at \

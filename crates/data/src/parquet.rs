@@ -44,6 +44,7 @@ use crate::{Error, Result, hub_cache};
 pub static SOURCE: crate::Source = crate::Source {
     name: "parquet",
     preset: "folder",
+    statistics: None,
     origin: Origin::Person {
         why: "Hugging Face's own program fetches its datasets",
         download: "hf download --repo-type dataset --local-dir FOLDER OWNER/NAME",

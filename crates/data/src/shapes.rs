@@ -16,6 +16,7 @@ use logo_ssl_base::rng::{Generator, Stream, generator};
 pub static SOURCE: Source = Source {
     name: "shapes",
     preset: "quickstart",
+    statistics: None,
     origin: Origin::Embedded,
     load: |_| Parts::of_splits(|split| Ok(Some(Shapes::embedded(split)))),
 };

@@ -36,6 +36,9 @@ pub struct Source {
     pub name: &'static str,
     /// The preset whose normalisation, views and evaluation suit its images.
     pub preset: &'static str,
+    /// The mean and the standard deviation of each channel over the training set, for pixel values in [0, 1],
+    /// where they are others than the preset's.
+    pub statistics: Option<[[f64; 3]; 2]>,
     /// How it gets onto this machine.
     pub origin: Origin,
     /// Opens it.

@@ -17,6 +17,7 @@ use crate::{Error, Result};
 pub static SOURCE: Source = Source {
     name: "stl10",
     preset: "folder",
+    statistics: Some([[0.4467, 0.4398, 0.4066], [0.2603, 0.2566, 0.2713]]),
     origin: Origin::Person {
         why: "STL-10's site states no terms for programs",
         download: "download http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz (2.6 GB) and unpack it anywhere",

@@ -25,6 +25,7 @@ use crate::{Error, Malformed, Result, hub_cache};
 pub static SOURCE: Source = Source {
     name: "webdataset",
     preset: "folder",
+    statistics: None,
     origin: Origin::Own("shards are yours already"),
     load: |at| {
         let dir = hub_cache::snapshot(&at.folder()?);

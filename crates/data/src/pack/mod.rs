@@ -32,6 +32,7 @@ use crate::{Error, Malformed, Remedy, Result};
 pub static SOURCE: Source = Source {
     name: "pack",
     preset: "folder",
+    statistics: None,
     origin: Origin::Packed,
     load: |at| Pack::open(&at.folder()?).map(Parts::of),
 };
