@@ -11,8 +11,9 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Shows warnings, or what `$LOGO_SSL_LOG` asks for, with time and place: `debug`, `logo_ssl::data=info`.
-pub(crate) fn to_stderr() {
+/// Shows warnings and, unless `quiet`, how far the listing of a large folder is; or what `$LOGO_SSL_LOG` asks
+/// for, with time and place: `debug`, `logo_ssl::data=info`.
+pub(crate) fn to_stderr(quiet: bool) {
     let log = tracing_subscriber::fmt()
         .with_writer(|| Stderr)
         .with_ansi(io::stderr().is_terminal())
@@ -20,7 +21,10 @@ pub(crate) fn to_stderr() {
         .log_internal_errors(false);
     match EnvFilter::try_from_env("LOGO_SSL_LOG") {
         Ok(filter) => log.with_env_filter(filter).init(),
-        Err(_) => log.with_max_level(Level::WARN).event_format(Plain).init(),
+        Err(_) => {
+            let shown = if quiet { "warn" } else { "warn,logo_ssl_data::listing=info" };
+            log.with_env_filter(EnvFilter::new(shown)).event_format(Plain).init();
+        }
     }
 }
 
@@ -49,7 +53,7 @@ impl Write for Stderr {
     }
 }
 
-/// As the other lines on stderr: `warning: …`.
+/// As the other lines on stderr: `warning: …`, and what is no warning as it is.
 struct Plain;
 
 impl<S, N> FormatEvent<S, N> for Plain
@@ -63,8 +67,11 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let label = if *event.metadata().level() == Level::ERROR { "error" } else { "warning" };
-        write!(writer, "{label}: ")?;
+        writer.write_str(match *event.metadata().level() {
+            Level::ERROR => "error: ",
+            Level::WARN => "warning: ",
+            _ => "",
+        })?;
         context.format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }

@@ -166,7 +166,7 @@ impl Threads {
 fn main() -> ExitCode {
     cpu_kernels::keep_freed_memory();
     let cli = Cli::parse();
-    log::to_stderr();
+    log::to_stderr(cli.output.quiet || cli.output.json);
     logo_ssl_data::decode::silence_caught_panics();
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,

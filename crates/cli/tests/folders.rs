@@ -343,3 +343,160 @@ fn the_presets_are_listed_with_what_they_are_for() {
     }
     assert!(listed.contains("SimSiam, without LoGo, on CIFAR-10"), "{listed}");
 }
+
+/// Parquet files that `make_tables.py` writes.
+fn tables(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+#[test]
+fn labels_of_tables_may_be_null_or_names_and_images_may_be_paths() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let mut command = train(&tables("nulls"), &run);
+    let told = said(&command.args(["--dataset", "parquet"]).assert().success()) + &log(&run);
+    assert!(told.contains(r#""train_images":16,"test_images":4"#), "{told}");
+
+    let seen_of_names = seen(&tables("names"));
+    assert!(
+        seen_of_names.contains("parquet: 8 images in 2 classes, 4 held out"),
+        "{seen_of_names}"
+    );
+    assert!(seen_of_names.contains("4 cat") && seen_of_names.contains("4 dog"), "{seen_of_names}");
+
+    let data = folder.path().join("paths");
+    fs::create_dir(&data).unwrap();
+    fs::copy(tables("paths/train.parquet"), data.join("train.parquet")).unwrap();
+    for number in 0..4 {
+        fs::create_dir_all(data.join("pictures")).unwrap();
+        picture(20, number).save(data.join(format!("pictures/{number}.png"))).unwrap();
+    }
+    let info = |data: &Path| {
+        let mut info = self::command();
+        said(
+            &info
+                .args(["data", "info", "--dataset", "parquet", "--data-dir"])
+                .arg(data)
+                .assert()
+                .success(),
+        )
+    };
+    let whole = info(&data);
+    assert!(
+        whole.contains("train: 4 images of 20 × 24") && !whole.contains("cannot be read"),
+        "{whole}"
+    );
+    fs::remove_file(data.join("pictures/2.png")).unwrap();
+    let lacking = info(&data);
+    assert!(
+        lacking.contains("1 cannot be read") && lacking.contains("pictures/2.png"),
+        "{lacking}"
+    );
+    assert!(!lacking.contains("Remove that row"), "{lacking}");
+}
+
+#[test]
+fn labels_of_shards_may_be_names_and_keys_end_at_the_first_dot() {
+    let (folder, data) = place();
+    two_classes(&data, 8);
+    let shards = folder.path().join("shards");
+    fs::create_dir(&shards).unwrap();
+    let mut tar = tar::Builder::new(fs::File::create(shards.join("train.tar")).unwrap());
+    for number in (0..8).step_by(2) {
+        for class in ["cat", "dog"] {
+            let key = format!("{class}{number}");
+            let file = data.join(format!("{class}/{number:03}.jpg"));
+            tar.append_path_with_name(file, format!("{key}.view.jpg")).unwrap();
+            let mut header = tar::Header::new_gnu();
+            header.set_size(class.len() as u64);
+            tar.append_data(&mut header, format!("{key}.cls"), class.as_bytes()).unwrap();
+        }
+    }
+    tar.finish().unwrap();
+    let seen = seen(&shards);
+    assert!(seen.contains("8 images in 2 classes"), "{seen}");
+    assert!(seen.contains("4 cat") && seen.contains("4 dog"), "{seen}");
+}
+
+#[test]
+fn files_that_are_no_pictures_are_named_as_what_they_are() {
+    let (_folder, data) = place();
+    pictures(&data, 8);
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n";
+    let gzip: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03";
+    for (name, bytes, said) in [
+        ("lfs.jpg", pointer.as_bytes(), "git lfs pull"),
+        ("page.jpg", b"<!DOCTYPE html><html><body>404</body></html>", "web page"),
+        ("zip.png", gzip, "gzip"),
+        ("nothing.png", b"", "empty"),
+        ("photo.jpg", b"\0\0\0\x20ftypheic\0\0\0\0mif1heic", "save"),
+    ] {
+        fs::write(data.join(name), bytes).unwrap();
+        let seen = seen(&data);
+        let line = seen.lines().find(|line| line.contains(name)).unwrap_or_default();
+        assert!(line.to_lowercase().contains(said), "{name}: {line}\n{seen}");
+        assert!(!seen.contains(|c: char| c.is_control() && c != '\n'), "{seen:?}");
+        fs::remove_file(data.join(name)).unwrap();
+    }
+}
+
+#[test]
+fn every_kind_of_picture_is_read() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/tests/fixtures/pictures");
+    let (_folder, data) = place();
+    fs::create_dir(&data).unwrap();
+    let mut copied = 0;
+    for entry in fs::read_dir(&fixtures).unwrap() {
+        let name = entry.unwrap().file_name();
+        // A list of pixels, and a compression that is refused.
+        if name != "pictures.txt" && name != "bits_fax.tiff" {
+            fs::copy(fixtures.join(&name), data.join(&name)).unwrap();
+            copied += 1;
+        }
+    }
+    assert!(copied > 90, "{copied} fixtures");
+    let seen = seen(&data);
+    assert!(seen.contains(&format!("train: {copied} images")), "{seen}");
+    assert!(!seen.contains("cannot be read"), "{seen}");
+}
+
+#[cfg(unix)]
+#[test]
+fn hugging_faces_cache_is_read_through_its_links() {
+    let (_folder, data) = place();
+    fs::create_dir_all(data.join("blobs")).unwrap();
+    fs::create_dir_all(data.join("refs")).unwrap();
+    fs::write(data.join("refs/main"), "abc").unwrap();
+    for number in 0..20 {
+        let class = ["cat", "dog"][number % 2];
+        let blob = format!("{number:064x}");
+        let made = data.join("blobs").join(&blob);
+        picture(20, number as u32).save_with_format(&made, image::ImageFormat::Png).unwrap();
+        let folder = data.join("snapshots/abc/train").join(class);
+        fs::create_dir_all(&folder).unwrap();
+        let link = folder.join(format!("{number}.png"));
+        std::os::unix::fs::symlink(format!("../../../../blobs/{blob}"), link).unwrap();
+    }
+    let seen = seen(&data);
+    assert!(seen.contains("20 images in 2 classes"), "{seen}");
+}
+
+#[test]
+fn mnist_is_read_as_kaggle_has_it() {
+    let (_folder, data) = place();
+    fs::create_dir(&data).unwrap();
+    for part in ["train", "test"] {
+        let row = |number: usize| {
+            let pixels: Vec<String> =
+                (0..16).map(|at| ((number * 31 + at * 7) % 256).to_string()).collect();
+            format!("{},{}\n", number % 10, pixels.join(","))
+        };
+        let heads: Vec<String> =
+            (0..16).map(|at| format!("{}x{}", at / 4 + 1, at % 4 + 1)).collect();
+        let rows: String = (0..20).map(row).collect();
+        let text = format!("label,{}\n{rows}", heads.join(","));
+        fs::write(data.join(format!("mnist_{part}.csv")), text).unwrap();
+    }
+    let seen = seen(&data);
+    assert!(seen.contains("mnist: 20 images in 10 classes, 20 held out"), "{seen}");
+}

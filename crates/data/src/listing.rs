@@ -376,7 +376,7 @@ impl<'a> Progress<'a> {
         let now = Instant::now();
         if now >= *next {
             *next = now + TELL_EVERY;
-            tracing::info!(files, "{}: {files} files listed so far", self.root.display());
+            tracing::info!("{}: {files} files listed so far", self.root.display());
         }
     }
 }
