@@ -5,8 +5,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use fast_image_resize::images::{Image as Canvas, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
 use rayon::prelude::*;
@@ -295,13 +296,16 @@ fn resized(opened: Opened<'_>, side: usize) -> Result<Pixels<'static>, DecodeErr
         return Ok(Pixels { width: new_width, height: new_height, bytes });
     }
     let [columns, rows] = [whole.width, whole.height].map(|side| side as u32);
-    let source =
-        ImageRef::new(columns, rows, &whole.bytes, PixelType::U8x3).expect("three bytes a pixel");
-    let mut canvas = Canvas::new(new_width as u32, new_height as u32, PixelType::U8x3);
+    let mut bytes = vec![0; 3 * new_width * new_height];
+    // Of one kind of pixel alone: code for every kind would be more than half of this crate's.
+    let source = TypedImageRef::<U8x3>::from_buffer(columns, rows, &whole.bytes)
+        .expect("three bytes a pixel");
+    let mut canvas =
+        TypedImage::<U8x3>::from_buffer(new_width as u32, new_height as u32, &mut bytes)
+            .expect("three bytes a pixel");
     let bilinear = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
     Resizer::new()
-        .resize(&source, &mut canvas, &bilinear)
-        .expect("two images of one kind of pixel");
-    let bytes = Cow::Owned(canvas.into_vec());
-    Ok(Pixels { width: new_width, height: new_height, bytes })
+        .resize_typed(&source, &mut canvas, &bilinear)
+        .expect("nothing is cut off the source");
+    Ok(Pixels { width: new_width, height: new_height, bytes: bytes.into() })
 }
