@@ -97,8 +97,7 @@ impl ViewMaker {
 
     /// Writes view `slot` of image number `index` to `out`: normalised, `[3, size, size]`.
     ///
-    /// [`ViewMaker::slots`] says which slot is of which kind. For all views of an image, and for files,
-    /// there is [`ViewMaker::prepare`].
+    /// The slots of the global views come first, those of the local ones after them.
     ///
     /// # Panics
     /// If there is no such slot, or `out` has another length.

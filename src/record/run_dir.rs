@@ -169,7 +169,7 @@ impl RunDir {
         Ok(write_atomic(&path, &text.map_err(Error::io("write", &path))?)?)
     }
 
-    /// What [`RunDir::keep_places`] kept; nothing in runs of before it.
+    /// Where the run's images lie, as it was kept when the run began; nothing in runs of before that.
     ///
     /// # Errors
     /// [`Error::Run`] when it is damaged.
