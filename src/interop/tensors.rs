@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use half::{bf16, f16};
+use logo_ssl_data::decode::Content;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::model::params::{State, TensorData};
@@ -39,12 +40,13 @@ pub fn write(path: &Path, state: &State, metadata: String) -> Result<()> {
 /// another type.
 pub fn read(path: &Path) -> Result<(State, Option<String>)> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    if let Some(problem) = other_format(&bytes) {
-        return Err(Error::data(path, problem));
-    }
     let damaged =
         |problem: String| Error::data(path, format!("no usable safetensors file: {problem}"));
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
+    // The first bytes of a sound file are a length, which may look like another format's.
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| {
+        let other = other_format(&bytes);
+        other.map_or_else(|| damaged(error.to_string()), |problem| Error::data(path, problem))
+    })?;
     let metadata = header.metadata().as_ref().and_then(|map| map.get(KEY).cloned());
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
     let mut state = State::new();
@@ -77,20 +79,18 @@ fn numbers(view: &TensorView<'_>) -> Option<Vec<f32>> {
     }
 }
 
-/// What a file is that bears no weights in safetensors, and how its weights are had, where its first bytes
+/// What a file is that bears no weights in safetensors, and how its weights are had, where its contents
 /// tell.
-fn other_format(bytes: &[u8]) -> Option<&'static str> {
+fn other_format(bytes: &[u8]) -> Option<String> {
     // PyTorch's archives are zip files, its older files begin with a pickle.
     match bytes {
         [b'P', b'K', 3, 4, ..] | [0x80, 2..=5, ..] => Some(
             "this is a PyTorch checkpoint (.pth, .pt or .ckpt), and weights are read from safetensors. In Python: \
              safetensors.torch.save_file(torch.load(FILE, map_location=\"cpu\", weights_only=True), OUT), of the \
-             state dict where the checkpoint holds more",
+             state dict where the checkpoint holds more"
+                .to_owned(),
         ),
-        _ if bytes.starts_with(b"version https://git-lfs") => {
-            Some("this is a pointer of Git LFS, not the file itself: `git lfs pull` gets it")
-        }
-        _ => None,
+        _ => Content::of(bytes).map(|content| content.to_string()),
     }
 }
 
@@ -124,6 +124,20 @@ mod tests {
         }
         let problem = read(file(Dtype::U8, &[1, 2]).path()).unwrap_err().to_string();
         assert!(problem.contains("`x` is U8"), "{problem}");
+    }
+
+    #[test]
+    fn a_length_that_looks_like_another_format_is_no_harm() {
+        // The header of 640 bytes begins the file as a pickle of version 2 begins.
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights.safetensors");
+        let state = State::from([("x".to_owned(), TensorData::new(vec![1.5], [1]))]);
+        let found = (400..700).any(|length| {
+            write(&path, &state, "m".repeat(length)).unwrap();
+            let begins = std::fs::read(&path).unwrap().starts_with(&[0x80, 2]);
+            begins && read(&path).unwrap().0 == state
+        });
+        assert!(found, "some length of the metadata makes such a header");
     }
 
     #[test]
