@@ -75,10 +75,12 @@ impl Layers {
         Ok(Self { table, chosen: BTreeSet::new(), warmup })
     }
 
-    /// Starts from the settings of a run.
+    /// Starts from the settings of a run, all of which are chosen.
     pub fn of_config(config: &Config) -> Self {
         let table = Table::try_from(config).expect("a config is made of TOML's own types");
-        Self { table, chosen: BTreeSet::from([WARMUP.join(".")]), warmup: 0.0 }
+        let mut chosen = BTreeSet::new();
+        chosen_in(&table, "", &mut chosen);
+        Self { table, chosen, warmup: 0.0 }
     }
 
     /// Lays the TOML file at `path` on top.
@@ -123,12 +125,7 @@ impl Layers {
 
     /// Whether there is a setting of this dotted key.
     pub fn knows(&self, key: &str) -> bool {
-        let (mut table, mut rest) = (&self.table, key);
-        while let Some((section, inner)) = rest.split_once('.') {
-            let Some(Value::Table(next)) = table.get(section) else { return false };
-            (table, rest) = (next, inner);
-        }
-        table.get(rest).is_some_and(|value| !value.is_table())
+        value_at(&self.table, key).is_some_and(|value| !value.is_table())
     }
 
     /// Which settings nobody chose, so that they may be changed to suit the images.
@@ -153,47 +150,54 @@ impl Layers {
     }
 
     fn shorten_warmup(&mut self) {
-        let (epochs, [section, key]) = (number(&self.table, EPOCHS), WARMUP);
-        if self.chosen.contains(&WARMUP.join(".")) || number(&self.table, WARMUP) < epochs {
-            return;
-        }
-        if let Some(Value::Table(section)) = self.table.get_mut(section) {
-            section.insert(key.to_owned(), Value::Float(self.warmup * epochs));
+        let epochs = number(&self.table, EPOCHS);
+        if !self.chosen.contains(WARMUP) && number(&self.table, WARMUP) >= epochs {
+            self.replace(WARMUP, Value::Float(self.warmup * epochs));
         }
     }
-}
 
-impl Layers {
-    /// A dataset that was laid over the preset brings the statistics of its channels, unless others were chosen.
+    /// A dataset that was laid over the preset brings the statistics of its channels, unless others were
+    /// chosen.
     fn take_statistics(&mut self) {
-        let keys = ["data.mean", "data.std"];
-        if !self.chosen.contains("data.dataset")
-            || keys.iter().any(|key| self.chosen.contains(*key))
-        {
+        let is_chosen = |key: &str| self.chosen.contains(key);
+        if !is_chosen("data.dataset") || STATISTICS.into_iter().any(is_chosen) {
             return;
         }
-        let Some(Value::Table(data)) = self.table.get_mut("data") else { return };
-        let name = data.get("dataset").and_then(Value::as_str);
+        let name = value_at(&self.table, "data.dataset").and_then(Value::as_str);
         let dataset = name.and_then(|name| name.parse::<DatasetName>().ok());
-        let Some(statistics) = dataset.and_then(|dataset| dataset.source().statistics) else {
-            return;
-        };
-        for (key, channels) in ["mean", "std"].into_iter().zip(statistics) {
-            data.insert(key.to_owned(), Value::from(channels.to_vec()));
+        let statistics = dataset.and_then(|dataset| dataset.source().statistics);
+        for (key, channels) in STATISTICS.into_iter().zip(statistics.into_iter().flatten()) {
+            self.replace(key, Value::from(channels.to_vec()));
+        }
+    }
+
+    /// Gives the setting at `section.key` another value; nothing where there is no such section.
+    fn replace(&mut self, key: &str, value: Value) {
+        let parts = key.split_once('.');
+        let section = parts.and_then(|(section, _)| self.table.get_mut(section)?.as_table_mut());
+        if let (Some(section), Some((_, key))) = (section, parts) {
+            section.insert(key.to_owned(), value);
         }
     }
 }
 
-/// Sections and keys of what goes together.
-const EPOCHS: [&str; 2] = ["optimizer", "epochs"];
-const WARMUP: [&str; 2] = ["optimizer", "warmup_epochs"];
+const EPOCHS: &str = "optimizer.epochs";
+const WARMUP: &str = "optimizer.warmup_epochs";
+/// Mean and standard deviation of the channels.
+const STATISTICS: [&str; 2] = ["data.mean", "data.std"];
+
+/// What is at a dotted key.
+fn value_at<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    match key.split_once('.') {
+        Some((section, rest)) => value_at(table.get(section)?.as_table()?, rest),
+        None => table.get(key),
+    }
+}
 
 /// The number at a key, and 0 where there is none yet: whether a value is of the right type is found later.
-fn number(table: &Table, [section, key]: [&str; 2]) -> f64 {
-    let value = table.get(section).and_then(|section| section.get(key));
-    value
-        .and_then(|value| value.as_float().or_else(|| value.as_integer().map(|n| n as f64)))
-        .unwrap_or(0.0)
+fn number(table: &Table, key: &str) -> f64 {
+    let number = |value: &Value| value.as_float().or(value.as_integer().map(|whole| whole as f64));
+    value_at(table, key).and_then(number).unwrap_or(0.0)
 }
 
 /// The dotted keys of the values in a layer.
