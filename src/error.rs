@@ -162,7 +162,7 @@ pub enum RunProblem {
     /// The config is another than that of the checkpoint, in settings that a run cannot change on its way.
     #[error(
         "is not the config this run was started with: {}; restore it, or start another run in another folder",
-        listed(.0)
+        Change::list(.0)
     )]
     OtherConfig(Vec<Change>),
 
@@ -185,10 +185,6 @@ pub enum RunProblem {
     /// Anything else, with what to do about it.
     #[error("{0}")]
     Other(String),
-}
-
-fn listed(changes: &[Change]) -> String {
-    changes.iter().map(Change::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl<S: Into<String>> From<S> for RunProblem {

@@ -49,10 +49,8 @@ type Edit = Box<dyn FnOnce(&mut Config)>;
 enum From {
     /// What the preset names.
     Preset,
-    /// A dataset, in a folder or where datasets lie.
-    Named(DatasetName, Option<PathBuf>),
-    /// Whatever lies in a folder.
-    At(PathBuf),
+    /// What lies in a folder: a dataset, or whatever is recognised there.
+    In(PathBuf, Option<DatasetName>),
     /// The caller.
     Parts(Parts),
 }
@@ -79,7 +77,7 @@ impl Pretraining {
     /// On what lies in a folder: pictures, with or without a folder for each class, or shards, Parquet files and
     /// so on ([`crate::data::recognise`]); by a preset that suits it. A `~` at its beginning is the user's home.
     pub fn on(folder: impl AsRef<Path>) -> Self {
-        Self::from(None, From::At(at_home(folder.as_ref())))
+        Self::from(None, From::In(at_home(folder.as_ref()), None))
     }
 
     /// By a preset, on the images that it names: `quickstart` has its own, others look where datasets lie
@@ -116,7 +114,7 @@ impl Pretraining {
 
     /// Trains on a known dataset in `folder`.
     pub fn dataset(mut self, name: DatasetName, folder: impl AsRef<Path>) -> Self {
-        self.images = From::Named(name, Some(at_home(folder.as_ref())));
+        self.images = From::In(at_home(folder.as_ref()), Some(name));
         self
     }
 
@@ -239,10 +237,10 @@ impl Pretraining {
 
     /// Finds out what lies in the folder that was named, and the preset that suits it.
     fn recognise(&mut self) -> Result<()> {
-        if let From::At(folder) = &self.images {
+        if let From::In(folder, name @ None) = &mut self.images {
             let dataset = recognise(folder)?.dataset;
             self.preset.get_or_insert_with(|| dataset.source().preset.to_owned());
-            self.images = From::Named(dataset, Some(folder.clone()));
+            *name = Some(dataset);
         }
         Ok(())
     }
@@ -250,7 +248,7 @@ impl Pretraining {
     /// The settings, put together and checked.
     fn settings(&mut self, preset: &str) -> Result<(Config, Unchosen)> {
         let mut layers = Layers::preset(preset)?;
-        if let From::Named(name, _) = &self.images {
+        if let From::In(_, Some(name)) = &self.images {
             layers = layers.set(&format!("data.dataset={name}"))?;
         }
         for layer in self.layers.drain(..) {
@@ -271,11 +269,8 @@ impl Pretraining {
     fn images(&self, config: &Config) -> Result<Images> {
         Ok(match &self.images {
             From::Preset => Images::Named(Places::default()),
-            From::At(folder) => {
+            From::In(folder, _) => {
                 Images::Named(Places { data: Some(folder.clone()), ..Places::default() })
-            }
-            From::Named(_, folder) => {
-                Images::Named(Places { data: folder.clone(), ..Places::default() })
             }
             From::Parts(parts) => {
                 let splits = Splits::of(parts.clone(), config.data.max_bad_fraction);

@@ -41,6 +41,11 @@ impl Change {
         MAY_CHANGE.contains(&self.key.as_str())
     }
 
+    /// All of `changes` in one line.
+    pub fn list(changes: &[Self]) -> String {
+        changes.iter().map(Self::to_string).collect::<Vec<_>>().join(", ")
+    }
+
     /// The settings that a run may go on with although it began with others, by their dotted keys.
     pub fn allowed() -> &'static [&'static str] {
         &MAY_CHANGE

@@ -68,12 +68,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// Whether `other` is the same experiment. Which instructions and devices there are is the machine's
-    /// to say, not the experiment's.
-    pub fn is_experiment_of(&self, other: &Self) -> bool {
-        self.changes_to(other).is_empty()
-    }
-
     /// Refuses values out of range and settings that contradict each other, within a section first.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use crate::presets;
 use crate::{Error, Result};
 
 /// What a checkpoint puts before the backbone's names.
-const IN_CHECKPOINT: &str = "network.backbone.";
+const IN_CHECKPOINT: &str = "network.backbone";
 
 /// The tensor by which a ResNet is found.
 const FIRST_TENSOR: &str = "conv1.weight";
@@ -23,7 +23,7 @@ const FIRST_TENSOR: &str = "conv1.weight";
 /// # Errors
 /// [`Error::Io`] naming the file.
 pub fn write(path: &Path, state: &State, config: &Config) -> Result<()> {
-    let backbone = params::within(IN_CHECKPOINT.trim_end_matches('.'), state);
+    let backbone = params::within(IN_CHECKPOINT, state);
     tensors::write(path, &backbone, presets::to_toml(config))
 }
 
@@ -81,21 +81,16 @@ fn backbone_of(state: State) -> Result<State, String> {
     let begins = |prefix: &&str| state.contains_key(&format!("{prefix}layer1.0.{FIRST_TENSOR}"));
     let prefixes = state.keys().filter_map(|name| name.strip_suffix(FIRST_TENSOR));
     let prefixes: Vec<&str> = prefixes.filter(begins).collect();
-    let prefix = match prefixes[..] {
-        _ if prefixes.contains(&IN_CHECKPOINT) => IN_CHECKPOINT,
-        [prefix] => prefix,
-        [] => return Ok(state),
-        _ => {
-            return Err(format!(
-                "it holds several, whose names begin with {}: write the one that is meant to a file of its own",
-                prefixes.join(", ")
-            ));
-        }
-    };
-    let inside = state.iter().filter_map(|(name, data)| {
-        name.strip_prefix(prefix).map(|short| (short.to_owned(), data.clone()))
-    });
-    Ok(inside.collect())
+    let own = format!("{IN_CHECKPOINT}.");
+    match prefixes[..] {
+        _ if prefixes.contains(&&*own) => Ok(params::within(IN_CHECKPOINT, &state)),
+        [] | [""] => Ok(state),
+        [prefix] => Ok(params::within(prefix.trim_end_matches('.'), &state)),
+        _ => Err(format!(
+            "it holds several, whose names begin with {}: write the one that is meant to a file of its own",
+            prefixes.join(", ")
+        )),
+    }
 }
 
 /// What network has these tensors.
@@ -135,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_all_names_begin_with_is_left_out() {
-        for prefix in ["", "module.", "backbone.", "module.encoder_q.", IN_CHECKPOINT] {
+        for prefix in ["", "module.", "backbone.", "module.encoder_q.", "network.backbone."] {
             let mut state = backbone(prefix);
             state.insert("epoch".to_owned(), TensorData::new(vec![7.0], [1]));
             let found = backbone_of(state).unwrap();
@@ -148,7 +143,8 @@ mod tests {
     fn of_several_backbones_a_checkpoints_own_is_meant_and_others_are_named() {
         let two =
             |first: &str, second: &str| [backbone(first), backbone(second)].map(State::into_iter);
-        let state: State = two(IN_CHECKPOINT, "momentum.backbone.").into_iter().flatten().collect();
+        let state: State =
+            two("network.backbone.", "momentum.backbone.").into_iter().flatten().collect();
         assert_eq!(backbone_of(state).unwrap(), backbone(""));
         let state: State = two("encoder_q.", "encoder_k.").into_iter().flatten().collect();
         let problem = backbone_of(state).unwrap_err();

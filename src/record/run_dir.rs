@@ -4,6 +4,8 @@ use std::fs::{self, File, TryLockError};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::JsonLines;
 use super::log::Log;
 use crate::config::Config;
@@ -164,9 +166,7 @@ impl RunDir {
             data: places.data.as_ref().map(absolute),
             eval: places.eval.as_ref().map(absolute),
         };
-        let text = serde_json::to_vec(&places).map_err(std::io::Error::other);
-        let path = self.places_path();
-        Ok(write_atomic(&path, &text.map_err(Error::io("write", &path))?)?)
+        keep(&self.places_path(), &places)
     }
 
     /// Where the run's images lie, as it was kept when the run began; nothing in runs of before that.
@@ -185,9 +185,7 @@ impl RunDir {
     /// # Errors
     /// [`Error::Io`] naming the file.
     pub(crate) fn keep_fingerprint(&self, fingerprint: &Fingerprint) -> Result<()> {
-        let path = self.fingerprint_path();
-        let text = serde_json::to_vec(fingerprint).map_err(std::io::Error::other);
-        Ok(write_atomic(&path, &text.map_err(Error::io("write", &path))?)?)
+        keep(&self.fingerprint_path(), fingerprint)
     }
 
     /// What [`RunDir::keep_fingerprint`] kept; none in runs of before it.
@@ -224,27 +222,35 @@ pub fn unused(base: &Path) -> PathBuf {
     std::iter::once(base.to_path_buf()).chain(numbered).find(free).expect("numbers do not run out")
 }
 
+/// Writes `value` as JSON.
+fn keep(path: &Path, value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_vec(value).map_err(std::io::Error::other);
+    Ok(write_atomic(path, &text.map_err(Error::io("write", path))?)?)
+}
+
 /// The run among `base`, `base-2`, … whose files changed last.
 pub fn latest(base: &Path) -> Option<PathBuf> {
-    let (parent, stem) = (base.parent()?, base.file_name()?.to_str()?);
-    let runs = fs::read_dir(parent).ok()?.filter_map(|entry| {
-        let path = entry.ok()?.path();
-        let rest = path.file_name()?.to_str()?.strip_prefix(stem)?.to_owned();
-        let number = rest.strip_prefix('-').is_some_and(|n| n.parse::<u32>().is_ok());
-        let metrics = RunFiles::of(&path).metrics_path();
-        let changed = metrics.metadata().and_then(|m| m.modified()).ok()?;
-        (rest.is_empty() || number).then_some((changed, path))
-    });
-    runs.max().map(|(_, path)| path)
+    let stem = base.file_name()?.to_str()?;
+    latest_called(base.parent()?, |name| {
+        let rest = name.strip_prefix(stem);
+        let number = |rest: &str| rest.strip_prefix('-').is_some_and(|n| n.parse::<u32>().is_ok());
+        rest.is_some_and(|rest| rest.is_empty() || number(rest))
+    })
 }
 
 /// The run in `folder` whose files changed last, whatever it is called.
 pub fn latest_in(folder: &Path) -> Option<PathBuf> {
+    latest_called(folder, |_| true)
+}
+
+/// The run in `folder` with such a name whose files changed last.
+fn latest_called(folder: &Path, is_meant: impl Fn(&str) -> bool) -> Option<PathBuf> {
     let runs = fs::read_dir(folder).ok()?.filter_map(|entry| {
         let path = entry.ok()?.path();
         let files = RunFiles::of(&path);
         let changed = files.metrics_path().metadata().and_then(|m| m.modified()).ok()?;
-        files.config_path().exists().then_some((changed, path))
+        let is_run = files.config_path().exists() && is_meant(path.file_name()?.to_str()?);
+        is_run.then_some((changed, path))
     });
     runs.max().map(|(_, path)| path)
 }

@@ -145,7 +145,7 @@ impl Fetch {
     }
 }
 
-/// The dataset that is meant, and where it lies.
+/// The dataset that is meant: the one that was named, else what lies in the folder that was, else `shapes`.
 fn meant(named: Option<DatasetName>, place: &DataDir, output: Output) -> Result<DatasetName> {
     match named {
         Some(name) => Ok(name),

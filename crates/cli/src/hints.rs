@@ -65,13 +65,14 @@ fn with_flags(message: &str) -> String {
 
 /// The flags of the settings in `message`, each once.
 fn flags(message: &str) -> Vec<String> {
+    let Ok(settings) = Layers::preset(presets::DEFAULT) else { return Vec::new() };
     let is_of_key = |c: char| c.is_ascii_lowercase() || c == '_' || c == '.';
     let mut flags = Vec::new();
     for word in message.split(|c| !is_of_key(c)) {
         let key = word.trim_matches('.');
         let flag = match FLAGS.iter().find(|(known, _)| *known == key) {
             Some((_, flag)) => (*flag).to_owned(),
-            None if is_setting(key) => format!("--set {key}=…"),
+            None if key.contains('.') && settings.knows(key) => format!("--set {key}=…"),
             None => continue,
         };
         if !flags.contains(&flag) {
@@ -79,11 +80,6 @@ fn flags(message: &str) -> Vec<String> {
         }
     }
     flags
-}
-
-/// Whether `key` is the dotted key of a setting.
-fn is_setting(key: &str) -> bool {
-    key.contains('.') && Layers::preset(presets::DEFAULT).is_ok_and(|layers| layers.knows(key))
 }
 
 fn of_run(problem: &RunProblem) -> String {
@@ -96,11 +92,10 @@ fn of_run(problem: &RunProblem) -> String {
             "is in use by another logo-ssl; wait for it, stop it, or choose another --run-dir"
         }
         RunProblem::OtherConfig(changes) => {
-            let changes: Vec<String> = changes.iter().map(Change::to_string).collect();
             return format!(
                 "was started with other settings: {}. A run keeps them; leave them out, or start another run with \
                  --run-dir. What may change on the way: {}",
-                changes.join(", "),
+                Change::list(changes),
                 Change::allowed().join(", ")
             );
         }

@@ -199,19 +199,16 @@ impl Arguments {
         config: &Config,
         meant: Option<&Meant>,
     ) -> Result<Option<(Config, Unchosen)>> {
-        let dataset = self.dataset.iter().map(|name| format!("data.dataset={name}"));
-        let mut layers = Layers::of_config(config);
-        for assignment in dataset {
-            layers = layers.set(&assignment)?;
-        }
-        let single = !self.set.is_empty()
-            || !self.shorthands().is_empty()
-            || self.dataset.is_some()
-            || self.on.deterministic();
-        match meant {
-            Some(meant) => self.resolve(meant).map(Some),
-            None if single => self.lay_over(layers).map(Some),
-            None => Ok(None),
+        let single =
+            !self.set.is_empty() || !self.shorthands().is_empty() || self.on.deterministic();
+        match (meant, &self.dataset) {
+            (Some(meant), _) => self.resolve(meant).map(Some),
+            (None, Some(name)) => {
+                let layers = Layers::of_config(config).set(&format!("data.dataset={name}"))?;
+                self.lay_over(layers).map(Some)
+            }
+            (None, None) if single => self.lay_over(Layers::of_config(config)).map(Some),
+            (None, None) => Ok(None),
         }
     }
 }

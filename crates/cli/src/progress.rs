@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use logo_ssl::Result;
-use logo_ssl::config::Config;
+use logo_ssl::config::{Change, Config};
 use logo_ssl::record::scalars::{GLOBAL_GLOBAL, LOCAL_GLOBAL, LOCAL_LOCAL, LOSS, Z_STD};
 use logo_ssl::record::{Event, Knn, Record, Scalars, Scores, Sink, Source};
 use logo_ssl::train::Summary;
@@ -124,8 +124,7 @@ impl Progress {
             Record::Knn(knn) => self.line(&describe(knn)),
             Record::Scores(scores) => self.line(&describe_scores(scores)),
             Record::Changed { step, changes } => {
-                let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
-                self.line(&format!("from step {step} on: {}", changes.join(", ")));
+                self.line(&format!("from step {step} on: {}", Change::list(changes)));
             }
             _ => {}
         }
