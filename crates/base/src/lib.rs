@@ -1,5 +1,6 @@
 //! What the crates of logo-ssl share, and nothing that knows of images or networks: files that are
-//! whole or absent, randomness as a pure function of where it is used, and the name that was meant.
+//! whole or absent, randomness as a pure function of where it is used, the name that was meant, and
+//! counts as a person reads them.
 //!
 //! ```
 //! use logo_ssl_base::rng::{Stream, generator, normal};
@@ -14,6 +15,7 @@
 pub mod files;
 mod names;
 pub mod rng;
+pub mod words;
 
 pub use names::suggest;
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use logo_ssl_base::words::{counted, grouped};
 use serde::Serialize;
 
 /// How many kinds of files are named in the line.
@@ -34,19 +35,21 @@ pub struct Ignored {
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { images, classes, held_out, unlabelled, ignored } = self;
-        write!(f, "{} image{}", Grouped(*images), plural(*images))?;
+        f.write_str(&counted(*images, "image"))?;
         match (classes, unlabelled) {
             (0, _) => f.write_str(" without labels")?,
             (1, 0) => f.write_str(" in 1 class")?,
-            (1, _) => write!(f, " in 1 class, {} of them without a label", Grouped(*unlabelled))?,
-            (_, 0) => write!(f, " in {} classes", Grouped(*classes))?,
+            (1, _) => {
+                write!(f, " in 1 class, {} of them without a label", grouped(*unlabelled as u64))?
+            }
+            (_, 0) => write!(f, " in {} classes", grouped(*classes as u64))?,
             _ => {
-                let (classes, unlabelled) = (Grouped(*classes), Grouped(*unlabelled));
+                let (classes, unlabelled) = (grouped(*classes as u64), grouped(*unlabelled as u64));
                 write!(f, " in {classes} classes, {unlabelled} of them without a label")?;
             }
         }
         if *held_out > 0 {
-            write!(f, ", {} held out", Grouped(*held_out))?;
+            write!(f, ", {} held out", grouped(*held_out as u64))?;
         }
         let (named, others) = ignored.split_at(ignored.len().min(MOST_KINDS));
         for (number, ignored) in named.iter().enumerate() {
@@ -54,7 +57,7 @@ impl fmt::Display for Seen {
         }
         match others.iter().map(|ignored| ignored.files).sum() {
             0 => Ok(()),
-            files => write!(f, ", {} other file{}", Grouped(files), plural(files)),
+            files => write!(f, ", {}", counted(files, "other file")),
         }
     }
 }
@@ -72,28 +75,10 @@ impl Ignored {
 impl fmt::Display for Ignored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, files } = self;
-        let s = if kind.starts_with('.') { "" } else { plural(*files) };
-        write!(f, "{} {kind}{s}", Grouped(*files))
-    }
-}
-
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
-}
-
-/// A number with a comma between thousands.
-struct Grouped(usize);
-
-impl fmt::Display for Grouped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = self.0.to_string();
-        for (at, digit) in digits.char_indices() {
-            if at > 0 && (digits.len() - at).is_multiple_of(3) {
-                f.write_str(",")?;
-            }
-            write!(f, "{digit}")?;
+        match kind.starts_with('.') {
+            true => write!(f, "{} {kind}", grouped(*files as u64)),
+            false => f.write_str(&counted(*files, kind)),
         }
-        Ok(())
     }
 }
 

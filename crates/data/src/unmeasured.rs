@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use logo_ssl_base::words::plural;
+
 /// Why a kNN would say nothing, as a clause without a full stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -57,14 +59,14 @@ impl fmt::Display for Unmeasured {
             }
             Self::UnlabelledTest { part, images } => {
                 let part = part.as_deref().unwrap_or("the part to test on");
-                let s = if *images == 1 { "" } else { "s" };
-                write!(f, "{part} holds {images} image{s} without labels")
+                write!(f, "{part} holds {images} {} without labels", plural(*images, "image"))
             }
             Self::UnknownClass { class, images } => {
-                let (s, are) = if *images == 1 { ("", "is") } else { ("s", "are") };
+                let (noun, are) =
+                    (plural(*images, "image"), if *images == 1 { "is" } else { "are" });
                 write!(
                     f,
-                    "{images} image{s} to test on {are} of a class that is not trained on, {class}; \
+                    "{images} {noun} to test on {are} of a class that is not trained on, {class}; \
                      remove them, or give them the name of a class there is"
                 )
             }

@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Once;
 
 use image::{ImageFormat, RgbImage, imageops};
+use logo_ssl_base::words::grouped;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::register_font;
@@ -414,19 +415,6 @@ fn pixel((x, y): Point) -> (i32, i32) {
 fn mix(color: RGBColor, other: RGBColor, share: f64) -> RGBColor {
     let channel = |a: u8, b: u8| (f64::from(a) * (1.0 - share) + f64::from(b) * share) as u8;
     RGBColor(channel(color.0, other.0), channel(color.1, other.1), channel(color.2, other.2))
-}
-
-/// `12345` as `12,345`.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A number with a typographic minus, and none before a rounded 0.

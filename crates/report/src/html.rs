@@ -6,12 +6,14 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::figure::{self, grouped, signed};
+use super::figure::{self, signed};
 use super::plots;
+use logo_ssl::config::Change;
 use logo_ssl::record::scalars::{AFFINITY_DIFFERENT, AFFINITY_SAME, LOSS, Z_STD};
 use logo_ssl::record::{Knn, KnnResult, Record, Scalars, Scores, Source};
 use logo_ssl::{Error, Result};
 use logo_ssl_base::files::write_atomic;
+use logo_ssl_base::words::{counted, grouped, plural};
 
 const STYLE: &str = include_str!("report.css");
 
@@ -493,8 +495,7 @@ fn again_section(report: &ReportInput<'_>) -> String {
 fn changes(records: &[Record]) -> String {
     let line = |record: &Record| match record {
         Record::Changed { step, changes } => {
-            let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
-            Some(format!("<li>from step {step} on, {}</li>\n", escape(&changes.join(", "))))
+            Some(format!("<li>from step {step} on, {}</li>\n", escape(&Change::list(changes))))
         }
         _ => None,
     };
@@ -517,14 +518,6 @@ fn points(gain: f64) -> String {
     format!("{plus}{}", signed(gain, 1))
 }
 
-fn plural(count: usize, noun: &str) -> String {
-    if count == 1 { noun.to_owned() } else { format!("{noun}s") }
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    format!("{} {}", grouped(count as u64), plural(count, noun))
-}
-
 /// Text as HTML, safe in elements and in quoted attributes.
 fn escape(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
@@ -543,7 +536,6 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use logo_ssl::config::Change;
     use logo_ssl::record::synthetic;
 
     fn input<'a>(records: &'a [Record], timings: &'a [Record]) -> ReportInput<'a> {
