@@ -114,9 +114,10 @@ const NO_PICTURES: [&str; 74] = [
     "zip",
 ];
 /// What a run writes into its directory, beside its config.
-const RUN_FILES: [&str; 9] = [
+const RUN_FILES: [&str; 10] = [
     "checkpoints",
     "config.toml",
+    "images.json",
     "metrics.jsonl",
     "places.json",
     "plots",

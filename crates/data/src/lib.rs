@@ -203,6 +203,16 @@ pub enum Split {
     Test,
 }
 
+impl Split {
+    /// The one that this is not.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Train => Self::Test,
+            Self::Test => Self::Train,
+        }
+    }
+}
+
 /// Has the examples of the README compiled and run with those of the documentation.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -95,16 +95,10 @@ impl Parquet {
     /// compressed or encoded in a way not read here, has no images, a label without a name, or other classes
     /// than the first. [`Error::Io`] when one cannot be read.
     pub fn load(dir: &Path, split: Split) -> Result<Option<Self>> {
-        let Some(opened) = Opened::of(dir, split)? else { return Ok(None) };
-        let other = match split {
-            Split::Train => Split::Test,
-            Split::Test => Split::Train,
-        };
-        let other = match opened.has_names() {
-            true => Opened::of(dir, other)?,
-            false => None,
-        };
-        let [this, _] = Self::joined(dir, [Some(opened), other])?;
+        let open = |split| Opened::of(dir, split);
+        let parts = sharded::with_names_of_both(split, open, Opened::has_names)?;
+        let Some(parts) = parts else { return Ok(None) };
+        let [this, _] = Self::joined(dir, parts)?;
         Ok(this)
     }
 

@@ -5,7 +5,10 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use logo_ssl_base::words::plural;
+
 use super::leftovers::{self, Named};
+use super::sharded::has_extension;
 use crate::{
     DatasetName, Error, Ignored, Result, Source, cifar10, cifar100, folder, hub_cache, idx,
     imagenet100, pack, parquet, stl10, webdataset,
@@ -196,17 +199,14 @@ impl Looked {
         let most = kinds.iter().rev().max_by_key(|(_, files, _)| *files);
         match most {
             Some((source, files, kind)) if *files > 0 => {
-                let (least, s) = (
-                    if self.is_cut_off { "at least " } else { "" },
-                    if *files == 1 { "" } else { "s" },
-                );
+                let least = if self.is_cut_off { "at least " } else { "" };
+                let noun = plural(*files, kind);
                 let beside: usize = kinds.iter().map(|(_, files, _)| files).sum::<usize>() - files;
                 let beside = match beside {
                     0 => String::new(),
-                    1 => ", and 1 other file of images".to_owned(),
-                    _ => format!(", and {beside} other files of images"),
+                    _ => format!(", and {beside} other {} of images", plural(beside, "file")),
                 };
-                Ok(recognised(source, format!("it holds {least}{files} {kind}{s}{beside}")))
+                Ok(recognised(source, format!("it holds {least}{files} {noun}{beside}")))
             }
             _ => Err(Error::data(dir, self.nothing_there())),
         }
@@ -237,10 +237,6 @@ fn is_idx(path: &str) -> bool {
         .iter()
         .any(|end| path.ends_with(end));
     path.contains("idx3") && path.contains("ubyte") || path.contains("mnist") && is_text
-}
-
-fn has_extension(path: &Path, extension: &str) -> bool {
-    path.extension().is_some_and(|is| is.eq_ignore_ascii_case(extension))
 }
 
 #[cfg(test)]

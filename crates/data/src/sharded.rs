@@ -98,8 +98,24 @@ fn inside<'a>(dir: &Path, file: &'a Path) -> &'a Path {
     file.strip_prefix(dir).unwrap_or(file)
 }
 
-fn has_extension(path: &Path, extension: &str) -> bool {
+/// Whether the name of `path` ends so, in any case.
+pub(crate) fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|is| is.eq_ignore_ascii_case(extension))
+}
+
+/// What `open` finds of `split`, and of the other one where its labels are names: a class then has one number
+/// in both.
+pub(crate) fn with_names_of_both<O>(
+    split: Split,
+    open: impl Fn(Split) -> Result<Option<O>>,
+    has_names: impl Fn(&O) -> bool,
+) -> Result<Option<[Option<O>; 2]>> {
+    let Some(opened) = open(split)? else { return Ok(None) };
+    let other = match has_names(&opened) {
+        true => open(split.other())?,
+        false => None,
+    };
+    Ok(Some([Some(opened), other]))
 }
 
 /// The part that a file is called after, or else the innermost folder that is called after one.

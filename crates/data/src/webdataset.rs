@@ -96,16 +96,10 @@ impl Shards {
     /// [`Error::Data`] when there is no such file, naming the shard that is cut off, damaged or something
     /// else, or the list with fewer names than there are labels. [`Error::Io`] when one cannot be read.
     pub fn load(dir: &Path, split: Split) -> Result<Option<Self>> {
-        let Some(opened) = Opened::of(dir, split)? else { return Ok(None) };
-        let other = match split {
-            Split::Train => Split::Test,
-            Split::Test => Split::Train,
-        };
-        let other = match opened.has_names() {
-            true => Opened::of(dir, other)?,
-            false => None,
-        };
-        let [this, _] = Self::joined(dir, [Some(opened), other])?;
+        let open = |split| Opened::of(dir, split);
+        let parts = sharded::with_names_of_both(split, open, Opened::has_names)?;
+        let Some(parts) = parts else { return Ok(None) };
+        let [this, _] = Self::joined(dir, parts)?;
         Ok(this)
     }
 
