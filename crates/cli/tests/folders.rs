@@ -10,7 +10,7 @@ use assert_cmd::assert::Assert;
 use predicates::prelude::*;
 use predicates::str::contains;
 use support::pictures::{log, picture, pictures, train, two_classes};
-use support::{command, tiny_run};
+use support::{SMALL, command, set, tiny_run};
 use tempfile::TempDir;
 
 /// Makes something of a folder.
@@ -261,16 +261,7 @@ fn a_folder_without_flags_is_trained_on_by_what_lies_in_it() {
     let run = |arguments: &[&str]| {
         let mut command = command();
         command.current_dir(folder.path()).arg("pretrain").args(arguments);
-        let small = [
-            "model.backbone=resnet10",
-            "model.width=2",
-            "model.stem=cifar",
-            "views.global.size=16",
-            "views.local.size=8",
-        ];
-        for setting in small {
-            command.args(["--set", setting]);
-        }
+        command.args(set(SMALL)).args(set(["model.stem=cifar"]));
         command.args(["--epochs", "1"]);
         said(&command.assert().success())
     };

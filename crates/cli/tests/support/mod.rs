@@ -31,27 +31,34 @@ pub(crate) fn command() -> Command {
     command
 }
 
+/// A network and views of a size for tests.
+pub(crate) const SMALL: [&str; 8] = [
+    "model.backbone=resnet10",
+    "model.width=2",
+    "model.projector.hidden=16",
+    "model.projector.dim=16",
+    "affinity.depth=2",
+    "affinity.width=8",
+    "views.global.size=16",
+    "views.local.size=8",
+];
+
+/// `settings` as arguments.
+pub(crate) fn set<'a>(
+    settings: impl IntoIterator<Item = &'a str>,
+) -> impl Iterator<Item = &'a str> {
+    settings.into_iter().flat_map(|setting| ["--set", setting])
+}
+
 /// The arguments of a run of two epochs of four steps, through every part of the program.
 pub(crate) fn tiny_arguments(run_dir: &Path) -> Vec<String> {
-    let settings = [
-        "model.backbone=resnet10",
-        "model.width=2",
-        "model.projector.hidden=16",
-        "model.projector.dim=16",
-        "affinity.depth=2",
-        "affinity.width=8",
-        "views.global.size=16",
-        "views.local.size=8",
-        "eval.every=1",
-    ];
     let mut arguments: Vec<String> = ["pretrain", "--quiet", "--preset", "quickstart"]
         .into_iter()
         .chain(["--limit", "64", "--batch-size", "16"])
+        .chain(set(SMALL))
+        .chain(set(["eval.every=1"]))
         .map(String::from)
         .collect();
-    for setting in settings {
-        arguments.extend(["--set".to_owned(), setting.to_owned()]);
-    }
     arguments.extend(["--run-dir".to_owned(), run_dir.display().to_string()]);
     arguments
 }

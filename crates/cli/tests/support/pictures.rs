@@ -7,7 +7,7 @@ use std::path::Path;
 
 use image::{Rgb, RgbImage};
 
-use super::command;
+use super::{SMALL, command, set};
 
 /// A picture of `side` × `side + 4` pixels that depends on `number`.
 pub(crate) fn picture(side: u32, number: u32) -> RgbImage {
@@ -46,25 +46,14 @@ pub(crate) fn train(data: &Path, run: &Path) -> assert_cmd::Command {
         "--batch-size",
         "8",
     ]);
-    let settings = [
-        "model.backbone=resnet10",
-        "model.width=2",
+    command.args(set(SMALL)).args(set([
         "model.stem=cifar",
-        "model.projector.hidden=16",
-        "model.projector.dim=16",
-        "affinity.depth=2",
-        "affinity.width=8",
-        "views.global.size=16",
-        "views.local.size=8",
         "optimizer.epochs=1",
         "optimizer.warmup_epochs=0.0",
         "eval.resize=18",
         "eval.crop=16",
         "eval.k=[1]",
-    ];
-    for setting in settings {
-        command.args(["--set", setting]);
-    }
+    ]));
     command.arg("--data-dir").arg(data).arg("--run-dir").arg(run);
     command
 }
