@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crc32fast::Hasher;
+use logo_ssl_base::words::plural;
 use serde::{Deserialize, Serialize};
 
 use crate::Dataset;
@@ -74,10 +75,7 @@ impl Fingerprint {
     /// nothing is seen to differ.
     pub fn difference(&self, now: &Self) -> Option<String> {
         let was = self;
-        let number = |count: u64, thing: &str| match count {
-            1 => format!("1 {thing}"),
-            _ => format!("{count} {thing}s"),
-        };
+        let number = |count: u64, thing: &str| format!("{count} {}", plural(count as usize, thing));
         if was.images != now.images {
             let are = if now.images == 1 { "is" } else { "are" };
             let were = if was.images == 1 { "was" } else { "were" };
