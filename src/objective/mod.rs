@@ -28,6 +28,15 @@ fn log_sum_exp(logits: Node<'_>) -> Node<'_> {
     shifted.exp().sum(&[1]).log() + greatest
 }
 
+/// The mean cross-entropy of `logits`, `[rows, classes]`, with the classes `labels`, s32 `[rows]`.
+pub fn cross_entropy<'g>(logits: Node<'g>, labels: Node<'g>) -> Node<'g> {
+    let ty = Type::new(Element::S32, logits.shape());
+    let is_label = logits.graph().iota(1, ty).eq(labels.across_rows(&logits.shape()));
+    let zero = logits.graph().full(0.0, logits.ty());
+    let own = is_label.select(logits, zero).sum(&[1]);
+    (log_sum_exp(logits) - own).mean_all()
+}
+
 /// Equation 1: L_nce(z, z⁺, z⁻) = -log( exp(z·z⁺/τ) / (exp(z·z⁺/τ) + Σ exp(z·z⁻/τ)) ).
 ///
 /// `z` and `positive` are `[batch, dim]`, `negatives` `[count, dim]` and shared by the batch; all

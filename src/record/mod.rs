@@ -11,6 +11,7 @@ mod evaluation;
 mod log;
 pub mod run_dir;
 pub mod scalars;
+mod score;
 mod sink;
 pub mod synthetic;
 
@@ -18,10 +19,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Change;
 
-pub use evaluation::{Knn, KnnResult, Measured, Outcome, Scores, Source};
+pub use evaluation::{Found, Knn, KnnResult, Measured, Outcome, Scores, Source};
 pub use log::read;
 pub use run_dir::{RunDir, RunFiles};
 pub use scalars::Scalars;
+pub use score::{Confusion, NamedScores, Score};
 pub use sink::{Event, JsonLines, Sink};
 
 /// The version of the logs that this program writes, and the latest that it reads.
@@ -31,10 +33,11 @@ pub use sink::{Event, JsonLines, Sink};
 /// their version as yet: those that name none are of version 1. A kind that this version does not know
 /// is refused by [`read`], so a later version that adds kinds is noticed and not half read.
 ///
-/// Version 2 has `changed` beside them.
-pub const SCHEMA: u32 = 2;
+/// Version 2 has `changed` beside them. In version 3 a score may be an object with its interval, and
+/// `scores` may have a `confusion`.
+pub const SCHEMA: u32 = 3;
 
-/// The kinds of schema version 2, as lines name them.
+/// The kinds of schema version 3, as lines name them.
 const KINDS: [&str; 7] = ["step", "epoch", "knn", "scores", "changed", "timing", "evaluation"];
 
 /// One line of a log.

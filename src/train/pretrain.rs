@@ -15,7 +15,7 @@ use super::workers::Workers;
 use crate::augment::views::ViewMaker;
 use crate::config::{Change, Config, OptimizerConfig};
 use crate::data::{Dataset, Labelled, Splits};
-use crate::eval::{self, Evaluation, Subject};
+use crate::eval::{Evaluation, Subject};
 use crate::executor::Device;
 use crate::framework::{self, Framework};
 use crate::interop::weights;
@@ -447,7 +447,8 @@ impl<'a> Pretraining<'a> {
         let encoder = (source != Source::Pixels).then(|| self.learner.encoder());
         let mut subject = Subject::new(encoder.as_ref(), labelled, self.config);
         let mut leading = None;
-        for evaluation in eval::ALL.into_iter().filter(|evaluation| evaluation.measures(source)) {
+        let during = self.config.eval.during.iter().map(|name| name.evaluation());
+        for evaluation in during.filter(|evaluation| evaluation.measures(source)) {
             let started = Instant::now();
             let outcome = self.run_evaluation(evaluation, &mut subject, source)?;
             leading = leading.or(outcome.leading());
@@ -464,7 +465,7 @@ impl<'a> Pretraining<'a> {
         subject: &mut Subject<'_>,
         source: Source,
     ) -> Result<Outcome> {
-        let (stop, sinks, name) = (self.stop, &mut self.sinks, evaluation.name());
+        let (stop, sinks, name) = (self.stop, &mut self.sinks, evaluation.title());
         let mut progress = |done: usize, total: usize| {
             sinks.tell(&Event::Evaluating { evaluation: name, source, done, total })?;
             Ok(!stop.load(Ordering::SeqCst))

@@ -10,7 +10,9 @@ mod compute;
 mod config;
 mod data;
 mod devices;
+mod encoder;
 mod error;
+mod eval;
 mod hints;
 mod knn;
 mod log;
@@ -60,6 +62,8 @@ enum Command {
     Sweep(sweep::Arguments),
     /// Set finished runs side by side: a table with mean and spread over seeds, and plots
     Compare(compare::Arguments),
+    /// Measure a trained encoder by the field's evaluations, with intervals and floors
+    Eval(eval::Arguments),
     /// Measure a trained encoder by its nearest neighbours
     Knn(knn::Arguments),
     /// Write the plots and report.html of a run again
@@ -84,7 +88,7 @@ struct DataDir {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Folder of the dataset that is evaluated, where that is another (eval.dataset) [default: the same]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     eval_data_dir: Option<PathBuf>,
 }
 
@@ -129,10 +133,10 @@ struct Running {
     #[command(flatten)]
     threads: Threads,
     /// Threads that make views, beside those that compute [default: 1, and more while updates wait for them]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", hide_short_help = true)]
     loader_threads: Option<usize>,
     /// Steps between two checkpoints within an epoch
-    #[arg(long, value_name = "STEPS", default_value_t = 100)]
+    #[arg(long, value_name = "STEPS", default_value_t = 100, hide_short_help = true)]
     checkpoint_every: u64,
 }
 
@@ -183,6 +187,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Pretrain(arguments) => pretrain::run(arguments, cli.output),
         Command::Sweep(arguments) => sweep::run(&arguments, cli.output),
         Command::Compare(arguments) => compare::run(&arguments, cli.output),
+        Command::Eval(arguments) => eval::run(&arguments, cli.output),
         Command::Knn(arguments) => knn::run(&arguments, cli.output),
         Command::Report(arguments) => report::run(&arguments, cli.output),
         Command::Devices(arguments) => devices::run(&arguments, cli.output),
