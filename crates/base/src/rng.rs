@@ -28,6 +28,8 @@ pub enum Stream {
     Noise = 8,
     /// The image that stands in for a broken one.
     Replacement = 9,
+    /// What a measure of features draws; `epoch` numbers its purpose.
+    Measure = 10,
 }
 
 /// The generator of `stream` at `(epoch, a, b)` under `seed`.
