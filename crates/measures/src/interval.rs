@@ -1,0 +1,80 @@
+//! Intervals around shares and means.
+//!
+//! ```
+//! use logo_ssl_measures::interval::wilson;
+//!
+//! let interval = wilson(7912, 10_000)?;
+//! assert!((interval.low - 0.7831).abs() < 1e-4 && (interval.high - 0.7991).abs() < 1e-4);
+//! # Ok::<(), logo_ssl_measures::Error>(())
+//! ```
+
+use rand::RngExt;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::random::{Purpose, generator};
+use crate::{Error, Result};
+
+/// How often an interval of this crate covers what it is an estimate of.
+pub const CONFIDENCE: f64 = 0.95;
+/// Resamples that suffice for two digits of an interval's ends.
+pub const RESAMPLES: usize = 2000;
+/// The quantile of the standard normal distribution that leaves (1 - [`CONFIDENCE`]) / 2 above it.
+const Z: f64 = 1.959_963_984_540_054;
+
+/// An interval of 95 % confidence.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+/// Wilson's score interval of the share `hits` / `total` (Wilson 1927), which unlike the normal
+/// approximation stays within 0 and 1 and is sound near them. Of no trials it is all of that.
+///
+/// # Errors
+/// [`Error::Option`] if there are more hits than trials.
+pub fn wilson(hits: usize, total: usize) -> Result<Interval> {
+    if hits > total {
+        let needed = "at most the number of trials";
+        return Err(Error::Option { name: "the number of hits", value: hits as f64, needed });
+    }
+    let (hits, total) = (hits as f64, total as f64);
+    let centre = (hits + Z * Z / 2.0) / (total + Z * Z);
+    let variance = if total > 0.0 { hits * (total - hits) / total } else { 0.0 };
+    let half = Z / (total + Z * Z) * (variance + Z * Z / 4.0).sqrt();
+    Ok(Interval { low: (centre - half).max(0.0), high: (centre + half).min(1.0) })
+}
+
+/// The percentile bootstrap's interval of the mean of `values` (Efron 1979): the means of `resamples`
+/// draws of as many values with replacement, of which the middle 95 % are taken.
+///
+/// # Errors
+/// [`Error::NoImages`] without values, [`Error::Option`] without resamples.
+pub fn bootstrap_mean(values: &[f64], resamples: usize, seed: u64) -> Result<Interval> {
+    if values.is_empty() {
+        return Err(Error::NoImages);
+    }
+    if resamples == 0 {
+        let needed = "at least 1; 2000 give two digits";
+        return Err(Error::Option { name: "the number of resamples", value: 0.0, needed });
+    }
+    let mean = |resample: usize| {
+        let mut rng = generator(seed, Purpose::Bootstrap, resample as u64, 0);
+        let draws = (0..values.len()).map(|_| values[rng.random_range(0..values.len())]);
+        draws.sum::<f64>() / values.len() as f64
+    };
+    let mut means: Vec<f64> = (0..resamples).into_par_iter().map(mean).collect();
+    means.sort_unstable_by(f64::total_cmp);
+    let tail = (1.0 - CONFIDENCE) / 2.0;
+    Ok(Interval { low: quantile(&means, tail), high: quantile(&means, 1.0 - tail) })
+}
+
+/// The quantile of sorted values, interpolated between neighbours as numpy does.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let at = share * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
+    below + (above - below) * at.fract()
+}

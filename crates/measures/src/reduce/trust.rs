@@ -1,0 +1,58 @@
+use rayon::prelude::*;
+
+use crate::features::same_count;
+use crate::{Error, Features, Result};
+
+/// How far the neighbours in a map are neighbours in truth (Venna and Kaski 2001), as
+/// scikit-learn's `trustworthiness`: of the `k` images nearest to each in `low`, those that are not
+/// among the k nearest in `high` cost by how far beyond they are there. 1 at best; distances are
+/// Euclidean.
+///
+/// # Errors
+/// [`Error::Count`] if both are not of as many images, [`Error::Option`] if k is 0 or not less than half
+/// of them.
+pub fn trustworthiness(high: Features<'_>, low: Features<'_>, k: usize) -> Result<f64> {
+    let images = high.len();
+    same_count("places in the map", low.len(), images)?;
+    if k == 0 || 2 * k >= images {
+        let needed = "at least 1 and less than half of the number of images";
+        return Err(Error::Option { name: "k", value: k as f64, needed });
+    }
+    let cost = |image: usize| {
+        let near = nearest(&squared_distances(low, image), image, k);
+        let distances = squared_distances(high, image);
+        let beyond = |&other: &usize| rank(&distances, image, other).saturating_sub(k);
+        near.iter().map(beyond).sum::<usize>()
+    };
+    let cost: usize = (0..images).into_par_iter().map(cost).sum();
+    let (n, k) = (images as f64, k as f64);
+    Ok(1.0 - cost as f64 * 2.0 / (n * k * (2.0 * n - 3.0 * k - 1.0)))
+}
+
+/// The squared distances of one image to all.
+fn squared_distances(features: Features<'_>, image: usize) -> Vec<f64> {
+    let this = features.row(image);
+    let distance = |other: &[f32]| {
+        let differences = this.iter().zip(other).map(|(&a, &b)| f64::from(a) - f64::from(b));
+        differences.map(|x| x * x).sum()
+    };
+    features.rows().chunks_exact(features.dim()).map(distance).collect()
+}
+
+/// The `k` others with the least distance, of equals the lower.
+fn nearest(distances: &[f64], image: usize, k: usize) -> Vec<usize> {
+    let mut others: Vec<usize> = (0..distances.len()).filter(|&other| other != image).collect();
+    let order = |a: &usize, b: &usize| distances[*a].total_cmp(&distances[*b]).then(a.cmp(b));
+    others.select_nth_unstable_by(k - 1, order);
+    others.truncate(k);
+    others
+}
+
+/// Which neighbour of `image` the other is, counted from 1, of equals the lower image first.
+fn rank(distances: &[f64], image: usize, other: usize) -> usize {
+    let own = distances[other];
+    let nearer = |&(at, &distance): &(usize, &f64)| {
+        at != image && (distance < own || (distance == own && at < other))
+    };
+    1 + distances.iter().enumerate().filter(nearer).count()
+}
