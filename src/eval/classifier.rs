@@ -205,8 +205,7 @@ impl Classifier {
         let features = if self.trains_backbone { features } else { features.stop_gradient() };
         let loss = self.loss(features, head, labels);
         let own_rates = rates.rows(0..self.heads.count);
-        let own_rates =
-            own_rates.broadcast(&[0], &self.heads.shape()).reshape(&[self.heads.len()]);
+        let own_rates = own_rates.broadcast(&[0], &self.heads.shape()).reshape(&[self.heads.len()]);
         let [head, velocity] = step([head, velocities[0]], flat_gradient(loss, &[head]), own_rates);
         let mut outputs = vec![("head", head), ("velocity", velocity)];
         if self.trains_backbone {

@@ -56,8 +56,11 @@ impl FeatureSet {
 
     /// The vectors as they came from the network, `[images, dim]`, row by row.
     pub fn raw_rows(&self) -> Vec<f32> {
-        let scaled = |(row, norm): (&[f32], &f32)| row.iter().map(move |x| x * norm);
-        self.rows.chunks(self.dim.max(1)).zip(&self.norms).flat_map(scaled).collect()
+        let mut rows = self.rows.clone();
+        for (row, norm) in rows.chunks_mut(self.dim.max(1)).zip(&self.norms) {
+            row.iter_mut().for_each(|x| *x *= norm);
+        }
+        rows
     }
 
     /// The vectors as measures take them.

@@ -38,7 +38,8 @@ impl Evaluation for FewShot {
         let smallest = bank.labels()?.images().iter().map(Vec::len).filter(|&n| n > 0).min();
         let mut scores = NamedScores::default();
         // A class with fewer images than are to be drawn leaves nothing to draw.
-        for shots in SHOTS.into_iter().filter(|shots| smallest.is_some_and(|least| *shots <= least)) {
+        for shots in SHOTS.into_iter().filter(|shots| smallest.is_some_and(|least| *shots <= least))
+        {
             let draws = few_shot::draws(bank.labels()?, shots, DRAWS, seed)?;
             let shares: Vec<f64> =
                 draws.iter().map(|drawn| nearest_class(bank, drawn, test)).collect();

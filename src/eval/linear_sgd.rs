@@ -64,7 +64,8 @@ impl Evaluation for LinearSgd {
             return Ok(None);
         };
         let Some(test) = raw(encoder, &labelled.test, config)? else { return Ok(None) };
-        let right = |head: &Head, set: &FeatureSet| head.hits(set).iter().filter(|hit| **hit).count();
+        let right =
+            |head: &Head, set: &FeatureSet| head.hits(set).iter().filter(|hit| **hit).count();
         // Of equals, the lower rate.
         let best = (0..heads.len()).rev().max_by_key(|&at| right(&heads[at], &chosen_on));
         let Some(best) = best else { return Ok(None) };

@@ -6,10 +6,12 @@
 
 pub mod classes;
 mod classifier;
+pub mod clusters;
 mod encoder;
 pub mod features;
 pub mod few_shot;
 pub mod fine_tuning;
+pub mod geometry;
 pub mod knn;
 mod lessons;
 pub mod linear;
@@ -21,13 +23,15 @@ mod suite;
 pub use encoder::{Encoder, Extractor};
 pub use name::EvaluationName;
 pub use subject::Subject;
-pub use suite::{Compared, Effort, Examined, Finding, Findings, Suite, VERSION};
+pub use suite::{
+    Compared, Effort, Examined, Finding, Findings, Progress as SuiteProgress, Suite, VERSION,
+};
 
 use crate::Result;
 use crate::record::{Outcome, Source};
 
 /// Every evaluation, in the order in which they are shown.
-pub static ALL: [&dyn Evaluation; 8] = [
+pub static ALL: [&dyn Evaluation; 10] = [
     &knn::NearestNeighbours,
     &few_shot::FewShot,
     &linear::Linear,
@@ -36,6 +40,8 @@ pub static ALL: [&dyn Evaluation; 8] = [
     &fine_tuning::TEN_PERCENT,
     &fine_tuning::ALL_LABELS,
     &classes::Classes,
+    &clusters::Clusters,
+    &geometry::Geometry,
 ];
 
 /// Told of images done and images in all; says whether to go on, or what keeps it from that.

@@ -12,23 +12,25 @@ use crate::{Error, Result};
 /// The name of an evaluation that there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct EvaluationName(&'static str);
+pub struct EvaluationName(
+    /// Its place in [`ALL`].
+    usize,
+);
 
 impl EvaluationName {
     /// The names of all evaluations.
     pub fn all() -> impl Iterator<Item = Self> {
-        ALL.into_iter().map(|evaluation| Self(evaluation.name()))
+        (0..ALL.len()).map(Self)
     }
 
     /// As settings and commands have it.
     pub fn as_str(self) -> &'static str {
-        self.0
+        self.evaluation().name()
     }
 
     /// The evaluation itself.
     pub fn evaluation(self) -> &'static dyn Evaluation {
-        let named = ALL.into_iter().find(|evaluation| evaluation.name() == self.0);
-        named.expect("a name is made of an evaluation's alone")
+        ALL[self.0]
     }
 }
 
@@ -37,7 +39,7 @@ impl FromStr for EvaluationName {
 
     fn from_str(name: &str) -> Result<Self> {
         let known = || Self::all().map(Self::as_str);
-        let found = Self::all().find(|known| known.0 == name);
+        let found = Self::all().find(|known| known.as_str() == name);
         found.ok_or_else(|| Error::name("evaluation", name, suggest(name, known())))
     }
 }
@@ -52,12 +54,12 @@ impl TryFrom<String> for EvaluationName {
 
 impl From<EvaluationName> for String {
     fn from(name: EvaluationName) -> Self {
-        name.0.to_owned()
+        name.as_str().to_owned()
     }
 }
 
 impl fmt::Display for EvaluationName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.0)
+        formatter.write_str(self.as_str())
     }
 }

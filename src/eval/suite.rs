@@ -164,7 +164,14 @@ impl Examined<'_> {
         }
         let [train_images, test_images] = [labelled.bank.len(), labelled.test.len()];
         let classes = labelled.bank.classes().len();
-        Ok(Some(Findings { version: VERSION, dataset, train_images, test_images, classes, results }))
+        Ok(Some(Findings {
+            version: VERSION,
+            dataset,
+            train_images,
+            test_images,
+            classes,
+            results,
+        }))
     }
 }
 

@@ -38,7 +38,9 @@ impl EncoderAt {
     /// [`crate::Error::Data`] where a file cannot be read.
     pub fn config(&self) -> Result<Option<Config>> {
         match self {
-            Self::Run(root) => presets::read_run_config(&RunFiles::of(root).config_path()).map(Some),
+            Self::Run(root) => {
+                presets::read_run_config(&RunFiles::of(root).config_path()).map(Some)
+            }
             Self::Weights(file) => {
                 let (_, metadata) = tensors::read(file)?;
                 // A checkpoint's is no config, and that of a later version may have keys unknown here.

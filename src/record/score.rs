@@ -2,6 +2,7 @@
 //! were taken for which.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use measures::interval::{self, Interval};
 use serde::de::{MapAccess, Visitor};
@@ -34,6 +35,23 @@ impl Score {
             Ok(interval) if images > 0 => Self::within(hits as f64 / images as f64, interval),
             _ => Self::from(f64::NAN),
         }
+    }
+}
+
+/// What has an interval is a share, in percent with the interval's ends; any other number stands as it is.
+impl fmt::Display for Score {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match *self {
+            Self { value, .. } if !value.is_finite() => "\u{2013}".to_owned(),
+            Self { value, interval: Some(Interval { low, high }) } => {
+                let [value, low, high] = [value, low, high].map(|share| 100.0 * share);
+                format!("{value:.2} % [{low:.2}, {high:.2}]")
+            }
+            Self { value, .. } if value.fract() == 0.0 => format!("{value}"),
+            Self { value, .. } if value.abs() < 1e-3 => format!("{value:.1e}"),
+            Self { value, .. } => format!("{value:.4}"),
+        };
+        formatter.pad(&text)
     }
 }
 
@@ -135,7 +153,7 @@ struct Entries;
 impl<'de> Visitor<'de> for Entries {
     type Value = NamedScores;
 
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("scores by name")
     }
 
@@ -180,7 +198,9 @@ mod tests {
         scores.set("top-1", f64::NAN);
         let json = serde_json::to_string(&scores).unwrap();
         assert_eq!(json, r#"{"top-1":null,"alignment":1.5}"#, "replaced in its place");
-        assert!(serde_json::from_str::<NamedScores>(&json).unwrap().leading().unwrap().value.is_nan());
+        assert!(
+            serde_json::from_str::<NamedScores>(&json).unwrap().leading().unwrap().value.is_nan()
+        );
     }
 
     #[test]
@@ -190,5 +210,14 @@ mod tests {
             panic!("a share has an interval")
         };
         assert!(value == 0.9 && low < 0.83 && high > 0.94, "{low} {high}");
+    }
+
+    #[test]
+    fn a_share_is_shown_in_percent_and_a_number_as_it_is() {
+        assert_eq!(Score::share(90, 100).to_string(), "90.00 % [82.56, 94.48]");
+        let shown = |number: f64| Score::from(number).to_string();
+        assert_eq!([512.0, 1.23456, 1e-5].map(shown), ["512", "1.2346", "1.0e-5"]);
+        assert_eq!(shown(f64::NAN), "\u{2013}");
+        assert_eq!(format!("{:>8}", Score::from(1.5)), "  1.5000");
     }
 }

@@ -39,7 +39,9 @@ impl Measured {
     /// dataset that is named.
     pub(crate) fn config(&self, at: &EncoderAt) -> Result<Config> {
         let dataset = self.dataset.as_deref().map(str::parse::<DatasetName>).transpose()?;
-        let Some(mut config) = at.config()?.map_or_else(|| dataset.map(preset).transpose(), |own| Ok(Some(own)))? else {
+        let Some(mut config) =
+            at.config()?.map_or_else(|| dataset.map(preset).transpose(), |own| Ok(Some(own)))?
+        else {
             let known = DatasetName::all().map(DatasetName::as_str).collect::<Vec<_>>().join(", ");
             return Err(Error::Usage(format!(
                 "the file does not say what it was trained on; --weights needs --dataset: one of {known}"

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::Output;
 use super::encoder::{Measured, Ready, evaluated};
-use super::progress::bar;
+use super::progress::{bar, title_of};
 use crate::error::{Error, Result};
 
 #[derive(Debug, Args)]
@@ -96,11 +96,16 @@ impl Arguments {
         let dataset = evaluated(&config);
         let examined =
             Examined { encoder: &encoder, dataset, labelled: &labelled, config: &config };
-        let shown = Shown { bar: bar(output, 0, "{prefix:>36} {bar:30.cyan} {pos}/{len}, {eta} to go") };
-        let found = examined.run(&self.evaluations(), !self.no_floors, &mut |name, source, done, total| {
-            shown.tell(name, source, [done, total]);
-            Ok(true)
-        })?;
+        let shown =
+            Shown { bar: bar(output, 0, "{prefix:>36} {bar:30.cyan} {pos}/{len}, {eta} to go") };
+        let found = examined.run(
+            &self.evaluations(),
+            !self.no_floors,
+            &mut |name, source, done, total| {
+                shown.tell(name, source, [done, total]);
+                Ok(true)
+            },
+        )?;
         shown.bar.finish_and_clear();
         found.ok_or_else(|| Error::Failed("the evaluation was stopped".into()))
     }
@@ -147,9 +152,9 @@ fn table(found: &Findings) {
     let Findings { dataset, train_images, test_images, classes, .. } = found;
     say!(
         "{dataset}: {} test images of {} classes, {} to learn from; shares with their 95 % interval",
-        grouped(*test_images),
-        grouped(*classes),
-        grouped(*train_images)
+        grouped(*test_images as u64),
+        grouped(*classes as u64),
+        grouped(*train_images as u64)
     );
     let columns: Vec<Source> = COLUMNS
         .into_iter()
@@ -159,17 +164,13 @@ fn table(found: &Findings) {
         columns.iter().map(|source| format!("  {:>22}", source_name(*source))).collect();
     say!("{:<40}{heads}", "");
     for finding in found.results.iter().filter(|result| result.source == columns[0]) {
-        let title = finding
-            .evaluation
-            .parse::<EvaluationName>()
-            .map_or(finding.evaluation.as_str(), |name| name.evaluation().title());
-        say!("{title}");
+        say!("{}", title_of(&finding.evaluation));
         for (name, _) in finding.scores.iter() {
             let cell = |source: &Source| {
                 let score = found
                     .of(&finding.evaluation, *source)
                     .and_then(|finding| finding.scores.get(name));
-                format!("  {:>22}", score.map_or_else(String::new, written))
+                format!("  {:>22}", score.map_or_else(String::new, |score| score.to_string()))
             };
             let cells: String = columns.iter().map(cell).collect();
             say!("  {name:<38}{}", cells.trim_end());
@@ -177,24 +178,10 @@ fn table(found: &Findings) {
     }
 }
 
-/// A share in percent with its interval, any other number as it is.
-fn written(Score { value, interval }: Score) -> String {
-    match interval {
-        Some(interval) => format!(
-            "{:.2} % [{:.2}, {:.2}]",
-            100.0 * value,
-            100.0 * interval.low,
-            100.0 * interval.high
-        ),
-        None if value.fract() == 0.0 => format!("{value}"),
-        None => format!("{value:.4}"),
-    }
-}
-
 fn pairs(compared: &[Compared], [first, second]: [&PathBuf; 2]) {
     say!("{} against {}, paired over test images", first.display(), second.display());
     for Compared { evaluation, scores: [ours, theirs], paired } in compared {
-        let difference = written(Score::within(paired.difference, paired.interval));
+        let difference = Score::within(paired.difference, paired.interval);
         say!(
             "  {evaluation:<20} {:6.2} % against {:6.2} %: {difference}, p = {:.2e} by McNemar's exact test",
             100.0 * ours,

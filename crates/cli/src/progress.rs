@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use logo_ssl::Result;
 use logo_ssl::config::{Change, Config};
+use logo_ssl::eval::EvaluationName;
 use logo_ssl::record::scalars::{GLOBAL_GLOBAL, LOCAL_GLOBAL, LOCAL_LOCAL, LOSS, Z_STD};
 use logo_ssl::record::{Event, Knn, Record, Scalars, Scores, Sink, Source};
 use logo_ssl::train::Summary;
@@ -282,15 +283,17 @@ pub(crate) fn describe(knn: &Knn) -> String {
     format!("kNN, {of}: {}", results.collect::<Vec<_>>().join(", "))
 }
 
+/// What an evaluation is called for people; that of another version by its name.
+pub(crate) fn title_of(evaluation: &str) -> &str {
+    evaluation.parse::<EvaluationName>().map_or(evaluation, |name| name.evaluation().title())
+}
+
 /// One line: `probe, trained backbone (epoch 8): top1 0.6120, …`.
 fn describe_scores(scores: &Scores) -> String {
     let Scores { evaluation, source, epoch, scores, .. } = scores;
-    let numbers = scores.iter().map(|(name, score)| format!("{name} {score:.4}"));
-    format!(
-        "{evaluation}, {}: {}",
-        measured(*source, *epoch),
-        numbers.collect::<Vec<_>>().join(", ")
-    )
+    let title = title_of(evaluation);
+    let numbers = scores.iter().map(|(name, score)| format!("{name} {score}"));
+    format!("{title}, {}: {}", measured(*source, *epoch), numbers.collect::<Vec<_>>().join(", "))
 }
 
 fn measured(source: Source, epoch: usize) -> String {

@@ -271,7 +271,7 @@ fn scores_table(name: &str, latest: &[&Scores]) -> String {
     let rows = sources.into_iter().filter_map(|(source, class, label)| {
         let scores = &of_source(source)?.scores;
         let cell = |column: &&str| match scores.get(column) {
-            Some(score) => format!("<td>{}</td>", signed(score, 3)),
+            Some(score) => format!("<td>{score}</td>"),
             None => "<td>\u{2013}</td>".to_owned(),
         };
         let cells: String = columns.iter().map(cell).collect();
@@ -638,6 +638,7 @@ mod tests {
                 train_images: 4_000,
                 test_images: 1_000,
                 scores: [("top1", top1)].into_iter().collect(),
+                confusion: None,
             }));
         }
         let html = written(&input(&records, &[]));
