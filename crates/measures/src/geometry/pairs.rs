@@ -166,3 +166,49 @@ fn drawn(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opposite_and_equal_directions() {
+        let rows = [2.0, 0.0, -5.0, 0.0, 7.0, 0.0];
+        let features = Features::new(&rows, 2).unwrap();
+        assert_eq!(alignment(features, &[(0, 2)]).unwrap(), 0.0);
+        assert_eq!(alignment(features, &[(0, 1), (0, 2)]).unwrap(), 2.0);
+        // Two of three pairs are 2 apart, one is none.
+        let expected = ((1.0 + 2.0 * (-8.0_f64).exp()) / 3.0).ln();
+        let found = uniformity(features, Pairs::All).unwrap();
+        assert!((found - expected).abs() < 1e-6, "{found}, {expected}");
+        let one_point = Features::new(&[1.0; 8], 2).unwrap();
+        assert!(uniformity(one_point, Pairs::All).unwrap().abs() < 1e-6);
+    }
+
+    #[test]
+    fn drawn_pairs_are_of_one_class_and_never_an_image_with_itself() {
+        let labels: Vec<usize> = (0..60).map(|image| [0, 1, 1, 3][image % 4]).collect();
+        let labels = [&labels[..], &[2]].concat();
+        let pairs = class_pairs(Labels::new(&labels).unwrap(), 9000, 4).unwrap();
+        assert_eq!(pairs.len(), 9000);
+        assert!(pairs.iter().all(|&(a, b)| a != b && labels[a] == labels[b] && labels[a] != 2));
+        let of = |class| pairs.iter().filter(|&&(a, _)| labels[a] == class).count();
+        assert!((4000..5000).contains(&of(1)), "half of the images are of class 1: {}", of(1));
+        let fewer = class_pairs(Labels::new(&labels).unwrap(), 5000, 4).unwrap();
+        assert_eq!(fewer, pairs[..5000]);
+    }
+
+    #[test]
+    fn what_has_no_pairs_is_refused() {
+        let features = Features::new(&[1.0, 2.0], 1).unwrap();
+        assert_eq!(alignment(features, &[]), Err(Error::NoImages));
+        let beyond = alignment(features, &[(0, 1), (2, 0)]);
+        assert_eq!(beyond, Err(Error::NoSuchImage { image: 2, images: 2 }));
+        let none = uniformity(features, Pairs::Drawn { count: 0, seed: 0 });
+        assert!(matches!(none, Err(Error::Option { .. })));
+        let one = Features::new(&[1.0], 1).unwrap();
+        assert!(matches!(uniformity(one, Pairs::All), Err(Error::TooFew { .. })));
+        let single = class_pairs(Labels::new(&[0, 1]).unwrap(), 3, 0);
+        assert!(matches!(single, Err(Error::TooFew { .. })));
+    }
+}

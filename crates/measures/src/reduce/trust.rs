@@ -56,3 +56,26 @@ fn rank(distances: &[f64], image: usize, other: usize) -> usize {
     };
     1 + distances.iter().enumerate().filter(nearer).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_places_can_be_trusted_wholly() {
+        let rows: Vec<f32> = (0..20).map(|i| ((i * i) % 17) as f32).collect();
+        let features = Features::new(&rows, 2).unwrap();
+        assert_eq!(trustworthiness(features, features, 3).unwrap(), 1.0);
+    }
+
+    #[test]
+    fn k_is_less_than_half_of_the_images() {
+        let features = Features::new(&[0.0, 1.0, 2.0, 3.0], 1).unwrap();
+        for k in [0, 2, 9] {
+            let found = trustworthiness(features, features, k);
+            assert!(matches!(found, Err(Error::Option { name: "k", .. })), "{k}");
+        }
+        let other = Features::new(&[0.0, 1.0], 1).unwrap();
+        assert!(matches!(trustworthiness(features, other, 1), Err(Error::Count { .. })));
+    }
+}
