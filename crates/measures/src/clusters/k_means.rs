@@ -4,6 +4,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::random::{Purpose, generator};
+use crate::vectors::{square, squared_distance};
 use crate::{Error, Features, Progress, Result};
 
 /// Images whose distances to all centres are taken at once.
@@ -253,14 +254,6 @@ fn drawn_centres(features: Features<'_>, clusters: usize, seed: u64, start: u64)
 fn mean_variance(features: Features<'_>) -> f64 {
     let moments = crate::geometry::deviations(features);
     moments.iter().map(|std| std * std).sum::<f64>() / features.dim() as f64
-}
-
-fn square(row: &[f32]) -> f64 {
-    row.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
-}
-
-fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum()
 }
 
 #[cfg(test)]

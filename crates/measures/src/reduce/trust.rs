@@ -1,6 +1,7 @@
 use rayon::prelude::*;
 
 use crate::features::same_count;
+use crate::vectors::squared_distance;
 use crate::{Error, Features, Result};
 
 /// How far the neighbours in a map are neighbours in truth (Venna and Kaski 2001), as
@@ -32,11 +33,8 @@ pub fn trustworthiness(high: Features<'_>, low: Features<'_>, k: usize) -> Resul
 /// The squared distances of one image to all.
 fn squared_distances(features: Features<'_>, image: usize) -> Vec<f64> {
     let this = features.row(image);
-    let distance = |other: &[f32]| {
-        let differences = this.iter().zip(other).map(|(&a, &b)| f64::from(a) - f64::from(b));
-        differences.map(|x| x * x).sum()
-    };
-    features.rows().chunks_exact(features.dim()).map(distance).collect()
+    let others = features.rows().chunks_exact(features.dim());
+    others.map(|other| squared_distance(this, other)).collect()
 }
 
 /// The `k` others with the least distance, of equals the lower.

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::Pca;
 use crate::geometry::means;
+use crate::vectors::squared_distance;
 use crate::{Error, Features, Result};
 
 /// Images that a point's bandwidth is set by, over the perplexity (van der Maaten 2014, section 4.1).
@@ -124,10 +125,7 @@ fn nearest(features: Features<'_>, count: usize) -> Result<Vec<Vec<Neighbor<f32>
     let bank: Vec<f32> = rows.clone().flat_map_iter(|row| with_last(row, half_square)).collect();
     let queries: Vec<f32> = rows.flat_map_iter(|row| with_last(row, |_| 1.0)).collect();
     let bank = Bank::new(Level::chosen()?, &bank, dim + 1);
-    let distance = |a: usize, b: usize| {
-        let pairs = features.row(a).iter().zip(features.row(b));
-        pairs.map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum::<f64>().sqrt() as f32
-    };
+    let distance = |a, b| squared_distance(features.row(a), features.row(b)).sqrt() as f32;
     Ok(bank.nearest(&queries, count + 1, |query, found| {
         let others = found.iter().map(|&(_, row)| row as usize).filter(|&row| row != query);
         let mut others: Vec<Neighbor<f32>> = others
