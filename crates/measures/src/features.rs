@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::vectors::square;
 use crate::{Error, Result};
 
 /// Features of images, `[images, dim]`, row by row: at least one image, all numbers finite.
@@ -58,7 +59,7 @@ impl<'a> Features<'a> {
     pub fn unit_rows(&self) -> Vec<f32> {
         let mut rows = self.rows.to_vec();
         rows.par_chunks_mut(self.dim).for_each(|row| {
-            let square = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>();
+            let square = square(row);
             let scale = if square > 0.0 { square.sqrt().recip() } else { 0.0 };
             row.iter_mut().for_each(|x| *x = (f64::from(*x) * scale) as f32);
         });

@@ -78,3 +78,43 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
     below + (above - below) * at.fract()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_trials_narrow_wilsons_interval_and_none_say_nothing() {
+        let width = |hits, total| {
+            let Interval { low, high } = wilson(hits, total).unwrap();
+            assert!(0.0 <= low && low <= high && high <= 1.0);
+            high - low
+        };
+        assert_eq!(width(0, 0), 1.0);
+        assert!(width(5, 10) > width(50, 100) && width(50, 100) > width(500, 1000));
+        assert!(matches!(wilson(3, 2), Err(Error::Option { .. })));
+    }
+
+    #[test]
+    fn a_bootstrap_is_by_seed_and_of_constants_a_point() {
+        let values = [0.25; 9];
+        let interval = bootstrap_mean(&values, 10, 0).unwrap();
+        assert_eq!(interval, Interval { low: 0.25, high: 0.25 });
+        let values: Vec<f64> = (0..40).map(f64::from).collect();
+        let of = |seed| bootstrap_mean(&values, 500, seed).unwrap();
+        assert_eq!(of(1), of(1));
+        assert_ne!(of(1), of(2));
+        assert!(of(1).low < 19.5 && 19.5 < of(1).high);
+        assert_eq!(bootstrap_mean(&[], 10, 0), Err(Error::NoImages));
+        assert!(matches!(bootstrap_mean(&values, 0, 0), Err(Error::Option { .. })));
+    }
+
+    #[test]
+    fn quantiles_are_interpolated() {
+        let sorted = [1.0, 2.0, 4.0];
+        assert_eq!(
+            [0.0, 0.25, 0.5, 0.75, 1.0].map(|at| quantile(&sorted, at)),
+            [1.0, 1.5, 2.0, 3.0, 4.0]
+        );
+    }
+}

@@ -10,10 +10,10 @@ const DECREASE: f64 = 1e-4;
 const CURVATURE: f64 = 0.9;
 /// Evaluations in a line search, to bracket a step and to find it.
 const BRACKETING: usize = 20;
-const ZOOMING: usize = 20;
-/// A step that lowers the value by less than this share of it is the last: products in single
-/// precision resolve no more.
-const FLAT: f64 = 1e-9;
+const ZOOMING: usize = 10;
+/// A step that lowers the value by less than this share of it is the last: sums of products in
+/// single precision resolve no more.
+const FLAT: f64 = 1e-12;
 
 /// A function of many variables: takes a point, fills in the gradient, and returns the value.
 pub(crate) type Function<'a> = dyn FnMut(&[f64], &mut [f64]) -> f64 + 'a;

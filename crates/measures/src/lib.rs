@@ -46,6 +46,7 @@ pub mod paired;
 mod random;
 pub mod reduce;
 mod split;
+mod vectors;
 
 pub use confusion::{Confused, Confusion};
 pub use error::{Error, Result};

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
 use crate::features::same_count;
 use crate::interval::{Interval, bootstrap_mean};
-use crate::{Error, Result};
 
 /// McNemar's exact test (McNemar 1947) of two classifiers on the same images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,4 +82,32 @@ fn two_sided(least: u64, trials: u64) -> f64 {
         sum += term;
     }
     (2.0 * sum).min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+
+    #[test]
+    fn a_better_model_is_told_from_an_equal_one() {
+        // Of 200 images, the first has every other right; the second those and every fifth besides.
+        let first: Vec<bool> = (0..200).map(|image| image % 2 == 0).collect();
+        let second: Vec<bool> = (0..200).map(|image| image % 2 == 0 || image % 5 == 0).collect();
+        let better = compare(&first, &second, 1000, 1).unwrap();
+        assert!((better.difference - 0.1).abs() < 1e-12);
+        assert!(0.05 < better.interval.low && better.interval.high < 0.15);
+        assert_eq!((better.test.only_first, better.test.only_second), (0, 20));
+        assert_eq!(better.test.p_value, 2.0 * 0.5_f64.powi(20));
+        let equal = compare(&first, &first, 1000, 1).unwrap();
+        assert_eq!((equal.difference, equal.test.p_value), (0.0, 1.0));
+        assert_eq!(equal.interval, Interval { low: 0.0, high: 0.0 });
+    }
+
+    #[test]
+    fn scores_must_be_of_the_same_images() {
+        let error = compare(&[true; 3], &[true; 2], 10, 0).unwrap_err();
+        assert_eq!(error, Error::Count { what: "scores of the second", found: 2, images: 3 });
+        assert_eq!(compare(&[], &[], 10, 0).unwrap_err(), Error::NoImages);
+    }
 }

@@ -14,8 +14,6 @@ pub(crate) enum Purpose {
     Pairs = 4,
     /// The first centres of clusters; `a` numbers the start.
     Centres = 5,
-    /// Images that stand for all; nothing is numbered.
-    Sample = 6,
 }
 
 pub(crate) fn generator(seed: u64, purpose: Purpose, a: u64, b: u64) -> Generator {

@@ -121,3 +121,55 @@ fn pairs_of(n: u64) -> f64 {
     let n = n as f64;
     n * (n - 1.0) / 2.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+
+    fn of(clusters: &[usize], classes: &[usize]) -> Agreement {
+        agreement(Labels::new(clusters).unwrap(), Labels::new(classes).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn renamed_classes_agree_wholly() {
+        let found = of(&[2, 2, 0, 0, 1], &[0, 0, 1, 1, 2]);
+        assert_eq!(found.accuracy, 1.0);
+        assert_eq!(found.class_of, [Some(1), Some(2), Some(0)]);
+        assert!((found.nmi - 1.0).abs() < 1e-12);
+        assert_eq!(found.adjusted_rand, 1.0);
+    }
+
+    #[test]
+    fn more_clusters_than_classes_leave_some_without() {
+        let found = of(&[0, 0, 1, 1, 2, 3], &[0, 0, 1, 1, 1, 0]);
+        assert_eq!(found.class_of, [Some(0), Some(1), None, None]);
+        assert!((found.accuracy - 4.0 / 6.0).abs() < 1e-12);
+        // And fewer leave classes without.
+        assert_eq!(of(&[0, 0, 0], &[0, 1, 1]).class_of, [Some(1)]);
+    }
+
+    #[test]
+    fn the_best_assignment_is_not_always_the_greedy_one() {
+        // Cluster 0 has 5 of class 0 and 4 of class 1, cluster 1 has 4 of class 0 and none of class 1.
+        let clusters = [[0; 9].as_slice(), &[1; 4]].concat();
+        let classes = [[0; 5].as_slice(), &[1; 4], &[0; 4]].concat();
+        let found = of(&clusters, &classes);
+        assert_eq!(found.class_of, [Some(1), Some(0)]);
+        assert!((found.accuracy - 8.0 / 13.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn partitions_of_one_part_and_of_single_images() {
+        let same = of(&[0; 4], &[0; 4]);
+        assert_eq!((same.nmi, same.adjusted_rand), (1.0, 1.0));
+        let nothing = of(&[0; 4], &[0, 1, 0, 1]);
+        assert_eq!((nothing.nmi, nothing.adjusted_rand), (0.0, 0.0));
+        let single = of(&[0, 1, 2], &[2, 1, 0]);
+        assert!((single.nmi - 1.0).abs() < 1e-12 && single.adjusted_rand == 1.0);
+        let one = of(&[0], &[0]);
+        assert_eq!((one.accuracy, one.nmi, one.adjusted_rand), (1.0, 1.0, 1.0));
+        let error = agreement(Labels::new(&[0]).unwrap(), Labels::new(&[0, 0]).unwrap());
+        assert_eq!(error, Err(Error::Count { what: "clusters", found: 1, images: 2 }));
+    }
+}

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::random::{Purpose, generator};
+use crate::vectors::{square, squared_distance};
 use crate::{Error, Features, Progress, Result};
 
 /// Images whose distances to all centres are taken at once.
@@ -255,10 +256,57 @@ fn mean_variance(features: Features<'_>) -> f64 {
     moments.iter().map(|std| std * std).sum::<f64>() / features.dim() as f64
 }
 
-fn square(row: &[f32]) -> f64 {
-    row.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum()
+    #[test]
+    fn far_groups_are_found_from_any_seed() {
+        let rows: Vec<f32> = (0..30).map(|i| (i % 3) as f32 * 100.0 + (i / 3) as f32).collect();
+        let features = Features::new(&rows, 1).unwrap();
+        for seed in 0..5 {
+            let options = Options { starts: 3, ..Options::new(3, seed) };
+            let found = k_means(features, &options, &mut |_, _| true).unwrap().unwrap();
+            assert!((found.inertia - 3.0 * 82.5).abs() < 1e-6, "{}", found.inertia);
+            assert!((0..27).all(|i| found.clusters[i] == found.clusters[i + 3]));
+            assert!(found.converged);
+        }
+    }
+
+    #[test]
+    fn a_centre_that_nobody_is_near_moves_to_the_farthest_image() {
+        let features = Features::new(&[0.0, 1.0, 10.0], 1).unwrap();
+        let found = k_means_from(features, &[0.5, 1e6], &Options::new(2, 0)).unwrap();
+        assert_eq!(found.clusters, [0, 0, 1]);
+        assert_eq!((found.centres, found.inertia), (vec![0.5, 10.0], 0.5));
+    }
+
+    #[test]
+    fn doubles_do_not_keep_it_from_ending() {
+        let features = Features::new(&[2.0; 10], 2).unwrap();
+        let found = k_means(features, &Options::new(4, 0), &mut |_, _| true).unwrap().unwrap();
+        assert_eq!(found.inertia, 0.0);
+        assert!(found.centres.iter().all(|&x| x == 2.0));
+    }
+
+    #[test]
+    fn every_image_may_be_a_cluster_but_no_more() {
+        let features = Features::new(&[0.0, 5.0, 9.0], 1).unwrap();
+        let options = Options::new(3, 0);
+        let found = k_means(features, &options, &mut |_, _| true).unwrap().unwrap();
+        assert_eq!(found.inertia, 0.0);
+        let refusal = |options: &Options| k_means(features, options, &mut |_, _| true).unwrap_err();
+        assert!(matches!(refusal(&Options::new(4, 0)), Error::TooFew { needed: 4, found: 3, .. }));
+        assert!(matches!(refusal(&Options::new(0, 0)), Error::Option { .. }));
+        assert!(matches!(refusal(&Options { starts: 0, ..options }), Error::Option { .. }));
+        let error = k_means_from(Features::new(&[0.0; 4], 2).unwrap(), &[0.0; 3], &options);
+        assert_eq!(error, Err(Error::NotWholeRows { numbers: 3, dim: 2 }));
+    }
+
+    #[test]
+    fn it_stops_when_told() {
+        let features = Features::new(&[0.0, 5.0, 9.0], 1).unwrap();
+        let stopped = k_means(features, &Options::new(2, 0), &mut |done, _| done < 2).unwrap();
+        assert!(stopped.is_none());
+    }
 }

@@ -59,3 +59,39 @@ impl Hubness {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_middle_among_directions_is_a_hub() {
+        // Eight directions at right angles, and their mean, which is nearest to all.
+        let mut rows = vec![0.0; 9 * 8];
+        for axis in 0..8 {
+            rows[axis * 8 + axis] = 2.0;
+            rows[8 * 8 + axis] = 1.0;
+        }
+        let found = hubness(Features::new(&rows, 8).unwrap(), 1).unwrap();
+        assert_eq!(found.greatest, 8);
+        // The middle's own neighbour is the first of equals.
+        assert!((found.anti_hubs - 7.0 / 9.0).abs() < 1e-12);
+        assert!(found.skewness > 2.0);
+    }
+
+    #[test]
+    fn a_ring_has_no_hubs() {
+        let angles = (0..12).map(|i| std::f64::consts::TAU * f64::from(i) / 12.0);
+        let rows: Vec<f32> = angles.flat_map(|a| [a.cos() as f32, a.sin() as f32]).collect();
+        let found = hubness(Features::new(&rows, 2).unwrap(), 2).unwrap();
+        assert_eq!((found.skewness, found.anti_hubs, found.greatest), (0.0, 0.0, 2));
+    }
+
+    #[test]
+    fn there_must_be_k_others() {
+        let features = Features::new(&[1.0, 2.0, 3.0], 1).unwrap();
+        assert!(matches!(hubness(features, 0), Err(Error::Option { .. })));
+        assert!(matches!(hubness(features, 3), Err(Error::TooFew { needed: 4, found: 3, .. })));
+        assert!(hubness(features, 2).is_ok());
+    }
+}

@@ -58,3 +58,18 @@ pub(crate) fn means(features: Features<'_>) -> Vec<f64> {
     }
     sums.into_iter().map(|sum| sum / features.len() as f64).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constant_dimensions_are_dead() {
+        let rows = [1.0, 5.0, 0.0, 3.0, 5.0, 1e-4];
+        let found = Deviations::of(Features::new(&rows, 3).unwrap());
+        assert!((found.mean - (1.0 + 5e-5) / 3.0).abs() < 1e-9);
+        assert_eq!((found.least, found.dead), (0.0, 2));
+        let collapsed = Deviations::of(Features::new(&[7.0; 8], 4).unwrap());
+        assert_eq!((collapsed.mean, collapsed.dead), (0.0, 4));
+    }
+}

@@ -3,6 +3,7 @@ use rand::RngExt;
 use rayon::prelude::*;
 
 use crate::random::{Purpose, generator};
+use crate::vectors::{square, squared_distance};
 use crate::{Error, Features, Labels, Result};
 
 /// Images whose similarities to all others are taken at once.
@@ -38,9 +39,7 @@ pub fn alignment(features: Features<'_>, pairs: &[(usize, usize)]) -> Result<f64
     if let Some(&(a, b)) = pairs.iter().find(|&&(a, b)| a.max(b) >= images) {
         return Err(Error::NoSuchImage { image: a.max(b), images });
     }
-    let distances: Vec<f64> =
-        pairs.par_iter().map(|&(a, b)| squared_distance(features, a, b)).collect();
-    Ok(distances.iter().sum::<f64>() / pairs.len() as f64)
+    Ok(distances(features, pairs).into_iter().sum::<f64>() / pairs.len() as f64)
 }
 
 /// `count` pairs of different images of the same class: an image is drawn, and another of its class.
@@ -91,9 +90,8 @@ pub fn uniformity(features: Features<'_>, pairs: Pairs) -> Result<f64> {
                 let image = rng.random_range(0..images);
                 (image, other_than(image, images, rng))
             });
-            let potential = |&(a, b): &(usize, usize)| potential(squared_distance(features, a, b));
-            let potentials: Vec<f64> = pairs.par_iter().map(potential).collect();
-            Ok((potentials.iter().sum::<f64>() / count as f64).ln())
+            let sum = distances(features, &pairs).into_iter().map(potential).sum::<f64>();
+            Ok((sum / count as f64).ln())
         }
     }
 }
@@ -126,24 +124,16 @@ fn of_all_pairs(features: Features<'_>) -> Result<f64> {
     Ok((sum / pairs).ln())
 }
 
+/// The squared distances of pairs, features brought to unit length.
+fn distances(features: Features<'_>, pairs: &[(usize, usize)]) -> Vec<f64> {
+    let (rows, dim) = (features.unit_rows(), features.dim());
+    let row = |image: usize| &rows[image * dim..][..dim];
+    pairs.par_iter().map(|&(a, b)| squared_distance(row(a), row(b))).collect()
+}
+
 /// exp(-t d²) with t = 2.
 fn potential(squared_distance: f64) -> f64 {
     (-2.0 * squared_distance).exp()
-}
-
-/// The squared distance of two images' features brought to unit length.
-fn squared_distance(features: Features<'_>, a: usize, b: usize) -> f64 {
-    let (a, b) = (features.row(a), features.row(b));
-    let scale = |row: &[f32]| match square(row) {
-        0.0 => 0.0,
-        square => square.sqrt().recip(),
-    };
-    let (of_a, of_b) = (scale(a), scale(b));
-    a.iter().zip(b).map(|(&a, &b)| (f64::from(a) * of_a - f64::from(b) * of_b).powi(2)).sum()
-}
-
-fn square(row: &[f32]) -> f64 {
-    row.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
 }
 
 /// Any of 0 to `count`, the last left out, but `this`.
@@ -165,4 +155,50 @@ fn drawn(
             (0..of_block).map(|_| draw(&mut rng)).collect::<Vec<_>>()
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opposite_and_equal_directions() {
+        let rows = [2.0, 0.0, -5.0, 0.0, 7.0, 0.0];
+        let features = Features::new(&rows, 2).unwrap();
+        assert_eq!(alignment(features, &[(0, 2)]).unwrap(), 0.0);
+        assert_eq!(alignment(features, &[(0, 1), (0, 2)]).unwrap(), 2.0);
+        // Two of three pairs are 2 apart, one is none.
+        let expected = ((1.0 + 2.0 * (-8.0_f64).exp()) / 3.0).ln();
+        let found = uniformity(features, Pairs::All).unwrap();
+        assert!((found - expected).abs() < 1e-6, "{found}, {expected}");
+        let one_point = Features::new(&[1.0; 8], 2).unwrap();
+        assert!(uniformity(one_point, Pairs::All).unwrap().abs() < 1e-6);
+    }
+
+    #[test]
+    fn drawn_pairs_are_of_one_class_and_never_an_image_with_itself() {
+        let labels: Vec<usize> = (0..60).map(|image| [0, 1, 1, 3][image % 4]).collect();
+        let labels = [&labels[..], &[2]].concat();
+        let pairs = class_pairs(Labels::new(&labels).unwrap(), 9000, 4).unwrap();
+        assert_eq!(pairs.len(), 9000);
+        assert!(pairs.iter().all(|&(a, b)| a != b && labels[a] == labels[b] && labels[a] != 2));
+        let of = |class| pairs.iter().filter(|&&(a, _)| labels[a] == class).count();
+        assert!((4000..5000).contains(&of(1)), "half of the images are of class 1: {}", of(1));
+        let fewer = class_pairs(Labels::new(&labels).unwrap(), 5000, 4).unwrap();
+        assert_eq!(fewer, pairs[..5000]);
+    }
+
+    #[test]
+    fn what_has_no_pairs_is_refused() {
+        let features = Features::new(&[1.0, 2.0], 1).unwrap();
+        assert_eq!(alignment(features, &[]), Err(Error::NoImages));
+        let beyond = alignment(features, &[(0, 1), (2, 0)]);
+        assert_eq!(beyond, Err(Error::NoSuchImage { image: 2, images: 2 }));
+        let none = uniformity(features, Pairs::Drawn { count: 0, seed: 0 });
+        assert!(matches!(none, Err(Error::Option { .. })));
+        let one = Features::new(&[1.0], 1).unwrap();
+        assert!(matches!(uniformity(one, Pairs::All), Err(Error::TooFew { .. })));
+        let single = class_pairs(Labels::new(&[0, 1]).unwrap(), 3, 0);
+        assert!(matches!(single, Err(Error::TooFew { .. })));
+    }
 }

@@ -16,6 +16,8 @@
 //! ```
 
 mod objective;
+#[cfg(test)]
+mod tests;
 
 use cpu_kernels::{Level, Matrix, Workspace, matmul};
 use rayon::prelude::*;

@@ -94,3 +94,34 @@ fn with_sign(mut direction: Vec<f64>) -> Vec<f64> {
     }
     direction
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_one_component_that_points_to_its_greatest_number() {
+        let rows: Vec<f32> = (0..5).flat_map(|i| [i as f32, -2.0 * i as f32]).collect();
+        let features = Features::new(&rows, 2).unwrap();
+        let pca = Pca::fit(features, 2).unwrap();
+        assert!((pca.explained_ratio()[0] - 1.0).abs() < 1e-12);
+        let places = pca.transform(features).unwrap();
+        let along: Vec<f32> = places.iter().copied().step_by(2).collect();
+        let expected = [2.0, 1.0, 0.0, -1.0, -2.0].map(|x| x * 5.0_f32.sqrt());
+        assert!(along.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{along:?}");
+    }
+
+    #[test]
+    fn constants_have_no_variance_and_few_images_no_components() {
+        let constant = Pca::fit(Features::new(&[1.0; 6], 2).unwrap(), 1).unwrap();
+        assert_eq!(constant.explained_ratio(), [0.0]);
+        let one = Pca::fit(Features::new(&[1.0; 2], 2).unwrap(), 1);
+        assert!(matches!(one, Err(Error::TooFew { .. })));
+        for components in [0, 3] {
+            let found = Pca::fit(Features::new(&[1.0; 6], 2).unwrap(), components);
+            assert!(matches!(found, Err(Error::Option { .. })), "{components}");
+        }
+        let other = constant.transform(Features::new(&[1.0; 6], 3).unwrap());
+        assert_eq!(other, Err(Error::Dimension { found: 3, expected: 2 }));
+    }
+}

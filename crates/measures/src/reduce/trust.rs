@@ -1,6 +1,7 @@
 use rayon::prelude::*;
 
 use crate::features::same_count;
+use crate::vectors::squared_distance;
 use crate::{Error, Features, Result};
 
 /// How far the neighbours in a map are neighbours in truth (Venna and Kaski 2001), as
@@ -32,11 +33,8 @@ pub fn trustworthiness(high: Features<'_>, low: Features<'_>, k: usize) -> Resul
 /// The squared distances of one image to all.
 fn squared_distances(features: Features<'_>, image: usize) -> Vec<f64> {
     let this = features.row(image);
-    let distance = |other: &[f32]| {
-        let differences = this.iter().zip(other).map(|(&a, &b)| f64::from(a) - f64::from(b));
-        differences.map(|x| x * x).sum()
-    };
-    features.rows().chunks_exact(features.dim()).map(distance).collect()
+    let others = features.rows().chunks_exact(features.dim());
+    others.map(|other| squared_distance(this, other)).collect()
 }
 
 /// The `k` others with the least distance, of equals the lower.
@@ -55,4 +53,27 @@ fn rank(distances: &[f64], image: usize, other: usize) -> usize {
         at != image && (distance < own || (distance == own && at < other))
     };
     1 + distances.iter().enumerate().filter(nearer).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_places_can_be_trusted_wholly() {
+        let rows: Vec<f32> = (0..20).map(|i| ((i * i) % 17) as f32).collect();
+        let features = Features::new(&rows, 2).unwrap();
+        assert_eq!(trustworthiness(features, features, 3).unwrap(), 1.0);
+    }
+
+    #[test]
+    fn k_is_less_than_half_of_the_images() {
+        let features = Features::new(&[0.0, 1.0, 2.0, 3.0], 1).unwrap();
+        for k in [0, 2, 9] {
+            let found = trustworthiness(features, features, k);
+            assert!(matches!(found, Err(Error::Option { name: "k", .. })), "{k}");
+        }
+        let other = Features::new(&[0.0, 1.0], 1).unwrap();
+        assert!(matches!(trustworthiness(features, other, 1), Err(Error::Count { .. })));
+    }
 }

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::Pca;
 use crate::geometry::means;
+use crate::vectors::squared_distance;
 use crate::{Error, Features, Result};
 
 /// Images that a point's bandwidth is set by, over the perplexity (van der Maaten 2014, section 4.1).
@@ -33,7 +34,8 @@ impl Default for Tsne {
 
 /// A map of features in the plane, `[images, 2]`, by Barnes-Hut t-SNE (van der Maaten 2014) of
 /// Euclidean distances. It starts from the first two principal components and draws nothing, and
-/// every sum is taken on one thread in one order, so the same features give the same map.
+/// every sum is taken on one thread in one order, so the same features give the same map. Images that
+/// are all the same are one point.
 ///
 /// `progress` is told the steps done, and of how many.
 ///
@@ -54,7 +56,7 @@ pub fn tsne(
     let perplexity = options.perplexity.min((images - 1) as f32 / NEIGHBOURS as f32);
     let count = ((NEIGHBOURS as f32 * perplexity) as usize).clamp(1, images - 1);
     let neighbours = nearest(features, count)?;
-    let start = start(features)?;
+    let Some(start) = start(features)? else { return Ok(vec![0.0; 2 * images]) };
     let run = || {
         let points = vec![(); images];
         let mut map = tSNE::<f32, (), 2>::new(&points);
@@ -89,16 +91,19 @@ impl Tsne {
     }
 }
 
-/// The first two principal components, or the one there is and zeros, scaled down, `[images, 2]`.
-fn start(features: Features<'_>) -> Result<Vec<f32>> {
+/// The first two principal components, or the one there is and zeros, scaled down, `[images, 2]`;
+/// none if all images are the same.
+fn start(features: Features<'_>) -> Result<Option<Vec<f32>>> {
     let components = features.dim().min(2);
     let pca = Pca::fit(features, components)?;
     let variance = pca.explained_variance()[0];
-    let scale = if variance > 0.0 { START / variance.sqrt() } else { 0.0 };
-    let scaled = |x: f32| (f64::from(x) * scale) as f32;
+    if variance == 0.0 {
+        return Ok(None);
+    }
+    let scaled = |x: f32| (f64::from(x) * START / variance.sqrt()) as f32;
     let places = pca.transform(features)?;
     let place = |row: &[f32]| [scaled(row[0]), row.get(1).copied().map_or(0.0, scaled)];
-    Ok(places.chunks_exact(components).flat_map(place).collect())
+    Ok(Some(places.chunks_exact(components).flat_map(place).collect()))
 }
 
 /// The `count` others nearest to each image and their distances, the nearest first.
@@ -120,10 +125,7 @@ fn nearest(features: Features<'_>, count: usize) -> Result<Vec<Vec<Neighbor<f32>
     let bank: Vec<f32> = rows.clone().flat_map_iter(|row| with_last(row, half_square)).collect();
     let queries: Vec<f32> = rows.flat_map_iter(|row| with_last(row, |_| 1.0)).collect();
     let bank = Bank::new(Level::chosen()?, &bank, dim + 1);
-    let distance = |a: usize, b: usize| {
-        let pairs = features.row(a).iter().zip(features.row(b));
-        pairs.map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum::<f64>().sqrt() as f32
-    };
+    let distance = |a, b| squared_distance(features.row(a), features.row(b)).sqrt() as f32;
     Ok(bank.nearest(&queries, count + 1, |query, found| {
         let others = found.iter().map(|&(_, row)| row as usize).filter(|&row| row != query);
         let mut others: Vec<Neighbor<f32>> = others
@@ -133,4 +135,42 @@ fn nearest(features: Features<'_>, count: usize) -> Result<Vec<Vec<Neighbor<f32>
         others.sort_by(|a, b| a.distance.total_cmp(&b.distance).then(a.index.cmp(&b.index)));
         others
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_the_nearest_by_distance_not_by_inner_product() {
+        // The last is longest, and so the greatest inner product of all.
+        let features = Features::new(&[1.0, 0.0, 1.5, 0.0, 1.0, 0.25, 9.0, 1.0], 2).unwrap();
+        let found = nearest(features, 2).unwrap();
+        let of = |row: &Vec<Neighbor<f32>>| row.iter().map(|near| near.index).collect::<Vec<_>>();
+        assert_eq!(found.iter().map(of).collect::<Vec<_>>(), [[2, 1], [0, 2], [0, 1], [1, 2]]);
+        assert_eq!(found[0][0].distance, 0.25);
+    }
+
+    #[test]
+    fn four_images_of_one_dimension_have_a_map_and_three_have_none() {
+        let features = Features::new(&[0.0, 1.0, 5.0, 6.0], 1).unwrap();
+        let map = tsne(features, &Tsne::default(), &mut |_, _| {}).unwrap();
+        assert!(map.len() == 8 && map.iter().all(|x| x.is_finite()), "{map:?}");
+        let doubles = Features::new(&[3.0; 20], 2).unwrap();
+        let map = tsne(doubles, &Tsne::default(), &mut |_, _| {}).unwrap();
+        assert_eq!(map, [0.0; 20]);
+        let few = Features::new(&[0.0, 1.0, 5.0], 1).unwrap();
+        let refusal = tsne(few, &Tsne::default(), &mut |_, _| {});
+        assert!(matches!(refusal, Err(Error::TooFew { needed: 4, found: 3, .. })));
+    }
+
+    #[test]
+    fn options_that_make_no_sense_are_refused() {
+        let features = Features::new(&[0.0, 1.0, 5.0, 6.0], 1).unwrap();
+        for (perplexity, theta) in [(0.5, 0.5), (f32::NAN, 0.5), (5.0, 0.0), (5.0, f32::NAN)] {
+            let options = Tsne { perplexity, theta, ..Tsne::default() };
+            let found = tsne(features, &options, &mut |_, _| {});
+            assert!(matches!(found, Err(Error::Option { .. })), "{options:?}");
+        }
+    }
 }
