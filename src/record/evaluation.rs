@@ -130,14 +130,18 @@ impl Outcome {
     }
 }
 
-/// kNN's accuracies by name, with their intervals.
+/// kNN's accuracies by name, with their intervals. One neighbour names one class, so there is no top-5 at
+/// k = 1.
 fn of_knn(results: &[KnnResult], test_images: usize) -> NamedScores {
-    let named = |result: &KnnResult| {
-        let KnnResult { k, .. } = result;
+    let mut scores = NamedScores::default();
+    for result in results {
         let [top1, top5] = result.shares(test_images);
-        [(format!("k={k} top-1"), top1), (format!("k={k} top-5"), top5)]
-    };
-    results.iter().flat_map(named).collect()
+        scores.set(format!("k={} top-1", result.k), top1);
+        if result.k > 1 {
+            scores.set(format!("k={} top-5", result.k), top5);
+        }
+    }
+    scores
 }
 
 /// Of what an outcome is.
