@@ -256,3 +256,111 @@ impl Head {
         (0..scores.len()).fold(0, better)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use logo_ssl_base::rng::{Stream, generator};
+    use rand::RngExt;
+
+    use super::*;
+    use crate::config::{Features, Precision};
+    use crate::executor::Device;
+    use crate::model::params::Declaration;
+    use crate::model::{Architecture, ResNet};
+
+    const CLASSES: usize = 3;
+    const BATCH: usize = 8;
+
+    fn encoder() -> Encoder {
+        let device = Device::cpu();
+        let mut declare = Declaration::default();
+        let architecture = Architecture::cifar([1, 1, 1, 1], 2);
+        let backbone = ResNet::new(&architecture, Precision::F32, &mut declare);
+        let weights = [&declare.trained, &declare.running]
+            .map(|layout| device.f32(layout.first_values(3), &[layout.len()]).unwrap());
+        Encoder::new(Arc::new(Extractor::of_backbone(backbone, declare, &device)), weights)
+    }
+
+    fn images(number: u64) -> TensorData {
+        let mut rng = generator(1, Stream::Labels, number, 0, 0);
+        let values = (0..BATCH * 3 * 8 * 8).map(|_| rng.random_range(-1.0..1.0)).collect();
+        TensorData::new(values, [BATCH, 3, 8, 8])
+    }
+
+    fn labels() -> Vec<usize> {
+        (0..BATCH).map(|image| image * 5 % CLASSES).collect()
+    }
+
+    fn heads(count: usize, encoder: &Encoder) -> Heads {
+        Heads { count, classes: CLASSES, dim: encoder.backbone_dim() }
+    }
+
+    #[test]
+    fn the_first_step_of_a_head_is_along_the_softmaxs_gradient() {
+        let encoder = encoder();
+        let mut classifier = Classifier::new(&encoder, heads(1, &encoder), false).unwrap();
+        classifier.update(images(0), &labels(), vec![0.5, 0.0]).unwrap();
+        let features = encoder.features(images(0), Features::Backbone).unwrap();
+        let dim = encoder.backbone_dim();
+        let head = &classifier.heads().unwrap()[0];
+        for class in 0..CLASSES {
+            for at in 0..=dim {
+                // Before, every class has the same share.
+                let of_image = |(image, label): (usize, &usize)| {
+                    let x = if at == dim { 1.0 } else { f64::from(features[image * dim + at]) };
+                    let own = if *label == class { 1.0 } else { 0.0 };
+                    (1.0 / CLASSES as f64 - own) * x / BATCH as f64
+                };
+                let gradient: f64 = labels().iter().enumerate().map(of_image).sum();
+                let found = f64::from(head.rows[class * (dim + 1) + at]);
+                assert!((found + 0.5 * gradient).abs() < 1e-6, "{found} and {gradient}");
+            }
+        }
+    }
+
+    #[test]
+    fn heads_do_not_know_of_each_other() {
+        let encoder = encoder();
+        let train = |rates: &[f64]| {
+            let mut classifier =
+                Classifier::new(&encoder, heads(rates.len(), &encoder), false).unwrap();
+            for number in 0..4 {
+                let rates = rates.iter().copied().chain([0.0]).collect();
+                classifier.update(images(number), &labels(), rates).unwrap();
+            }
+            classifier.heads().unwrap()
+        };
+        let both = train(&[0.1, 2.0]);
+        for (head, rate) in both.iter().zip([0.1, 2.0]) {
+            let alone = &train(&[rate])[0];
+            let differences = head.rows.iter().zip(&alone.rows).map(|(a, b)| (a - b).abs());
+            assert!(differences.fold(0.0, f32::max) < 1e-6, "at rate {rate}");
+        }
+        assert_ne!(both[0].rows, both[1].rows);
+    }
+
+    #[test]
+    fn a_probe_leaves_the_backbone_alone_and_fine_tuning_moves_it() {
+        let encoder = encoder();
+        let before = encoder.features(images(9), Features::Backbone).unwrap();
+        for (trains_backbone, moves) in [(false, false), (true, true)] {
+            let mut classifier =
+                Classifier::new(&encoder, heads(1, &encoder), trains_backbone).unwrap();
+            for number in 0..3 {
+                classifier.update(images(number), &labels(), vec![0.1, 0.1]).unwrap();
+            }
+            let after = classifier.encoder().features(images(9), Features::Backbone).unwrap();
+            assert_eq!(after != before, moves);
+        }
+        let untouched = encoder.features(images(9), Features::Backbone).unwrap();
+        assert_eq!(untouched, before, "what is evaluated stays as it was");
+    }
+
+    #[test]
+    fn of_equal_scores_the_lowest_class_is_guessed() {
+        let head = Head { rows: vec![1.0, 0.0, 0.5, 0.0, 0.5, 0.25], dim: 1 };
+        let set = FeatureSet::new(1, vec![1.0, -1.0, 0.5], vec![0, 2, 1]);
+        assert_eq!(head.hits(&set), [true, true, false]);
+        assert_eq!([2.0, 0.5, 0.0].map(|x| head.guess(&[x])), [0, 2, 2]);
+    }
+}
