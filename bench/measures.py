@@ -1,4 +1,5 @@
 """logo-ssl-measures beside scikit-learn on this machine: the same features, alternating runs, one line of JSON a run.
+cpu_seconds are those of all threads, ours with reading the file: on a machine that others use they say more than seconds do.
 
 usage: measures.py (probe | clusters | map | spectrum) [--images 50000] [--dim 512] [--classes 10] [--rounds 2] [--alone]
 
@@ -13,6 +14,7 @@ peer out. Needs `cargo build --release -p logo-ssl-measures --example peers`, an
 import argparse
 import json
 import pathlib
+import resource
 import subprocess
 import sys
 import tempfile
@@ -92,6 +94,16 @@ def our_map(features, rows, folder):
     return found
 
 
+def cpu_seconds():
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def take(round_, name, side):
+    before = cpu_seconds()
+    found = side()
+    print(json.dumps({"round": round_, "side": name, **found, "cpu_seconds": cpu_seconds() - before}), flush=True)
+
+
 parser = argparse.ArgumentParser(usage=__doc__)
 parser.add_argument("what", choices=["probe", "clusters", "map", "spectrum"])
 parser.add_argument("--images", type=int, default=50_000)
@@ -123,6 +135,6 @@ with tempfile.TemporaryDirectory() as folder:
     }
     here, there = sides[options.what]
     for round_ in range(options.rounds):
-        print(json.dumps({"round": round_, "side": "logo-ssl-measures", **here()}), flush=True)
+        take(round_, "logo-ssl-measures", here)
         if there and not options.alone:
-            print(json.dumps({"round": round_, "side": "scikit-learn", **there()}), flush=True)
+            take(round_, "scikit-learn", there)

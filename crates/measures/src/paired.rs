@@ -39,7 +39,7 @@ pub struct Comparison {
 /// Compares which of the same images two classifiers had right.
 ///
 /// # Errors
-/// [`Error::Count`] if there are not as many of both, else as [`bootstrap_mean`].
+/// [`crate::Error::Count`] if there are not as many of both, else as [`bootstrap_mean`].
 pub fn compare(first: &[bool], second: &[bool], resamples: usize, seed: u64) -> Result<Comparison> {
     let as_scores = |hits: &[bool]| hits.iter().map(|&hit| f64::from(u8::from(hit))).collect();
     let [a, b]: [Vec<f64>; 2] = [as_scores(first), as_scores(second)];
@@ -56,7 +56,7 @@ pub fn compare(first: &[bool], second: &[bool], resamples: usize, seed: u64) -> 
 /// drops out.
 ///
 /// # Errors
-/// [`Error::Count`] if there are not as many of both, else as [`bootstrap_mean`].
+/// [`crate::Error::Count`] if there are not as many of both, else as [`bootstrap_mean`].
 pub fn bootstrap_difference(
     first: &[f64],
     second: &[f64],

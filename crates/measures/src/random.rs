@@ -14,6 +14,8 @@ pub(crate) enum Purpose {
     Pairs = 4,
     /// The first centres of clusters; `a` numbers the start.
     Centres = 5,
+    /// Directions to begin a search for principal components with; nothing is numbered.
+    Directions = 6,
 }
 
 pub(crate) fn generator(seed: u64, purpose: Purpose, a: u64, b: u64) -> Generator {

@@ -5,8 +5,9 @@ use crate::moments::second_moments;
 /// Roy and Vetterli 2007): exp of the entropy of the singular values of the matrix `[images, dim]`,
 /// divided by their sum; 1 to dim, and 0 if all features are zero.
 ///
-/// As there, features are not centred; the 10^-7 that is added there to each share is not, since the
-/// singular values here are in double precision.
+/// As there, features are not centred. It takes images times dim² operations: the paper takes 25,600
+/// images. The 10^-7 that is added there to each share is not here, since singular values
+/// are in double precision.
 pub fn effective_rank(features: Features<'_>) -> f64 {
     let zero = vec![0.0; features.dim()];
     let squares = second_moments(features, &zero).symmetric_eigenvalues();

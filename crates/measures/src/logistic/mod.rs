@@ -36,7 +36,8 @@ pub struct Options {
     /// Whether every dimension is brought to mean 0 and standard deviation 1 first, which makes the
     /// penalty mean the same for all features. [`Fitted`] takes features as they were all the same.
     pub standardise: bool,
-    /// The greatest magnitude in the gradient of what counts as a minimum, scikit-learn's `tol`.
+    /// The greatest magnitude in the gradient of what counts as a minimum, scikit-learn's `tol`. Gradients
+    /// scale with the features: those of unit length that are not standardised want a smaller one.
     pub tolerance: f64,
     /// Most iterations.
     pub max_iterations: usize,
@@ -63,7 +64,7 @@ pub struct Grid {
 }
 
 impl Default for Grid {
-    /// Seven values, 10^-5 to 10, by a tenth of the images.
+    /// Seven values, 10^-5 to 10, which suit standardised features, by a tenth of the images.
     fn default() -> Self {
         let c = (-5..=1).map(|power| 10_f64.powi(power)).collect();
         Self { c, held_out: 0.1, seed: 0, options: Options::default() }

@@ -1,5 +1,6 @@
 //! Fewer dimensions: principal components, maps in the plane, and how far these can be trusted.
 
+mod leading;
 mod pca;
 mod trust;
 mod tsne;

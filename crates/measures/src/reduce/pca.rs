@@ -1,5 +1,6 @@
-use nalgebra::SymmetricEigen;
+use rayon::prelude::*;
 
+use super::leading::leading;
 use crate::geometry::means;
 use crate::moments::second_moments;
 use crate::{Error, Features, Result};
@@ -17,7 +18,7 @@ pub struct Pca {
 impl Pca {
     /// The first `components` components of features, the one with the most variance first. The sign
     /// of each is such that its greatest number in magnitude is positive, as scikit-learn's
-    /// `svd_flip` has it.
+    /// `svd_flip` has it. It takes images times dim² operations: of many, a sample will do.
     ///
     /// # Errors
     /// [`Error::TooFew`] if there are no two images, [`Error::Option`] if there are to be more
@@ -36,13 +37,9 @@ impl Pca {
         let mean = means(features);
         let covariance = second_moments(features, &mean) / (images as f64 - 1.0);
         let variance = covariance.trace();
-        let SymmetricEigen { eigenvectors, eigenvalues } = SymmetricEigen::new(covariance);
-        let mut order: Vec<usize> = (0..dim).collect();
-        order.sort_by(|&a, &b| eigenvalues[b].total_cmp(&eigenvalues[a]));
-        order.truncate(components);
-        let explained = order.iter().map(|&at| eigenvalues[at].max(0.0)).collect();
-        let column = |&at: &usize| with_sign(eigenvectors.column(at).iter().copied().collect());
-        let components = order.iter().flat_map(column).collect();
+        let (explained, vectors) = leading(&covariance, components);
+        let direction = vectors.column_iter().map(|vector| vector.iter().copied().collect());
+        let components = direction.flat_map(with_sign).collect();
         Ok(Self { mean, components, explained, variance })
     }
 
@@ -67,7 +64,6 @@ impl Pca {
     /// # Errors
     /// [`Error::Dimension`] if they are of another length than those it was fitted to.
     pub fn transform(&self, features: Features<'_>) -> Result<Vec<f32>> {
-        use rayon::prelude::*;
         let (dim, expected) = (features.dim(), self.mean.len());
         if dim != expected {
             return Err(Error::Dimension { found: dim, expected });
