@@ -27,6 +27,10 @@ pub struct EvalConfig {
     /// What is evaluated then, by name: the first one's leading score chooses the best checkpoint.
     #[serde(default = "EvalConfig::default_during")]
     pub during: Vec<EvaluationName>,
+    /// Whether a linear classifier learns beside training, from features that it leaves alone: its accuracy
+    /// on the batches is logged with the loss.
+    #[serde(default)]
+    pub online: bool,
     /// The numbers of neighbours: 1 is the plain nearest, others vote with weights exp(s/τ), where s is
     /// the cosine.
     pub k: Vec<usize>,

@@ -18,7 +18,7 @@ use crate::data::Images;
 use crate::executor::{Array, Compiled};
 use crate::model::Phase;
 use crate::model::params::{TensorData, Weights};
-use crate::objective;
+use crate::objective::Known;
 
 /// SGD's momentum, as in every protocol that is followed here.
 const MOMENTUM: f64 = 0.9;
@@ -228,7 +228,7 @@ impl Classifier {
         let logits = features.matmul_transposed(head.reshape(&[count * classes, dim + 1]));
         let logits = logits.reshape(&[batch * count, classes]);
         let labels = labels.broadcast(&[0], &[batch, count]).reshape(&[batch * count]);
-        objective::cross_entropy(logits, labels) * count as f64
+        Known::of(logits, labels).cross_entropy() * count as f64
     }
 }
 

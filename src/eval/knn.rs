@@ -158,6 +158,7 @@ mod tests {
         EvalConfig {
             dataset: EvalDataset::Same,
             during: vec!["knn".parse().unwrap()],
+            online: false,
             resize: 0,
             crop: 0,
             every: 0,
