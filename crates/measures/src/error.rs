@@ -12,8 +12,8 @@ pub enum Error {
         /// How many a row should have.
         dim: usize,
     },
-    /// There is nothing to measure.
-    #[error("there are no images to measure; pass at least one")]
+    /// There is nothing to measure: no images, no scores or no pairs of images.
+    #[error("there is nothing to measure; pass at least one image, score or pair")]
     NoImages,
     /// A feature is infinite or not a number.
     #[error("the features of image {image} are not all finite; look at the weights that made them")]
