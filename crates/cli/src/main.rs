@@ -17,6 +17,7 @@ mod log;
 mod pretrain;
 mod progress;
 mod report;
+mod serve;
 mod sweep;
 
 use std::path::PathBuf;
@@ -64,6 +65,8 @@ enum Command {
     Knn(knn::Arguments),
     /// Write the plots and report.html of a run again
     Report(report::Arguments),
+    /// Show all runs of a folder on a local page, live
+    Serve(serve::Arguments),
     /// Show where logo-ssl can compute
     Devices(devices::Arguments),
     /// Measure how fast this machine trains, makes views, and searches
@@ -185,6 +188,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Compare(arguments) => compare::run(&arguments, cli.output),
         Command::Knn(arguments) => knn::run(&arguments, cli.output),
         Command::Report(arguments) => report::run(&arguments, cli.output),
+        Command::Serve(arguments) => serve::run(&arguments, cli.output),
         Command::Devices(arguments) => devices::run(&arguments, cli.output),
         Command::Bench(command) => bench::run(&command, cli.output),
         Command::Data(command) => data::run(command, cli.output),
