@@ -21,8 +21,7 @@ pub enum Error {
     },
     /// Nothing can be listened to there.
     #[error(
-        "cannot listen on port {port} of {host}, nor on any of the hundred after it ({source}); choose another port, or an \
-         address of this machine"
+        "cannot listen on {host}, from port {port} on ({source}); choose another port, or an address of this machine"
     )]
     Place {
         /// The address.

@@ -124,9 +124,9 @@ fn the_list_is_sorted_filtered_and_chosen_from(browser: &mut Browser, server: &R
     browser.evaluate("document.querySelector('.runs thead .name button').click()");
     assert_eq!(browser.evaluate(names)[0], "sweep/plain-seed-0");
     assert_eq!(browser.evaluate("document.querySelector('.runs thead .name').ariaSort"), "descending");
-    browser.evaluate("filter.value = 'sweep simsiam'; filter.dispatchEvent(new Event('input'))");
+    browser.evaluate("filter.value = 'sweep simclr'; filter.dispatchEvent(new Event('input'))");
     assert_eq!(browser.evaluate(names).as_array().unwrap().len(), 2);
-    assert_eq!(browser.evaluate("location.hash"), "#/?sort=-name&filter=sweep+simsiam");
+    assert_eq!(browser.evaluate("location.hash"), "#/?sort=-name&filter=sweep+simclr");
     browser.evaluate("document.querySelectorAll('.runs tr:not([hidden]) input').forEach((box) => box.click())");
     browser.evaluate("document.querySelector('.button.main').click()");
     browser.wait("document.querySelectorAll('.chart svg path').length > 3");

@@ -1,5 +1,5 @@
 import { CompareView } from "./compare.js";
-import { Absent } from "./data.js";
+import { Absent, Source } from "./data.js";
 import { element } from "./elements.js";
 import { ListView } from "./list.js";
 import { RunView } from "./run.js";
@@ -105,3 +105,8 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) refresh();
 });
 navigate();
+new Source("/api/runs").get().then(
+  ({ folder }) => (document.getElementById("folder").textContent = folder),
+  // The view says it where the server does not answer.
+  () => {},
+);

@@ -211,13 +211,13 @@ export class CompareView {
       const shown = settings.filter(({ differs }) => differs || this.allSettings);
       const rows = shown.map(({ key, values, differs }) => [
         settingName(key, differs),
-        ...values.map((value) => element("code", {}, value ?? "–")),
+        ...values.map((value) => element("code", { class: value !== values[0] && "other" }, value ?? "–")),
       ]);
       const box = element("input", { type: "checkbox", change: () => this.showAll(box.checked) });
       box.checked = this.allSettings;
       const same = settings.length - settings.filter(({ differs }) => differs).length;
       const heads = ["setting", ...runs.map(({ id }) => id)];
-      const rowClass = (index) => (shown[index].differs ? "differs" : "");
+      const rowClass = (index) => (this.allSettings && shown[index].differs ? "differs" : "");
       return [
         element("h2", {}, "Settings"),
         element("label", { class: "check" }, box, ` Show also the ${same} settings that are the same`),

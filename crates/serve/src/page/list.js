@@ -99,7 +99,6 @@ export class ListView {
   }
 
   update(answer) {
-    document.getElementById("folder").textContent = answer.folder;
     this.showNotes(answer);
     const there = new Set(answer.runs.map(({ id }) => id));
     for (const [id, row] of this.rows) {
@@ -240,7 +239,9 @@ class Row {
 
 function nameCell(run) {
   const marks = [badge(run.state)];
-  const bad = run.lights.find(({ level }) => level === "bad") ?? run.lights.find(({ level }) => level === "warning");
+  // That a finished run was slow is of interest on its own page only.
+  const levels = run.state === "running" ? ["bad", "warning"] : ["bad"];
+  const bad = run.lights.find(({ level }) => levels.includes(level));
   if (run.problem !== null) marks.push(element("span", { class: "badge bad", title: run.problem }, "⚠ not read whole"));
   else if (bad) marks.push(element("span", { class: `badge ${bad.level}`, title: bad.says }, `⚠ ${bad.name}`));
   const link = element("a", { href: `#/run/${encodeURIComponent(run.id)}` }, run.id);

@@ -1,6 +1,6 @@
 import { CurveSource, Source, seriesOf } from "./data.js";
 import { Part, badge, element, progressBar, table } from "./elements.js";
-import { ago, curveName, duration, epochs, grouped, interval, kindOf, number, percent } from "./words.js";
+import { ago, curveName, duration, epochs, grouped, interval, kindOf, number, percent, shortName } from "./words.js";
 
 /** Which curves share a chart; a curve of no group has one of its own. */
 const GROUPS = [
@@ -21,10 +21,10 @@ const GROUPS = [
 const LIGHTS = { collapse: "Collapse", numbers: "Numbers", throughput: "Throughput", views: "Waiting for views" };
 
 /** What is measured, by source. */
-const SOURCES = { untrained: "untrained backbone", pixels: "raw pixels" };
+const SOURCES = { untrained: "the untrained backbone", pixels: "raw pixels" };
 
 /** Evaluations that are listed; further ones are in the curve. */
-const LISTED = 8;
+const LISTED = 6;
 
 /** One run: how far it is, whether it goes well, its curves, evaluations, picture and settings. */
 export class RunView {
@@ -43,8 +43,9 @@ export class RunView {
     this.chartBox = element("div", { class: "charts" });
     const { head, progress, tiles, lights, evaluations, settings, picture } = this.parts;
     const curves = element("section", {}, element("h2", {}, "Curves"), this.chartBox);
-    const all = [head, progress, tiles, lights, evaluations].map((part) => part.element);
-    this.element = element("div", { class: "view" }, ...all, curves, settings.element, picture.element);
+    const above = [head, progress, tiles, lights].map((part) => part.element);
+    const below = [evaluations, settings, picture].map((part) => part.element);
+    this.element = element("div", { class: "view" }, ...above, curves, ...below);
   }
 
   async refresh() {
@@ -81,8 +82,10 @@ export class RunView {
     for (const { title, unit, names } of groups) {
       const there = names.filter((name) => curves.has(name));
       if (there.length === 0) continue;
-      const series = there.map((name) => seriesOf(curveName(name), curves.get(name), { perUnit, band: true }));
-      this.draw({ title, xLabel, yLabel: unit, series });
+      const nameOf = names.length > 1 ? shortName : curveName;
+      const series = there.map((name) => seriesOf(nameOf(name), curves.get(name), { perUnit, band: true }));
+      const levels = names.includes("z_std") ? collapseLine(run, series[0].points) : [];
+      this.draw({ title, xLabel, yLabel: unit, series: [...series, ...levels] });
     }
   }
 
@@ -96,6 +99,14 @@ export class RunView {
   }
 }
 
+/** Where a run counts as collapsed, a tenth of an even spread, as a level line. */
+function collapseLine(run, points) {
+  const dim = Number(run.settings.find(([key]) => key === "model.projector.dim")?.[1]);
+  if (!(dim > 0) || points.length === 0) return [];
+  const ends = [points[0], points[points.length - 1]];
+  return [{ name: "collapsed below", points: ends.map(([x]) => [x, 0.1 / Math.sqrt(dim)]) }];
+}
+
 function headOf(run) {
   const address = encodeURIComponent(run.id);
   const kind = [
@@ -107,7 +118,7 @@ function headOf(run) {
   return [
     element("p", { class: "eyebrow" }, element("a", { href: "#/" }, "All runs")),
     element("h1", {}, run.id),
-    element("p", { class: "facts" }, badge(run.state), " ", kind.filter((word) => word !== null).join(" · ")),
+    element("p", { class: "facts" }, badge(run.state), " · ", kind.filter((word) => word !== null).join(" · ")),
     run.problem === null ? null : element("p", { class: "banner" }, `${run.problem}. What could be read is shown.`),
     element(
       "p",
@@ -141,7 +152,7 @@ function tilesOf(run) {
     const other = floor(source);
     if (!nearest || !other) return null;
     const points = 100 * (nearest.top1 - other.top1);
-    return [`${points < 0 ? "−" : "+"}${Math.abs(points).toFixed(1)}`, `points, against ${SOURCES[source]}`];
+    return [`${points < 0 ? "−" : "+"}${Math.abs(points).toFixed(1)}`, `points over ${SOURCES[source]}`];
   };
   const tiles = [
     nearest ? [percent(nearest.top1), `kNN top-1, k = ${nearest.k}`] : null,

@@ -4,20 +4,20 @@ const CURVES = {
   global_global: "L_gg, global with global",
   local_global: "L_lg, local with global",
   local_local: "L_ll, local with local",
-  affinity_same: "one image",
-  affinity_different: "two images",
+  affinity_same: "affinity, one image",
+  affinity_different: "affinity, two images",
   omega: "Ω",
   z_std: "standard deviation of z",
-  cos_gg: "global–global",
-  cos_lg: "local–global",
-  cos_ll: "local–local",
+  cos_gg: "cosine, global–global",
+  cos_lg: "cosine, local–global",
+  cos_ll: "cosine, local–local",
   grad_norm: "norm of the gradient",
   lr: "learning rate",
   images_per_second: "images a second",
-  step_ms: "step (ms)",
-  views_wait_ms: "waiting for views (ms)",
-  bookkeeping_ms: "logs and checkpoints (ms)",
-  views_cpu_ms: "making views, all threads (ms)",
+  step_ms: "time (ms), whole step",
+  views_wait_ms: "time (ms), waiting for views",
+  bookkeeping_ms: "time (ms), logs and checkpoints",
+  views_cpu_ms: "time (ms), making views on all threads",
 };
 
 /**
@@ -27,6 +27,15 @@ const CURVES = {
  */
 export function curveName(name) {
   return CURVES[name] ?? name;
+}
+
+/**
+ * How a curve is called among its like, in a chart whose title says what they have in common.
+ * @param {string} name
+ * @returns {string}
+ */
+export function shortName(name) {
+  return curveName(name).replace(/^[^,]*, /, "");
 }
 
 const whole = new Intl.NumberFormat("en-GB");
