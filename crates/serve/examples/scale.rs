@@ -22,7 +22,8 @@ fn main() -> Outcome {
     let mut arguments = std::env::args().skip(1);
     let mut number = |usual: u64| arguments.next().map_or(Ok(usual), |text| text.parse());
     let (runs, steps) = (number(100)?, number(1_000_000)?);
-    let folder = arguments.next().map_or_else(std::env::temp_dir, PathBuf::from).join("logo-ssl-scale");
+    let folder =
+        arguments.next().map_or_else(std::env::temp_dir, PathBuf::from).join("logo-ssl-scale");
     let bytes = make(&folder, runs, steps)?;
     println!("{runs} runs of {steps} steps, {:.1} GB of logs", runs as f64 * bytes as f64 / 1e9);
 
@@ -66,7 +67,8 @@ fn make(folder: &Path, runs: u64, steps: u64) -> Outcome<u64> {
 }
 
 fn measure(address: SocketAddr, begun: Instant, runs: usize) -> Outcome {
-    let say = |what: &str, since: Instant| println!("{what}: {:.3} s", since.elapsed().as_secs_f64());
+    let say =
+        |what: &str, since: Instant| println!("{what}: {:.3} s", since.elapsed().as_secs_f64());
     while get(address, "/api/runs")?["runs"].as_array().map_or(0, Vec::len) < runs {
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -75,7 +77,12 @@ fn measure(address: SocketAddr, begun: Instant, runs: usize) -> Outcome {
         std::thread::sleep(Duration::from_millis(200));
     }
     say("all logs are read after", begun);
-    for target in ["/api/runs", "/api/runs/run-0", "/api/runs/run-0/curves", "/api/runs/run-0/curves?names=loss&since=999999"] {
+    for target in [
+        "/api/runs",
+        "/api/runs/run-0",
+        "/api/runs/run-0/curves",
+        "/api/runs/run-0/curves?names=loss&since=999999",
+    ] {
         // The first one waits until what is older than a second was looked at again.
         std::thread::sleep(Duration::from_millis(1100));
         let first = Instant::now();
@@ -90,7 +97,8 @@ fn measure(address: SocketAddr, begun: Instant, runs: usize) -> Outcome {
         );
     }
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    for line in status.lines().filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM")) {
+    for line in status.lines().filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM"))
+    {
         println!("{line}");
     }
     Ok(())

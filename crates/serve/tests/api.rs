@@ -28,23 +28,39 @@ fn a_run_is_summed_up() {
     let server = Running::of(folder.path());
     let run = &server.runs()["runs"][0];
     assert_eq!(run["id"], "sweep/seed 0");
-    assert_eq!((&run["preset"], &run["seed"], &run["images"]), (&json!("quickstart"), &json!(7), &json!(4000)));
-    assert_eq!((&run["epochs_done"], &run["epochs_total"], &run["step"]), (&json!(4), &json!(4), &json!(160)));
-    assert_eq!((&run["state"], &run["preview"], &run["report"]), (&json!("finished"), &json!(true), &json!(false)));
+    assert_eq!(
+        (&run["preset"], &run["seed"], &run["images"]),
+        (&json!("quickstart"), &json!(7), &json!(4000))
+    );
+    assert_eq!(
+        (&run["epochs_done"], &run["epochs_total"], &run["step"]),
+        (&json!(4), &json!(4), &json!(160))
+    );
+    assert_eq!(
+        (&run["state"], &run["preview"], &run["report"]),
+        (&json!("finished"), &json!(true), &json!(false))
+    );
     let knn = &run["knn"];
-    assert_eq!((&knn["train_images"], &knn["test_images"], &knn["epoch"]), (&json!(4000), &json!(1000), &json!(4)));
+    assert_eq!(
+        (&knn["train_images"], &knn["test_images"], &knn["epoch"]),
+        (&json!(4000), &json!(1000), &json!(4))
+    );
     let first = &knn["results"][0];
-    let (top1, low) = (first["top1"].as_f64().unwrap(), first["top1_interval"][0].as_f64().unwrap());
+    let (top1, low) =
+        (first["top1"].as_f64().unwrap(), first["top1_interval"][0].as_f64().unwrap());
     assert!(first["k"] == 1 && 0.0 < low && low < top1, "{first}");
-    let lights: Vec<_> = run["lights"].as_array().unwrap().iter().map(|l| (&l["name"], &l["level"])).collect();
+    let lights: Vec<_> =
+        run["lights"].as_array().unwrap().iter().map(|l| (&l["name"], &l["level"])).collect();
     assert!(lights.contains(&(&json!("collapse"), &json!("good"))), "{lights:?}");
 
     let details = server.json("/api/runs/sweep%2Fseed%200");
     assert_eq!(details["id"], run["id"]);
     assert_eq!(details["evaluations"].as_array().unwrap().len(), 2);
-    let floors: Vec<_> = details["floors"].as_array().unwrap().iter().map(|f| &f["source"]).collect();
+    let floors: Vec<_> =
+        details["floors"].as_array().unwrap().iter().map(|f| &f["source"]).collect();
     assert_eq!(floors, ["pixels", "untrained"]);
-    let changes: Vec<_> = details["of_preset"].as_array().unwrap().iter().map(|c| &c["key"]).collect();
+    let changes: Vec<_> =
+        details["of_preset"].as_array().unwrap().iter().map(|c| &c["key"]).collect();
     assert!(changes.contains(&&json!("optimizer.lr")), "{changes:?}");
     assert!(details["settings"].as_array().unwrap().contains(&json!(["optimizer.lr", "0.5"])));
     assert_eq!(server.get("/runs/sweep%2Fseed%200/preview.png").body, b"\x89PNG");
@@ -77,7 +93,9 @@ fn asking_again_costs_nothing_where_nothing_is_new() {
     run(&folder.path().join("one"), 1, &[]);
     let server = Running::of(folder.path());
     server.runs();
-    for target in ["/", "/assets/app.js", "/api/runs", "/api/runs/one/curves", "/api/compare?runs=one"] {
+    for target in
+        ["/", "/assets/app.js", "/api/runs", "/api/runs/one/curves", "/api/compare?runs=one"]
+    {
         let tag = server.get(target).header("etag").unwrap().to_owned();
         let again = server.request("GET", target, &format!("If-None-Match: {tag}\r\n"));
         assert_eq!((again.status, again.body.len()), (304, 0), "{target}");
@@ -95,7 +113,10 @@ fn a_log_that_grows_is_read_on_and_one_that_is_cut_back_anew() {
     fs::write(&log, texts[..52].concat() + &texts[52][..30]).unwrap();
     let server = Running::of(folder.path());
     let answer = server.runs();
-    assert_eq!((&answer["runs"][0]["step"], &answer["runs"][0]["state"]), (&json!(49), &json!("running")));
+    assert_eq!(
+        (&answer["runs"][0]["step"], &answer["runs"][0]["state"]),
+        (&json!(49), &json!("running"))
+    );
     assert_eq!(answer["runs"][0]["problem"], Value::Null, "a half line is no damage");
 
     let mut file = fs::OpenOptions::new().append(true).open(&log).unwrap();
@@ -117,7 +138,10 @@ fn a_log_that_grows_is_read_on_and_one_that_is_cut_back_anew() {
 fn runs_come_and_go() {
     let folder = tempfile::tempdir().unwrap();
     let server = Running::of(folder.path());
-    assert_eq!(server.json_when("/api/runs", |answer| answer["reading"] == false)["runs"], json!([]));
+    assert_eq!(
+        server.json_when("/api/runs", |answer| answer["reading"] == false)["runs"],
+        json!([])
+    );
     run(&folder.path().join("late"), 1, &[]);
     server.json_when("/api/runs", |answer| answer["runs"][0]["step"] == 40);
     fs::remove_dir_all(folder.path().join("late")).unwrap();
@@ -131,7 +155,8 @@ fn a_run_that_has_not_written_for_long_is_stale() {
     run(&folder.path().join("one"), 1, &[]);
     fs::write(folder.path().join("one/config.toml"), config(&["optimizer.epochs=9"])).unwrap();
     for name in ["config.toml", "metrics.jsonl", "timings.jsonl"] {
-        let file = fs::File::options().append(true).open(folder.path().join("one").join(name)).unwrap();
+        let file =
+            fs::File::options().append(true).open(folder.path().join("one").join(name)).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
     }
     let server = Running::of(folder.path());
@@ -144,18 +169,21 @@ fn a_run_that_has_not_written_for_long_is_stale() {
 fn what_is_damaged_is_said_and_the_rest_is_shown() {
     let folder = tempfile::tempdir().unwrap();
     run(&folder.path().join("config"), 1, &[]);
-    fs::write(folder.path().join("config/config.toml"), "seed = \"<img src=x onerror=alert(1)>\"").unwrap();
+    fs::write(folder.path().join("config/config.toml"), "seed = \"<img src=x onerror=alert(1)>\"")
+        .unwrap();
     run(&folder.path().join("log"), 1, &[]);
     let log = folder.path().join("log/metrics.jsonl");
     let text = fs::read_to_string(&log).unwrap();
-    fs::write(&log, "no record\n".to_owned() + &text.replace("\"z_std\":0.", "\"z_std\":0.000")).unwrap();
+    fs::write(&log, "no record\n".to_owned() + &text.replace("\"z_std\":0.", "\"z_std\":0.000"))
+        .unwrap();
     let server = Running::of(folder.path());
     let runs = server.runs();
     let (config, log) = (&runs["runs"][0], &runs["runs"][1]);
     assert!(config["problem"].as_str().unwrap().starts_with("config.toml is not read"), "{config}");
     assert_eq!((&config["step"], &config["preset"]), (&json!(40), &Value::Null));
     assert_eq!(log["problem"], "line 1 of metrics.jsonl is no record");
-    let collapse = log["lights"].as_array().unwrap().iter().find(|light| light["name"] == "collapse").unwrap();
+    let collapse =
+        log["lights"].as_array().unwrap().iter().find(|light| light["name"] == "collapse").unwrap();
     assert_eq!(collapse["level"], "bad");
 }
 
@@ -170,8 +198,12 @@ fn runs_are_compared_setting_by_setting() {
     let names: Vec<_> = answer["runs"].as_array().unwrap().iter().map(|run| &run["id"]).collect();
     assert_eq!(names, ["b,c", "a"]);
     let settings = answer["settings"].as_array().unwrap();
-    let differing: Vec<_> = settings.iter().filter(|s| s["differs"] == true).map(|s| &s["key"]).collect();
-    assert!(differing.contains(&&json!("optimizer.lr")) && differing.contains(&&json!("optimizer.epochs")));
+    let differing: Vec<_> =
+        settings.iter().filter(|s| s["differs"] == true).map(|s| &s["key"]).collect();
+    assert!(
+        differing.contains(&&json!("optimizer.lr"))
+            && differing.contains(&&json!("optimizer.epochs"))
+    );
     assert!(!differing.contains(&&json!("model.width")));
     let lr = settings.iter().find(|setting| setting["key"] == "optimizer.lr").unwrap();
     assert_eq!(lr["values"][1], "0.5");
@@ -209,7 +241,14 @@ fn nothing_in_the_folder_is_changed_by_a_byte() {
     let before = files(folder.path());
     let server = Running::of(folder.path());
     server.runs();
-    for target in ["/", "/api/runs/one", "/api/runs/one/curves", "/api/compare?runs=one", "/runs/one/report.html", "/runs/one/preview.png"] {
+    for target in [
+        "/",
+        "/api/runs/one",
+        "/api/runs/one/curves",
+        "/api/compare?runs=one",
+        "/runs/one/report.html",
+        "/runs/one/preview.png",
+    ] {
         server.get(target);
     }
     drop(server);

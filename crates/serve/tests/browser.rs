@@ -32,7 +32,8 @@ fn runs(folder: &Path) {
     run(&folder.join("sweep/logo-seed-0"), 6, &["seed=0"]);
     run(&folder.join("sweep/plain-seed-0"), 5, &["framework.logo=false", "optimizer.lr=0.2"]);
     run(&folder.join(SLY), 3, &[]);
-    fs::write(folder.join(SLY).join("config.toml"), "preset = '<script>document.title=1</script>'").unwrap();
+    fs::write(folder.join(SLY).join("config.toml"), "preset = '<script>document.title=1</script>'")
+        .unwrap();
     let text = lines(&synthetic::records(1, true)[..30]);
     run(&folder.join("begun"), 9, &[]);
     fs::write(folder.join("begun/metrics.jsonl"), text).unwrap();
@@ -53,7 +54,8 @@ fn open(browser: &mut Browser, server: &Running, hash: &str) {
 fn the_page_in_a_browser() {
     let Some(mut browser) = Browser::start() else {
         // Not by a macro, whose output is kept from whoever runs the tests.
-        let _ = std::io::stderr().write_all(b"\nSKIPPED, there is no chromium: the page in a browser\n");
+        let _ = std::io::stderr()
+            .write_all(b"\nSKIPPED, there is no chromium: the page in a browser\n");
         return;
     };
     let folder = tempfile::tempdir().unwrap();
@@ -61,7 +63,9 @@ fn the_page_in_a_browser() {
     let server = Running::of(folder.path());
     server.runs();
     for (name, hash) in views() {
-        for (width, scheme) in [(390, "light"), (390, "dark"), (768, "light"), (1440, "light"), (1440, "dark")] {
+        for (width, scheme) in
+            [(390, "light"), (390, "dark"), (768, "light"), (1440, "light"), (1440, "dark")]
+        {
             browser.look(width, 900, scheme);
             open(&mut browser, &server, &hash);
             is_readable(&mut browser, &format!("{name}, {width}, {scheme}"));
@@ -108,7 +112,10 @@ fn names_are_text(browser: &mut Browser, server: &Running) {
         open(browser, server, &hash);
         let title = browser.evaluate("document.title");
         assert!(!["sly", "1"].contains(&title.as_str().unwrap()), "{name}: {title}");
-        assert_eq!(browser.evaluate("document.querySelectorAll('main script, main img[src=x]').length"), 0);
+        assert_eq!(
+            browser.evaluate("document.querySelectorAll('main script, main img[src=x]').length"),
+            0
+        );
     }
     let text = browser.evaluate("document.querySelector('main').textContent");
     assert!(text.as_str().unwrap().contains(SLY), "{text}");
@@ -123,16 +130,23 @@ fn the_list_is_sorted_filtered_and_chosen_from(browser: &mut Browser, server: &R
     assert_eq!(sorted[1], "begun", "{sorted}");
     browser.evaluate("document.querySelector('.runs thead .name button').click()");
     assert_eq!(browser.evaluate(names)[0], "sweep/plain-seed-0");
-    assert_eq!(browser.evaluate("document.querySelector('.runs thead .name').ariaSort"), "descending");
+    assert_eq!(
+        browser.evaluate("document.querySelector('.runs thead .name').ariaSort"),
+        "descending"
+    );
     browser.evaluate("filter.value = 'sweep simclr'; filter.dispatchEvent(new Event('input'))");
     assert_eq!(browser.evaluate(names).as_array().unwrap().len(), 2);
     assert_eq!(browser.evaluate("location.hash"), "#/?sort=-name&filter=sweep+simclr");
-    browser.evaluate("document.querySelectorAll('.runs tr:not([hidden]) input').forEach((box) => box.click())");
+    browser.evaluate(
+        "document.querySelectorAll('.runs tr:not([hidden]) input').forEach((box) => box.click())",
+    );
     browser.evaluate("document.querySelector('.button.main').click()");
     browser.wait("document.querySelectorAll('.chart svg path').length > 3");
     assert_eq!(browser.evaluate("document.querySelectorAll('.chips li').length"), 2);
     browser.evaluate("history.back()");
-    browser.wait("document.querySelectorAll('.runs tbody tr:not([hidden]) input:checked').length === 2");
+    browser.wait(
+        "document.querySelectorAll('.runs tbody tr:not([hidden]) input:checked').length === 2",
+    );
 }
 
 fn a_run_is_live(browser: &mut Browser, server: &Running, folder: &Path) {
@@ -171,7 +185,10 @@ fn a_report_is_kept_apart(browser: &mut Browser, server: &Running, folder: &Path
     fs::write(folder.join("begun/report.html"), report).unwrap();
     browser.open(&format!("http://{}/runs/begun/report.html", server.address));
     browser.wait("document.title === 'ran alone'");
-    assert_eq!(browser.evaluate("location.origin === 'null' || origin === 'null'"), Value::Bool(true));
+    assert_eq!(
+        browser.evaluate("location.origin === 'null' || origin === 'null'"),
+        Value::Bool(true)
+    );
 }
 
 /// Pictures of every view, to look at: `LOGO_SSL_SCREENSHOTS=DIR`, and `LOGO_SSL_RUNS=DIR` for runs of one's own.
@@ -184,7 +201,8 @@ fn pictures() {
     let folder = std::env::var_os("LOGO_SSL_RUNS").map_or(made.path().to_path_buf(), Into::into);
     let server = Running::of(&folder);
     let answer = server.runs();
-    let names: Vec<&str> = answer["runs"].as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        answer["runs"].as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap()).collect();
     let encoded: Vec<String> = names.iter().take(4).map(|name| name.replace('/', "%2F")).collect();
     let mut browser = Browser::start().unwrap();
     let views = [

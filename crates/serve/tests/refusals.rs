@@ -87,13 +87,18 @@ fn what_is_no_request_is_refused() {
         let mut reply = Vec::new();
         let _ = stream.read_to_end(&mut reply);
         let head = String::from_utf8_lossy(&reply);
-        let refused = reply.is_empty() || head.contains(" 400 ") || head.contains(" 431 ") || head.contains(" 505 ");
+        let refused = reply.is_empty()
+            || head.contains(" 400 ")
+            || head.contains(" 431 ")
+            || head.contains(" 505 ");
         assert!(refused, "{:?}: {head}", String::from_utf8_lossy(bytes));
     }
-    let twice = format!("GET / HTTP/1.1\r\nHost: {host}\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let twice =
+        format!("GET / HTTP/1.1\r\nHost: {host}\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     assert_eq!(server.raw(twice.as_bytes()).status, 400);
     assert_eq!(server.raw(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n").status, 400);
-    let proxied = format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let proxied =
+        format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     assert_eq!(server.raw(proxied.as_bytes()).status, 400);
     assert_eq!(server.get("/").status, 200, "the server lives");
 }
@@ -142,7 +147,15 @@ fn a_name_of_elsewhere_is_refused() {
         let head = format!("GET /api/runs HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         server.raw(head.as_bytes()).status
     };
-    for host in ["evil.example", "evil.example:8321", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1", "", "[::2]"] {
+    for host in [
+        "evil.example",
+        "evil.example:8321",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "10.0.0.1",
+        "",
+        "[::2]",
+    ] {
         assert_eq!(status(&format!("{host}:{port}")), 403, "{host}");
     }
     for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.0.0.2", "[::1]"] {
@@ -223,14 +236,25 @@ fn a_link_out_of_the_folder_is_never_followed() {
     assert!(answer["refused"][0]["why"].as_str().unwrap().contains("leads out of the folder"));
     assert_eq!(server.get("/api/runs/linked").status, 404);
 
-    assert_eq!((&runs[1]["step"], &runs[1]["report"], &runs[1]["preview"]), (&0.into(), &false.into(), &false.into()));
-    assert!(runs[1]["problem"].as_str().unwrap().starts_with("metrics.jsonl cannot be read"), "{}", runs[1]);
+    assert_eq!(
+        (&runs[1]["step"], &runs[1]["report"], &runs[1]["preview"]),
+        (&0.into(), &false.into(), &false.into())
+    );
+    assert!(
+        runs[1]["problem"].as_str().unwrap().starts_with("metrics.jsonl cannot be read"),
+        "{}",
+        runs[1]
+    );
     for target in ["/runs/sly/report.html", "/runs/sly/preview.png"] {
         let reply = server.get(target);
         assert_eq!(reply.status, 404, "{target}");
         assert!(!reply.text().contains(SECRET));
     }
-    assert_eq!(server.get("/runs/own/report.html").status, 200, "a link within the folder is followed");
+    assert_eq!(
+        server.get("/runs/own/report.html").status,
+        200,
+        "a link within the folder is followed"
+    );
 
     // What was a run of the folder's own when it was found may become a link later.
     fs::rename(folder.join("own"), outer.path().join("moved")).unwrap();

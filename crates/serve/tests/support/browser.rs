@@ -30,9 +30,9 @@ pub struct Browser {
 impl Browser {
     /// Starts Chromium; none where there is none.
     pub fn start() -> Option<Self> {
-        let name = ["chromium", "chromium-browser", "google-chrome"]
-            .into_iter()
-            .find(|name| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success()))?;
+        let name = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
+            Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success())
+        })?;
         let folder = tempfile::tempdir().unwrap();
         let [to, from] = ["to", "from"].map(|pipe| folder.path().join(pipe));
         assert!(Command::new("mkfifo").args([&to, &from]).status().unwrap().success());
@@ -110,7 +110,8 @@ impl Browser {
 
     /// Sets the size of the window, and whether the system is dark.
     pub fn look(&mut self, width: u32, height: u32, scheme: &str) {
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", size);
         let dark = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.call("Emulation.setEmulatedMedia", dark);
@@ -140,7 +141,8 @@ impl Browser {
     /// Presses a key that has a name and no character.
     pub fn press(&mut self, key: &str, code: u32) {
         for kind in ["rawKeyDown", "keyUp"] {
-            let event = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code });
+            let event =
+                json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code });
             self.call("Input.dispatchKeyEvent", event);
         }
     }
@@ -150,8 +152,18 @@ impl Browser {
         let how = json!({ "format": "png", "captureBeyondViewport": true });
         let picture = self.call("Page.captureScreenshot", how);
         // Decoding base64 is the system's work, to need no crate for it.
-        let mut decoder = Command::new("base64").arg("-d").stdin(Stdio::piped()).stdout(File::create(path).unwrap()).spawn().unwrap();
-        decoder.stdin.take().unwrap().write_all(picture["data"].as_str().unwrap().as_bytes()).unwrap();
+        let mut decoder = Command::new("base64")
+            .arg("-d")
+            .stdin(Stdio::piped())
+            .stdout(File::create(path).unwrap())
+            .spawn()
+            .unwrap();
+        decoder
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(picture["data"].as_str().unwrap().as_bytes())
+            .unwrap();
         assert!(decoder.wait().unwrap().success());
     }
 }

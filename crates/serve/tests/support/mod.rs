@@ -90,7 +90,8 @@ impl Running {
     /// `/api/runs` once all logs are read.
     pub fn runs(&self) -> Value {
         let is_read = |answer: &Value| {
-            answer["reading"] == false && answer["runs"].as_array().is_some_and(|runs| !runs.is_empty())
+            answer["reading"] == false
+                && answer["runs"].as_array().is_some_and(|runs| !runs.is_empty())
         };
         self.json_when("/api/runs", is_read)
     }
@@ -115,7 +116,8 @@ pub struct Reply {
 
 impl Reply {
     fn of(bytes: Vec<u8>) -> Self {
-        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
+        let end =
+            bytes.windows(4).position(|four| four == b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         Self { status, head: head.to_lowercase(), body: bytes[end..].to_vec() }
@@ -146,7 +148,8 @@ pub fn config(settings: &[&str]) -> String {
 pub fn run(path: &Path, epochs: usize, settings: &[&str]) {
     std::fs::create_dir_all(path).unwrap();
     let total = format!("optimizer.epochs={epochs}");
-    let settings: Vec<&str> = [total.as_str()].into_iter().chain(settings.iter().copied()).collect();
+    let settings: Vec<&str> =
+        [total.as_str()].into_iter().chain(settings.iter().copied()).collect();
     std::fs::write(path.join("config.toml"), config(&settings)).unwrap();
     std::fs::write(path.join("metrics.jsonl"), lines(&synthetic::records(epochs, true))).unwrap();
     std::fs::write(path.join("timings.jsonl"), lines(&synthetic::timings(epochs))).unwrap();
