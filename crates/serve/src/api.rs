@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use logo_ssl::config::Change;
+use logo_ssl::record::scalars::STANDARD;
 use logo_ssl::record::{Knn, Scalars, Source};
 use serde::Serialize;
 
@@ -101,7 +102,7 @@ struct Result {
 pub(crate) struct Details {
     #[serde(flatten)]
     summary: Summary,
-    /// The names of its curves, those of the metrics first.
+    /// The names of its curves, in the order of a log's line, those of the timings last.
     curves: Vec<String>,
     /// All evaluations of the trained backbone.
     evaluations: Vec<Measured>,
@@ -258,7 +259,11 @@ impl Details {
     pub(crate) fn of(run: &Run) -> Self {
         let digest = &run.metrics.digest;
         let settings = run.known_settings();
-        let names = digest.curves.keys().chain(run.timings.digest.curves.keys());
+        let mut metrics: Vec<&String> = digest.curves.keys().collect();
+        metrics.sort_by_key(|name| {
+            STANDARD.iter().position(|known| known == name).unwrap_or(STANDARD.len())
+        });
+        let names = metrics.into_iter().chain(run.timings.digest.curves.keys());
         let trained = digest.evaluations.iter().filter(|e| e.source() == Source::Trained);
         Self {
             summary: Summary::of(run, SystemTime::now()),

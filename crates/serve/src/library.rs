@@ -45,7 +45,7 @@ struct State {
     passes: u64,
     /// When they last were.
     passed: Option<Instant>,
-    /// Bytes of logs are left to read.
+    /// Bytes of logs are left to read, as at the start.
     behind: bool,
     stopping: bool,
 }
@@ -53,12 +53,12 @@ struct State {
 impl Library {
     /// Begins to read the runs of `folder`.
     pub(crate) fn open(folder: Folder) -> Self {
-        let shared =
-            Shared { folder, state: Mutex::new(State::default()), changed: Condvar::new() };
+        let state = Mutex::new(State { behind: true, ..State::default() });
+        let shared = Shared { folder, state, changed: Condvar::new() };
         let shared = Arc::new(shared);
         let reading = Arc::clone(&shared);
         let reader = std::thread::Builder::new().name("runs".into());
-        // Without a thread there is nothing to show; the pages say so by staying empty.
+        // Without a thread nothing is read, and the page goes on saying that the runs are being read.
         let reader = reader.spawn(move || reading.keep_reading()).ok();
         Self { shared, reader }
     }

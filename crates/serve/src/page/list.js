@@ -15,7 +15,7 @@ import { ago, epochs, grouped, interval, kindOf, number, percent } from "./words
 /** @type {Column[]} */
 const COLUMNS = [
   { key: "name", head: "Run", value: (run) => run.id, cell: nameCell },
-  { key: "kind", head: "Trained on, by", value: kindOf, cell: kindCell },
+  { key: "kind", head: "Data, framework", value: kindOf, cell: kindCell },
   { key: "progress", head: "Epochs", value: (run) => run.epochs_done, cell: progressCell, falling: true },
   { key: "loss", head: "Loss", value: (run) => run.latest.loss ?? null, cell: (run) => [number(run.latest.loss)] },
   { key: "knn", head: "kNN top-1", value: accuracy, cell: knnCell, falling: true },

@@ -13,23 +13,23 @@ use serde_json::{Value, json};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A browser with one page.
-pub struct Browser {
+pub(crate) struct Browser {
     process: Child,
     commands: File,
     messages: Receiver<Value>,
     sent: u64,
     session: Value,
     /// What went wrong in the page: errors and warnings on its console, exceptions.
-    pub complaints: Vec<String>,
+    pub(crate) complaints: Vec<String>,
     /// The addresses of everything that the page loaded.
-    pub requests: Vec<String>,
+    pub(crate) requests: Vec<String>,
     /// Removed with the browser.
     _folder: tempfile::TempDir,
 }
 
 impl Browser {
     /// Starts Chromium; none where there is none.
-    pub fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let name = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
             Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success())
         })?;
@@ -74,7 +74,7 @@ impl Browser {
     }
 
     /// Has the browser do something, and takes in what happens meanwhile.
-    pub fn call(&mut self, method: &str, parameters: Value) -> Value {
+    pub(crate) fn call(&mut self, method: &str, parameters: Value) -> Value {
         self.sent += 1;
         let mut command = json!({ "id": self.sent, "method": method, "params": parameters });
         if !self.session.is_null() {
@@ -109,7 +109,7 @@ impl Browser {
     }
 
     /// Sets the size of the window, and whether the system is dark.
-    pub fn look(&mut self, width: u32, height: u32, scheme: &str) {
+    pub(crate) fn look(&mut self, width: u32, height: u32, scheme: &str) {
         let size =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", size);
@@ -117,12 +117,12 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", dark);
     }
 
-    pub fn open(&mut self, address: &str) {
+    pub(crate) fn open(&mut self, address: &str) {
         self.call("Page.navigate", json!({ "url": address }));
     }
 
     /// What a JavaScript expression is.
-    pub fn evaluate(&mut self, expression: &str) -> Value {
+    pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
         let how = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
         let result = self.call("Runtime.evaluate", how);
         assert!(result["exceptionDetails"].is_null(), "{expression}: {result}");
@@ -130,7 +130,7 @@ impl Browser {
     }
 
     /// Waits until an expression holds.
-    pub fn wait(&mut self, expression: &str) {
+    pub(crate) fn wait(&mut self, expression: &str) {
         let end = Instant::now() + PATIENCE;
         while self.evaluate(expression) != true {
             assert!(Instant::now() < end, "{expression} does not come true: {:?}", self.complaints);
@@ -139,7 +139,7 @@ impl Browser {
     }
 
     /// Presses a key that has a name and no character.
-    pub fn press(&mut self, key: &str, code: u32) {
+    pub(crate) fn press(&mut self, key: &str, code: u32) {
         for kind in ["rawKeyDown", "keyUp"] {
             let event =
                 json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code });
@@ -148,7 +148,7 @@ impl Browser {
     }
 
     /// Writes a picture of the whole page.
-    pub fn picture(&mut self, path: &Path) {
+    pub(crate) fn picture(&mut self, path: &Path) {
         let how = json!({ "format": "png", "captureBeyondViewport": true });
         let picture = self.call("Page.captureScreenshot", how);
         // Decoding base64 is the system's work, to need no crate for it.

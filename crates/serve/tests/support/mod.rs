@@ -1,5 +1,7 @@
 //! A server in a thread of the test, runs that were made up, and requests written by hand.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -14,15 +16,15 @@ use logo_ssl_serve::{Place, Server};
 use serde_json::Value;
 
 /// A server that ends with the test.
-pub struct Running {
-    pub address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Running {
     /// Serves `folder` on a port of its own. Connections may lie idle for `idle`.
-    pub fn with_idle(folder: &Path, idle: Duration) -> Self {
+    pub(crate) fn with_idle(folder: &Path, idle: Duration) -> Self {
         let place = Place { port: 0, idle, ..Place::default() };
         let server = Server::bind(folder, place).unwrap();
         let address = server.address();
@@ -33,18 +35,18 @@ impl Running {
     }
 
     /// Serves `folder` on a port of its own.
-    pub fn of(folder: &Path) -> Self {
+    pub(crate) fn of(folder: &Path) -> Self {
         Self::with_idle(folder, Duration::from_secs(20))
     }
 
-    pub fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream
     }
 
     /// What comes back for these bytes until the connection is closed.
-    pub fn raw(&self, bytes: &[u8]) -> Reply {
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Reply {
         let mut stream = self.connect();
         // The server may close before it has read all of it; what it said before counts.
         let _ = stream.write_all(bytes);
@@ -54,7 +56,7 @@ impl Running {
     }
 
     /// The reply to a request for `target` with further headers.
-    pub fn request(&self, method: &str, target: &str, headers: &str) -> Reply {
+    pub(crate) fn request(&self, method: &str, target: &str, headers: &str) -> Reply {
         let host = self.address;
         let head = format!(
             "{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n"
@@ -62,12 +64,12 @@ impl Running {
         self.raw(head.as_bytes())
     }
 
-    pub fn get(&self, target: &str) -> Reply {
+    pub(crate) fn get(&self, target: &str) -> Reply {
         self.request("GET", target, "")
     }
 
     /// The JSON at `target`.
-    pub fn json(&self, target: &str) -> Value {
+    pub(crate) fn json(&self, target: &str) -> Value {
         let reply = self.get(target);
         assert_eq!(reply.status, 200, "{target}: {}", reply.text());
         serde_json::from_slice(&reply.body).unwrap()
@@ -75,7 +77,7 @@ impl Running {
 
     /// The JSON at `target`, once it is as wanted. There is no bound on how slow a machine may be but the
     /// test's patience.
-    pub fn json_when(&self, target: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn json_when(&self, target: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let end = Instant::now() + Duration::from_secs(60);
         loop {
             let value = self.json(target);
@@ -88,7 +90,7 @@ impl Running {
     }
 
     /// `/api/runs` once all logs are read.
-    pub fn runs(&self) -> Value {
+    pub(crate) fn runs(&self) -> Value {
         let is_read = |answer: &Value| {
             answer["reading"] == false
                 && answer["runs"].as_array().is_some_and(|runs| !runs.is_empty())
@@ -107,11 +109,11 @@ impl Drop for Running {
 }
 
 /// What a server said.
-pub struct Reply {
+pub(crate) struct Reply {
     /// 0 where it closed the connection without a word.
-    pub status: u16,
-    pub head: String,
-    pub body: Vec<u8>,
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
@@ -123,29 +125,29 @@ impl Reply {
         Self { status, head: head.to_lowercase(), body: bytes[end..].to_vec() }
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 }
 
 /// The lines of a log.
-pub fn lines(records: &[Record]) -> String {
+pub(crate) fn lines(records: &[Record]) -> String {
     records.iter().map(|record| serde_json::to_string(record).unwrap() + "\n").collect()
 }
 
 /// The settings of a run.
-pub fn config(settings: &[&str]) -> String {
+pub(crate) fn config(settings: &[&str]) -> String {
     let layers = Layers::preset("quickstart").unwrap();
     let laid = |layers: Layers, setting: &&str| layers.set(setting).unwrap();
     presets::to_toml(&settings.iter().fold(layers, laid).build().unwrap())
 }
 
 /// Makes a run of so many epochs, of as many as it should have.
-pub fn run(path: &Path, epochs: usize, settings: &[&str]) {
+pub(crate) fn run(path: &Path, epochs: usize, settings: &[&str]) {
     std::fs::create_dir_all(path).unwrap();
     let total = format!("optimizer.epochs={epochs}");
     let settings: Vec<&str> =
