@@ -305,7 +305,7 @@ fn an_online_probe_learns_and_its_gradient_never_reaches_the_backbone() {
                 (0..BATCH).map(|at| (at > 0).then_some(at % 3)).collect();
             let (mut plain, mut probed) = (learner(None), learner(Some(3)));
             let mut losses = vec![];
-            for _ in 0..8 {
+            for _ in 0..12 {
                 plain.update(vec![views(0)], Rates::full(&config)).unwrap();
                 let views = Views { labels: Some(labels.clone()), ..views(0) };
                 let scalars = probed.update(vec![views], Rates::full(&config)).unwrap().scalars;
@@ -313,7 +313,7 @@ fn an_online_probe_learns_and_its_gradient_never_reaches_the_backbone() {
                 assert!((0.0..=1.0).contains(&scalars.get("probe_accuracy").unwrap()));
             }
             assert!((losses[0] - 3_f64.ln()).abs() < 1e-5, "before it learned: {}", losses[0]);
-            assert!(losses[7] < 0.9 * losses[0], "it learns: {losses:?}");
+            assert!(losses[11] < 0.8 * losses[0], "it learns: {losses:?}");
             let of_probe = |name: &String| name.starts_with("probe.");
             let (plain, mut probed) = (plain.state().unwrap(), probed.state().unwrap());
             assert_eq!(probed.keys().filter(|name| of_probe(name)).count(), 2);

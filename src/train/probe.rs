@@ -9,9 +9,13 @@ use crate::record::scalars::{PROBE_ACCURACY, PROBE_LOSS};
 
 const HEAD: &str = "probe.head";
 const VELOCITY: &str = "probe.velocity";
-/// SGD's momentum and its rate, for features of unit length; both stay as they are over the run.
+/// SGD's momentum, which stays as it is over the run.
 const MOMENTUM: f64 = 0.9;
-const RATE: f64 = 1.0;
+/// SGD's rate times the number of features. The curvature of the loss is at most half their number where each
+/// has variance 1, so this step is stable whatever the network.
+const RATE: f64 = 4.0;
+/// Added to variances, as batch norm does.
+const EPSILON: f64 = 1e-5;
 
 /// Which classes it tells apart, and by how many features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +47,7 @@ impl Probe {
         labels: Node<'g>,
         state: &mut StateNodes<'g>,
     ) -> [(&'static str, Node<'g>); 2] {
-        let features = objective::normalise(features.stop_gradient());
+        let features = standardised(features.stop_gradient());
         let rows = features.shape()[0];
         let ones = features.graph().full(1.0, Type::f32([rows, 1]));
         let head = state.get(HEAD);
@@ -52,10 +56,19 @@ impl Probe {
         let loss = known.cross_entropy();
         let gradient = graph::gradients(loss, &[head])[0];
         let velocity = state.get(VELOCITY) * MOMENTUM + gradient;
-        state.set(HEAD, head - velocity * RATE);
+        state.set(HEAD, head - velocity * (RATE / self.dim as f64));
         state.set(VELOCITY, velocity);
         [(PROBE_LOSS, loss), (PROBE_ACCURACY, known.accuracy())]
     }
+}
+
+/// Features with mean 0 and variance 1 over the batch, as a batch norm without weights makes them: so a
+/// probe's rate suits every network (He et al., 2022, appendix A, of masked autoencoders' probes).
+fn standardised(features: Node<'_>) -> Node<'_> {
+    let shape = features.shape();
+    let centred = features - features.mean(&[0]).broadcast(&[1], &shape);
+    let deviation = (centred.square().mean(&[0]) + EPSILON).sqrt();
+    centred / deviation.broadcast(&[1], &shape)
 }
 
 /// The labels of images as a program takes them, `[views × images]`: -1 where there is none.

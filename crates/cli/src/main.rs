@@ -19,6 +19,7 @@ mod log;
 mod pretrain;
 mod progress;
 mod report;
+mod serve;
 mod sweep;
 
 use std::path::PathBuf;
@@ -68,6 +69,8 @@ enum Command {
     Knn(knn::Arguments),
     /// Write the plots and report.html of a run again
     Report(report::Arguments),
+    /// Show all runs of a folder on a local page, live
+    Serve(serve::Arguments),
     /// Show where logo-ssl can compute
     Devices(devices::Arguments),
     /// Measure how fast this machine trains, makes views, and searches
@@ -190,6 +193,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Eval(arguments) => eval::run(&arguments, cli.output),
         Command::Knn(arguments) => knn::run(&arguments, cli.output),
         Command::Report(arguments) => report::run(&arguments, cli.output),
+        Command::Serve(arguments) => serve::run(&arguments, cli.output),
         Command::Devices(arguments) => devices::run(&arguments, cli.output),
         Command::Bench(command) => bench::run(&command, cli.output),
         Command::Data(command) => data::run(command, cli.output),

@@ -8,6 +8,7 @@
 //! # }
 //! ```
 
+pub mod assets;
 pub mod compare;
 mod figure;
 pub mod html;
