@@ -4,6 +4,9 @@ const LEAST_DRAG = 6;
 /** Curves that the readout names at most; of more, those with the highest values. */
 const READOUT_ROWS = 12;
 
+/** How far the readout stands from the crosshair, in pixels. */
+const READOUT_GAP = 10;
+
 /** How wide a printed chart is, in pixels. */
 const PRINTED_WIDTH = 680;
 
@@ -229,8 +232,11 @@ class Chart {
   }
 
   renderReadout(at, rows, place) {
-    const lines = rows.slice(0, READOUT_ROWS).map((row) => {
-      return html("tr", {}, html("td", {}, swatch(row.index), row.name), html("td", {}, this.valueText(row)));
+    const unit = unitOf(this.spec.yLabel);
+    const lines = rows.slice(0, READOUT_ROWS).map(({ index, name, ...value }) => {
+      const text = html("td", {}, value.y === null ? written(null) : written(value.y) + unit);
+      if (hasBand(value)) text.append(html("small", {}, bandText(value)));
+      return html("tr", {}, html("td", {}, swatch(index), name), text);
     });
     if (rows.length > READOUT_ROWS) {
       lines.push(html("tr", {}, html("td", {}, `and ${rows.length - READOUT_ROWS} lower`), html("td")));
@@ -238,14 +244,12 @@ class Chart {
     const head = html("p", {}, `${this.spec.xLabel} ${written(at)}`);
     this.readout.replaceChildren(head, html("table", {}, ...lines));
     const { left, frameWidth, width } = this.layout;
+    // It stands on the side that has more room, and within it.
     const onTheLeft = place > frameWidth / 2;
-    this.readout.style.left = onTheLeft ? "auto" : `${left + place + 12}px`;
-    this.readout.style.right = onTheLeft ? `${width - left - place + 12}px` : "auto";
-  }
-
-  valueText({ y, low, high }) {
-    const value = written(y) + (isNumber(y) ? unitOf(this.spec.yLabel) : "");
-    return isNumber(low) && isNumber(high) ? `${value} (${written(low)} to ${written(high)})` : value;
+    const [before, behind] = [left + place, width - left - place];
+    this.readout.style.left = onTheLeft ? "auto" : `${before + READOUT_GAP}px`;
+    this.readout.style.right = onTheLeft ? `${behind + READOUT_GAP}px` : "auto";
+    this.readout.style.maxWidth = `${Math.max(before, behind) - READOUT_GAP}px`;
   }
 
   /** Tells assistive technology where the crosshair is and what the curves are there. */
@@ -253,8 +257,12 @@ class Chart {
     const [low, high] = this.xRange();
     const at = this.cross;
     const rows = at === null ? [] : this.rowsAt(at).slice(0, READOUT_ROWS);
-    const words = rows.map((row) => `${row.name} ${this.valueText(row)}`);
-    const text = at === null ? "not set" : `${this.spec.xLabel} ${written(at)}: ${words.join(", ")}`;
+    const unit = unitOf(this.spec.yLabel);
+    const words = rows.map((row) => {
+      if (row.y === null) return `${row.name} no value`;
+      return `${row.name} ${written(row.y)}${unit}${hasBand(row) ? `, ${bandText(row)}` : ""}`;
+    });
+    const text = at === null ? "not set" : `${this.spec.xLabel} ${written(at)}: ${words.join("; ")}`;
     this.plot.setAttribute("aria-valuemin", low);
     this.plot.setAttribute("aria-valuemax", high);
     this.plot.setAttribute("aria-valuenow", at ?? low);
@@ -364,4 +372,13 @@ class Chart {
     this.printing = begins;
     this.renderPicture();
   }
+}
+
+/** Whether a value is one and has a band around it. */
+function hasBand({ y, low, high }) {
+  return isNumber(y) && isNumber(low) && isNumber(high);
+}
+
+function bandText({ low, high }) {
+  return `${written(low)} to ${written(high)}`;
 }

@@ -59,7 +59,7 @@ function lookOf(index) {
  */
 function swatch(index) {
   const line = svg("line", { class: "logo-chart-line", x1: 1, y1: 6, x2: 23, y2: 6, ...lookOf(index) });
-  return svg("svg", { class: "logo-chart-swatch", width: 24, height: 12, "aria-hidden": "true" }, line);
+  return svg("svg", { class: "logo-chart-swatch", viewBox: "0 0 24 12", "aria-hidden": "true" }, line);
 }
 
 /**
