@@ -312,7 +312,7 @@ class Chart {
   follow(event) {
     if (!this.layout || this.places.length === 0) return;
     const x = this.layout.x.value(this.placeOf(event));
-    this.moveTo(this.places[nearestIndex(this.places.map((place) => [place]), x)]);
+    this.moveTo(this.places[nearestIndex(this.places, x, (place) => place)]);
   }
 
   endDrag(event) {
