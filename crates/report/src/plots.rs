@@ -130,7 +130,7 @@ fn spread(records: &[Record], embedding_dim: usize) -> Captioned {
         caption: "\
             How far the embeddings of a batch spread, averaged over dimensions. Spread evenly over \
             the sphere they reach 1/\u{221a}d; at 0 every image gets the same embedding and \
-            nothing is learned. Healthy runs stay well above the lower dashed line.",
+            nothing is learned. Healthy runs stay well above the line of collapse.",
         figure: Figure {
             title: "Spread of the embeddings".to_owned(),
             x_label: STEPS,
@@ -183,7 +183,7 @@ fn knn(records: &[Record]) -> Captioned {
         caption: "\
             How many test images get their class right from their nearest training images in \
             feature space, with no label used in training. k = 1 copies the nearest, k > 1 takes a \
-            vote weighted by similarity. The dashed lines are what k = 1 reaches on raw pixels and \
+            vote weighted by similarity. The level lines are what k = 1 reaches on raw pixels and \
             on the same network before training: the distance to them is what was learned.",
         figure: Figure {
             title: "kNN accuracy on the test set".to_owned(),

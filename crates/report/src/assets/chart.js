@@ -205,7 +205,7 @@ class Chart {
     this.overlay.querySelectorAll(".logo-chart-cross").forEach((mark) => mark.remove());
     this.describeCross();
     if (at === null) return;
-    const { frameHeight, x, y } = this.layout;
+    const { frameHeight, x } = this.layout;
     const place = x.place(at);
     const group = svg("g", { class: "logo-chart-cross" });
     if (this.dragFrom !== null) {
@@ -215,8 +215,7 @@ class Chart {
     group.append(svg("line", { x1: place, y1: 0, x2: place, y2: frameHeight }));
     const rows = this.rowsAt(at);
     for (const { index, y: value } of rows) {
-      const drawn = isNumber(value) && Number.isFinite(y.place(value));
-      if (drawn) group.append(dotAt(this.layout, at, value, lookOf(index).style));
+      if (isShown(this.layout, value)) group.append(dotAt(this.layout, at, value, lookOf(index).style));
     }
     this.overlay.append(group);
     this.renderReadout(at, rows, place);

@@ -77,11 +77,11 @@ impl Curves {
             gaps => format!(" {} no finite number: the curves have gaps there.", are(gaps)),
         };
         let places: String = (self.charts.len()..self.charts.len() + charts.len())
-            .map(|number| format!("<div class=\"chart live\" data-chart=\"{number}\"></div>\n"))
+            .map(|number| format!("<div class=\"chart\" data-chart=\"{number}\"></div>\n"))
             .collect();
         self.charts.extend(charts);
         Ok(format!(
-            "<figure>\n{places}{stills}<figcaption>{}{gaps}</figcaption></figure>\n",
+            "<figure>\n<div class=\"charts live\">\n{places}</div>\n{stills}<figcaption>{}{gaps}</figcaption></figure>\n",
             escape(caption)
         ))
     }

@@ -128,7 +128,7 @@ fn tiles(report: &ReportInput<'_>, facts: &Facts<'_>) -> Vec<(String, String)> {
     let nearest = facts.trained.and_then(Knn::nearest);
     let gain = |floor| facts.gain(floor).map(points);
     let tiles = [
-        nearest.map(|own| (percent(own.top1), format!("kNN top-1, k = {}", own.k))),
+        nearest.map(|own| (percent(own.top1), format!("kNN top-1, k\u{a0}=\u{a0}{}", own.k))),
         gain(facts.pixels).map(|gain| (gain, "points over raw pixels".to_owned())),
         gain(facts.untrained).map(|gain| (gain, "points over untrained".to_owned())),
         facts.loss().map(|loss| (signed(loss, 3), "loss, last epoch".to_owned())),

@@ -114,7 +114,7 @@ impl Table<'_> {
         let caption = escape(self.caption);
         format!(
             "<div class=\"card\" role=\"region\" aria-label=\"{caption}\" tabindex=\"0\"><table>\n\
-             <caption>{caption}</caption>\n{head}<tbody>\n{rows}</tbody></table></div>\n"
+             <caption><span>{caption}</span></caption>\n{head}<tbody>\n{rows}</tbody></table></div>\n"
         )
     }
 }
