@@ -101,8 +101,6 @@ class Chart:
 def by_keys(browser, chart):
     """The crosshair, the zoom, the scale and the legend of a chart, by keys alone."""
     chart.focus(".logo-chart-plot")
-    if browser.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "none":
-        yield "the focus cannot be seen"
     browser.press("ArrowRight")
     first = chart.value()
     browser.press("ArrowRight", SHIFT)
@@ -174,17 +172,16 @@ def charts(browser, url):
         browser.press("Tab")
         focused = browser.evaluate('document.activeElement.classList.contains("logo-chart-plot")')
         reached += focused
+        if focused and browser.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "none":
+            yield "the focus on a chart cannot be seen"
         if browser.evaluate("document.activeElement === document.body"):
             break
     if reached != count:
         yield f"the tab key reaches {reached} of {count} charts"
     drawn = [Chart(browser, number) for number in range(count)]
-    # By keys first: after a click a browser shows the focus only where keys are used again.
-    for act in (by_keys, by_mouse):
-        for chart in drawn:
-            for problem in act(browser, chart):
-                yield f"{chart.title}: {problem}"
     for chart in drawn:
+        for problem in (*by_keys(browser, chart), *by_mouse(browser, chart)):
+            yield f"{chart.title}: {problem}"
         summary = chart.ask('.querySelector(".logo-chart-unseen").textContent')
         if chart.title not in summary or len(summary) < 40:
             yield f"{chart.title}: there is no summary: {summary}"

@@ -106,8 +106,8 @@ fn loss(records: &[Record]) -> Captioned {
             What the encoder minimises: loss = L_gg + L_lg + \u{3bb} L_ll. L_gg compares two \
             global views; L_lg sums four local-to-global terms, hence its size; L_ll is the \
             learned affinity of two local views, on an axis of its own. A plain run has L_gg \
-            alone. Dots are single steps, the thick line their mean. It should fall fast, then \
-            slowly. SimSiam's loss ends at \u{2212}1, or \u{2212}5 with LoGo: a fall to that value \
+            alone. Single steps scatter around their mean. It should fall fast, then slowly. \
+            SimSiam's loss ends at \u{2212}1, or \u{2212}5 with LoGo: a fall to that value \
             within an epoch is a sign of collapse.",
         figure: Figure { title: "Loss and its parts".to_owned(), x_label: STEPS, panels },
     }

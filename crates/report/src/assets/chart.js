@@ -110,6 +110,7 @@ class Chart {
   /** Takes in other data and draws it. */
   show(spec) {
     this.spec = spec;
+    this.counted = isCounted(spec.series);
     this.title.textContent = spec.title;
     this.summary.textContent = `${summaryOf(spec)} ${HELP}`;
     this.plot.setAttribute("aria-label", `Crosshair of ${spec.title}`);
@@ -180,7 +181,7 @@ class Chart {
     const curves = shown.map(({ series }) => series);
     const values = extentOfY(curves, xRange, this.logarithmic);
     const yRange = withAir(values ?? (this.logarithmic ? [1, 10] : [0, 1]), this.logarithmic);
-    this.layout = layoutOf(width, xRange, yRange, this.logarithmic);
+    this.layout = layoutOf(width, xRange, yRange, { counted: this.counted, logarithmic: this.logarithmic });
     const { height, left, top } = this.layout;
     this.picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.overlay = svg("g", { transform: `translate(${left} ${top})` });
@@ -319,7 +320,8 @@ class Chart {
     const ends = [this.dragFrom, this.placeOf(event)].sort((a, b) => a - b);
     this.dragFrom = null;
     const range = ends.map((place) => this.layout.x.value(place));
-    if (ends[1] - ends[0] >= LEAST_DRAG) this.zoomTo(range);
+    const isFilled = this.places.some((x) => range[0] <= x && x <= range[1]);
+    if (ends[1] - ends[0] >= LEAST_DRAG && isFilled) this.zoomTo(range);
     else this.moveTo(this.cross);
   }
 

@@ -80,10 +80,10 @@ function swatch(index) {
  * @param {number} width In pixels.
  * @param {[number, number]} xRange
  * @param {[number, number]} yRange
- * @param {boolean} logarithmic
+ * @param {{ counted: boolean, logarithmic: boolean }} axes Whether the x axis counts, and the y axis is logarithmic.
  * @returns {Layout}
  */
-function layoutOf(width, xRange, yRange, logarithmic) {
+function layoutOf(width, xRange, yRange, { counted, logarithmic }) {
   const height = Math.round(Math.min(380, Math.max(240, 0.46 * width)));
   const frameHeight = height - MARGIN.top - MARGIN.bottom;
   const scale = logarithmic ? logarithmicScale : linearScale;
@@ -91,7 +91,7 @@ function layoutOf(width, xRange, yRange, logarithmic) {
   const longest = Math.max(...yTicks(y, frameHeight).map(({ text }) => text.length), 3);
   const left = Math.round(16 + 7.2 * longest);
   const frameWidth = Math.max(40, width - left - MARGIN.right);
-  const x = linearScale(xRange, [0, frameWidth]);
+  const x = linearScale(xRange, [0, frameWidth], counted ? 1 : 0);
   return { width, height, left, top: MARGIN.top, frameWidth, frameHeight, x, y };
 }
 
@@ -108,8 +108,10 @@ function yTicks(y, frameHeight) {
  */
 function paint(layout, shown, xLabel) {
   const { left, top, frameWidth, frameHeight } = layout;
-  const bands = shown.flatMap(({ index, series }) => bandOf(layout, index, series));
-  const curves = shown.flatMap(({ index, series }) => curveOf(layout, index, series));
+  // The first curve is the one that the chart is about, and lies on top.
+  const fromBack = [...shown].reverse();
+  const bands = fromBack.flatMap(({ index, series }) => bandOf(layout, index, series));
+  const curves = fromBack.flatMap(({ index, series }) => curveOf(layout, index, series));
   // A picture within the picture cuts off what a zoomed axis leaves outside, but not half of the dots at its ends.
   const width = frameWidth + 2 * MARKER_ROOM;
   const size = { x: left - MARKER_ROOM, y: top, width, height: frameHeight };

@@ -71,6 +71,15 @@ function extentOfX(series) {
 }
 
 /**
+ * Whether the x of all points are whole numbers, as those of steps and epochs are.
+ * @param {Series[]} series
+ * @returns {boolean}
+ */
+function isCounted(series) {
+  return series.every(({ points }) => points.every(([x]) => Number.isInteger(x)));
+}
+
+/**
  * The lowest and the highest of what is drawn between two x, bands included.
  * @param {Series[]} series
  * @param {[number, number]} range
