@@ -7,6 +7,9 @@ const READOUT_ROWS = 12;
 /** How far the readout stands from the crosshair, in pixels. */
 const READOUT_GAP = 10;
 
+/** A chart of fewer pixels has its readout below it. */
+const NARROW = 480;
+
 /** How wide a printed chart is, in pixels. */
 const PRINTED_WIDTH = 680;
 
@@ -243,13 +246,19 @@ class Chart {
     }
     const head = html("p", {}, `${this.spec.xLabel} ${written(at)}`);
     this.readout.replaceChildren(head, html("table", {}, ...lines));
+    this.placeReadout(place);
+  }
+
+  /** Puts the readout beside the crosshair, where there is more room, or below a chart that is too narrow for it. */
+  placeReadout(place) {
     const { left, frameWidth, width } = this.layout;
-    // It stands on the side that has more room, and within it.
+    const isBelow = width < NARROW;
     const onTheLeft = place > frameWidth / 2;
-    const [before, behind] = [left + place, width - left - place];
-    this.readout.style.left = onTheLeft ? "auto" : `${before + READOUT_GAP}px`;
-    this.readout.style.right = onTheLeft ? `${behind + READOUT_GAP}px` : "auto";
-    this.readout.style.maxWidth = `${Math.max(before, behind) - READOUT_GAP}px`;
+    const [before, behind] = [left + place + READOUT_GAP, width - left - place + READOUT_GAP];
+    this.readout.classList.toggle("logo-chart-below", isBelow);
+    this.readout.style.left = isBelow || onTheLeft ? "" : `${before}px`;
+    this.readout.style.right = isBelow || !onTheLeft ? "" : `${behind}px`;
+    this.readout.style.maxWidth = isBelow ? "" : `${width - Math.min(before, behind)}px`;
   }
 
   /** Tells assistive technology where the crosshair is and what the curves are there. */
