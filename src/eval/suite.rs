@@ -1,8 +1,11 @@
 //! Several evaluations of one encoder and of its floors, as one table.
 
 use std::fmt;
+use std::io::ErrorKind;
+use std::path::Path;
 use std::str::FromStr;
 
+use logo_ssl_base::files::write_atomic;
 use logo_ssl_base::suggest;
 use measures::interval::RESAMPLES;
 use measures::paired::{Comparison, compare};
@@ -196,6 +199,37 @@ pub struct Compared {
 }
 
 impl Findings {
+    /// Writes them to `path` as JSON, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::other);
+        let mut text = text.map_err(Error::io("write", path))?;
+        text.push(b'\n');
+        Ok(write_atomic(path, &text)?)
+    }
+
+    /// Reads what [`Findings::write`] wrote; none where there is no such file.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where it is damaged or a later version's, [`Error::Io`] where it cannot be read.
+    pub fn read(path: &Path) -> Result<Option<Self>> {
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("read", path)(error)),
+        };
+        let unusable =
+            |problem: String| Error::data(path, format!("{problem}; remove it and evaluate again"));
+        let found: Self = serde_json::from_slice(&text)
+            .map_err(|error| unusable(format!("is damaged ({error})")))?;
+        match found.version {
+            VERSION => Ok(Some(found)),
+            other => Err(unusable(format!("is of version {other}, this program reads {VERSION}"))),
+        }
+    }
+
     /// What `evaluation` found of `source`.
     pub fn of(&self, evaluation: &str, source: Source) -> Option<&Finding> {
         let mut results = self.results.iter();

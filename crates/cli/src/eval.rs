@@ -1,6 +1,6 @@
 //! `logo-ssl eval`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::ProgressBar;
@@ -8,7 +8,6 @@ use logo_ssl::config::Config;
 use logo_ssl::eval::{Compared, EvaluationName, Examined, Findings, Suite};
 use logo_ssl::interop::EncoderAt;
 use logo_ssl::record::{RunFiles, Score, Source};
-use logo_ssl_base::files::write_atomic;
 use logo_ssl_base::words::grouped;
 use serde_json::json;
 
@@ -56,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
         EncoderAt::Weights(_) => None,
     });
     if let Some(kept) = &kept {
-        keep(kept, &found)?;
+        found.write(kept)?;
     }
     let other = arguments.against.as_deref().map(EncoderAt::path);
     let compared = match &other {
@@ -77,6 +76,9 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
                 pairs(&compared, [path, second]);
             }
             kept.iter().for_each(|kept| say!("findings: {}", kept.display()));
+            if let EncoderAt::Run(root) = &at {
+                remark!("`logo-ssl report {}` puts them into report.html", root.display());
+            }
         }
     }
     Ok(())
@@ -135,13 +137,6 @@ fn source_name(source: Source) -> &'static str {
         Source::Untrained => "untrained",
         Source::Pixels => "pixels",
     }
-}
-
-fn keep(path: &Path, found: &Findings) -> Result<()> {
-    let mut text = serde_json::to_vec_pretty(found)
-        .map_err(|error| Error::about(path, &format!("cannot be made: {error}")))?;
-    text.push(b'\n');
-    write_atomic(path, &text).map_err(|error| Error::Library(error.into()))
 }
 
 /// Which sources have a column, in order.

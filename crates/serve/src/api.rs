@@ -5,14 +5,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use logo_ssl::config::Change;
 use logo_ssl::record::scalars::STANDARD;
-use logo_ssl::record::{Knn, Scalars, Source};
+use logo_ssl::record::{Knn, KnnResult, NamedScores, Scalars, Source};
 use serde::Serialize;
 
 use crate::curve::Curve;
 use crate::digest::Evaluation;
 use crate::folder::Refused;
 use crate::health::{Light, lights};
-use crate::interval::wilson;
 use crate::library::{Library, locked};
 use crate::run::{Run, State};
 
@@ -83,7 +82,7 @@ struct Measured {
     /// Of kNN, one for each k.
     results: Vec<Result>,
     /// Of other evaluations, by name.
-    scores: Option<Scalars>,
+    scores: Option<NamedScores>,
 }
 
 /// The accuracy at one k.
@@ -239,7 +238,7 @@ impl Measured {
             k: result.k,
             weighted: result.weighted,
             top1: result.top1,
-            top1_interval: wilson(result.top1, knn.test_images),
+            top1_interval: interval(result, knn.test_images),
             top5: result.top5,
         });
         Self {
@@ -252,6 +251,12 @@ impl Measured {
             scores: None,
         }
     }
+}
+
+/// Of no image it says nothing, 0 to 1.
+fn interval(result: &KnnResult, images: usize) -> [f64; 2] {
+    let [top1, _] = result.shares(images);
+    top1.interval.map_or([0.0, 1.0], |interval| [interval.low, interval.high])
 }
 
 impl Details {

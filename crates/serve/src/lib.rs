@@ -38,7 +38,6 @@ mod digest;
 mod error;
 mod folder;
 mod health;
-mod interval;
 mod library;
 mod line;
 mod listen;

@@ -4,6 +4,12 @@ const LEAST_DRAG = 6;
 /** Curves that the readout names at most; of more, those with the highest values. */
 const READOUT_ROWS = 12;
 
+/** How far the readout stands from the crosshair, in pixels. */
+const READOUT_GAP = 10;
+
+/** A chart of fewer pixels has its readout below it. */
+const NARROW = 480;
+
 /** How wide a printed chart is, in pixels. */
 const PRINTED_WIDTH = 680;
 
@@ -107,6 +113,7 @@ class Chart {
   /** Takes in other data and draws it. */
   show(spec) {
     this.spec = spec;
+    this.counted = isCounted(spec.series);
     this.title.textContent = spec.title;
     this.summary.textContent = `${summaryOf(spec)} ${HELP}`;
     this.plot.setAttribute("aria-label", `Crosshair of ${spec.title}`);
@@ -177,7 +184,7 @@ class Chart {
     const curves = shown.map(({ series }) => series);
     const values = extentOfY(curves, xRange, this.logarithmic);
     const yRange = withAir(values ?? (this.logarithmic ? [1, 10] : [0, 1]), this.logarithmic);
-    this.layout = layoutOf(width, xRange, yRange, this.logarithmic);
+    this.layout = layoutOf(width, xRange, yRange, { counted: this.counted, logarithmic: this.logarithmic });
     const { height, left, top } = this.layout;
     this.picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.overlay = svg("g", { transform: `translate(${left} ${top})` });
@@ -202,7 +209,7 @@ class Chart {
     this.overlay.querySelectorAll(".logo-chart-cross").forEach((mark) => mark.remove());
     this.describeCross();
     if (at === null) return;
-    const { frameHeight, x, y } = this.layout;
+    const { frameHeight, x } = this.layout;
     const place = x.place(at);
     const group = svg("g", { class: "logo-chart-cross" });
     if (this.dragFrom !== null) {
@@ -212,8 +219,7 @@ class Chart {
     group.append(svg("line", { x1: place, y1: 0, x2: place, y2: frameHeight }));
     const rows = this.rowsAt(at);
     for (const { index, y: value } of rows) {
-      const drawn = isNumber(value) && Number.isFinite(y.place(value));
-      if (drawn) group.append(dotAt(this.layout, at, value, lookOf(index).style));
+      if (isShown(this.layout, value)) group.append(dotAt(this.layout, at, value, lookOf(index).style));
     }
     this.overlay.append(group);
     this.renderReadout(at, rows, place);
@@ -229,23 +235,30 @@ class Chart {
   }
 
   renderReadout(at, rows, place) {
-    const lines = rows.slice(0, READOUT_ROWS).map((row) => {
-      return html("tr", {}, html("td", {}, swatch(row.index), row.name), html("td", {}, this.valueText(row)));
+    const unit = unitOf(this.spec.yLabel);
+    const lines = rows.slice(0, READOUT_ROWS).map(({ index, name, ...value }) => {
+      const text = html("td", {}, value.y === null ? written(null) : written(value.y) + unit);
+      if (hasBand(value)) text.append(html("small", {}, bandText(value)));
+      return html("tr", {}, html("td", {}, swatch(index), name), text);
     });
     if (rows.length > READOUT_ROWS) {
       lines.push(html("tr", {}, html("td", {}, `and ${rows.length - READOUT_ROWS} lower`), html("td")));
     }
     const head = html("p", {}, `${this.spec.xLabel} ${written(at)}`);
     this.readout.replaceChildren(head, html("table", {}, ...lines));
-    const { left, frameWidth, width } = this.layout;
-    const onTheLeft = place > frameWidth / 2;
-    this.readout.style.left = onTheLeft ? "auto" : `${left + place + 12}px`;
-    this.readout.style.right = onTheLeft ? `${width - left - place + 12}px` : "auto";
+    this.placeReadout(place);
   }
 
-  valueText({ y, low, high }) {
-    const value = written(y) + (isNumber(y) ? unitOf(this.spec.yLabel) : "");
-    return isNumber(low) && isNumber(high) ? `${value} (${written(low)} to ${written(high)})` : value;
+  /** Puts the readout beside the crosshair, where there is more room, or below a chart that is too narrow for it. */
+  placeReadout(place) {
+    const { left, frameWidth, width } = this.layout;
+    const isBelow = width < NARROW;
+    const onTheLeft = place > frameWidth / 2;
+    const [before, behind] = [left + place + READOUT_GAP, width - left - place + READOUT_GAP];
+    this.readout.classList.toggle("logo-chart-below", isBelow);
+    this.readout.style.left = isBelow || onTheLeft ? "" : `${before}px`;
+    this.readout.style.right = isBelow || !onTheLeft ? "" : `${behind}px`;
+    this.readout.style.maxWidth = isBelow ? "" : `${width - Math.min(before, behind)}px`;
   }
 
   /** Tells assistive technology where the crosshair is and what the curves are there. */
@@ -253,8 +266,12 @@ class Chart {
     const [low, high] = this.xRange();
     const at = this.cross;
     const rows = at === null ? [] : this.rowsAt(at).slice(0, READOUT_ROWS);
-    const words = rows.map((row) => `${row.name} ${this.valueText(row)}`);
-    const text = at === null ? "not set" : `${this.spec.xLabel} ${written(at)}: ${words.join(", ")}`;
+    const unit = unitOf(this.spec.yLabel);
+    const words = rows.map((row) => {
+      if (row.y === null) return `${row.name} no value`;
+      return `${row.name} ${written(row.y)}${unit}${hasBand(row) ? `, ${bandText(row)}` : ""}`;
+    });
+    const text = at === null ? "not set" : `${this.spec.xLabel} ${written(at)}: ${words.join("; ")}`;
     this.plot.setAttribute("aria-valuemin", low);
     this.plot.setAttribute("aria-valuemax", high);
     this.plot.setAttribute("aria-valuenow", at ?? low);
@@ -304,7 +321,7 @@ class Chart {
   follow(event) {
     if (!this.layout || this.places.length === 0) return;
     const x = this.layout.x.value(this.placeOf(event));
-    this.moveTo(this.places[nearestIndex(this.places.map((place) => [place]), x)]);
+    this.moveTo(this.places[nearestIndex(this.places, x, (place) => place)]);
   }
 
   endDrag(event) {
@@ -312,7 +329,8 @@ class Chart {
     const ends = [this.dragFrom, this.placeOf(event)].sort((a, b) => a - b);
     this.dragFrom = null;
     const range = ends.map((place) => this.layout.x.value(place));
-    if (ends[1] - ends[0] >= LEAST_DRAG) this.zoomTo(range);
+    const isFilled = this.places.some((x) => range[0] <= x && x <= range[1]);
+    if (ends[1] - ends[0] >= LEAST_DRAG && isFilled) this.zoomTo(range);
     else this.moveTo(this.cross);
   }
 
@@ -364,4 +382,13 @@ class Chart {
     this.printing = begins;
     this.renderPicture();
   }
+}
+
+/** Whether a value is one and has a band around it. */
+function hasBand({ y, low, high }) {
+  return isNumber(y) && isNumber(low) && isNumber(high);
+}
+
+function bandText({ low, high }) {
+  return `${written(low)} to ${written(high)}`;
 }

@@ -59,7 +59,7 @@ function lookOf(index) {
  */
 function swatch(index) {
   const line = svg("line", { class: "logo-chart-line", x1: 1, y1: 6, x2: 23, y2: 6, ...lookOf(index) });
-  return svg("svg", { class: "logo-chart-swatch", width: 24, height: 12, "aria-hidden": "true" }, line);
+  return svg("svg", { class: "logo-chart-swatch", viewBox: "0 0 24 12", "aria-hidden": "true" }, line);
 }
 
 /**
@@ -80,10 +80,10 @@ function swatch(index) {
  * @param {number} width In pixels.
  * @param {[number, number]} xRange
  * @param {[number, number]} yRange
- * @param {boolean} logarithmic
+ * @param {{ counted: boolean, logarithmic: boolean }} axes Whether the x axis counts, and the y axis is logarithmic.
  * @returns {Layout}
  */
-function layoutOf(width, xRange, yRange, logarithmic) {
+function layoutOf(width, xRange, yRange, { counted, logarithmic }) {
   const height = Math.round(Math.min(380, Math.max(240, 0.46 * width)));
   const frameHeight = height - MARGIN.top - MARGIN.bottom;
   const scale = logarithmic ? logarithmicScale : linearScale;
@@ -91,7 +91,7 @@ function layoutOf(width, xRange, yRange, logarithmic) {
   const longest = Math.max(...yTicks(y, frameHeight).map(({ text }) => text.length), 3);
   const left = Math.round(16 + 7.2 * longest);
   const frameWidth = Math.max(40, width - left - MARGIN.right);
-  const x = linearScale(xRange, [0, frameWidth]);
+  const x = linearScale(xRange, [0, frameWidth], counted ? 1 : 0);
   return { width, height, left, top: MARGIN.top, frameWidth, frameHeight, x, y };
 }
 
@@ -108,12 +108,15 @@ function yTicks(y, frameHeight) {
  */
 function paint(layout, shown, xLabel) {
   const { left, top, frameWidth, frameHeight } = layout;
-  const curves = shown.flatMap(({ index, series }) => curveOf(layout, index, series));
+  // The first curve is the one that the chart is about, and lies on top.
+  const fromBack = [...shown].reverse();
+  const bands = fromBack.flatMap(({ index, series }) => bandOf(layout, index, series));
+  const curves = fromBack.flatMap(({ index, series }) => curveOf(layout, index, series));
   // A picture within the picture cuts off what a zoomed axis leaves outside, but not half of the dots at its ends.
   const width = frameWidth + 2 * MARKER_ROOM;
   const size = { x: left - MARKER_ROOM, y: top, width, height: frameHeight };
   const viewBox = `${-MARKER_ROOM} 0 ${width} ${frameHeight}`;
-  return [...axesOf(layout, xLabel), svg("svg", { ...size, viewBox }, ...curves)];
+  return [...axesOf(layout, xLabel), svg("svg", { ...size, viewBox }, ...bands, ...curves)];
 }
 
 function axesOf({ width, height, left, top, frameWidth, frameHeight, x, y }, xLabel) {
@@ -137,24 +140,38 @@ function axesOf({ width, height, left, top, frameWidth, frameHeight, x, y }, xLa
   return [...marks, svg("text", name, xLabel)];
 }
 
-/** The band, the line and the marks of one curve, from back to front. */
-function curveOf(layout, index, { points, band = [] }) {
-  const look = lookOf(index);
-  const place = (x, y) => `${layout.x.place(x).toFixed(1)} ${layout.y.place(y).toFixed(1)}`;
-  const isShown = (y) => isNumber(y) && Number.isFinite(layout.y.place(y));
-  const bands = pieces(band, ([, low, high]) => isNumber(low) && isShown(high)).map((piece) => {
-    // A logarithmic axis has no place for 0: there the band goes on to the lower edge.
-    const floor = (low) => (isShown(low) ? low : layout.y.value(layout.frameHeight));
+/** The band of one curve, in as many parts as gaps leave of it. */
+function bandOf(layout, index, { band = [] }) {
+  const place = placeIn(layout);
+  // A logarithmic axis has no place for 0: there the band goes on to the lower edge.
+  const floor = (low) => (isShown(layout, low) ? low : layout.y.value(layout.frameHeight));
+  return pieces(band, ([, low, high]) => isNumber(low) && isShown(layout, high)).map((piece) => {
     const there = piece.map(([x, , high]) => place(x, high));
     const back = piece.map(([x, low]) => place(x, floor(low))).reverse();
-    return svg("path", { class: "logo-chart-band", style: look.style, d: `M${[...there, ...back].join("L")}Z` });
+    const d = `M${[...there, ...back].join("L")}Z`;
+    return svg("path", { class: "logo-chart-band", style: lookOf(index).style, d });
   });
-  const lines = pieces(points, ([, y]) => isShown(y));
+}
+
+/** The line and the marks of one curve. */
+function curveOf(layout, index, { points }) {
+  const [look, place] = [lookOf(index), placeIn(layout)];
+  const lines = pieces(points, ([, y]) => isShown(layout, y));
   const d = lines.map((piece) => `M${piece.map(([x, y]) => place(x, y)).join("L")}`).join("");
   // A point between two gaps has no line to be seen by.
   const marked = points.length <= MOST_MARKERS ? lines.flat() : lines.filter(({ length }) => length === 1).flat();
   const dots = marked.map(([x, y]) => dotAt(layout, x, y, look.style));
-  return [...bands, svg("path", { class: "logo-chart-line", d, ...look }), ...dots];
+  return [svg("path", { class: "logo-chart-line", d, ...look }), ...dots];
+}
+
+/** Whether there is a value, and a place for it on the y axis. */
+function isShown({ y }, value) {
+  return isNumber(value) && Number.isFinite(y.place(value));
+}
+
+/** How a point is written in a path. */
+function placeIn({ x, y }) {
+  return (at, value) => `${x.place(at).toFixed(1)} ${y.place(value).toFixed(1)}`;
 }
 
 function dotAt(layout, x, y, style) {

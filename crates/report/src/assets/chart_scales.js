@@ -77,14 +77,15 @@ function withAir([low, high], logarithmic) {
  * A scale on which equal differences are equally long.
  * @param {[number, number]} range The values at the two ends, the lower first.
  * @param {[number, number]} pixels The places of the two ends.
+ * @param {number} [leastStep] How far apart ticks are at least, which is 1 where only whole numbers make sense.
  * @returns {Scale}
  */
-function linearScale([low, high], [from, to]) {
+function linearScale([low, high], [from, to], leastStep = 0) {
   return {
     place: (value) => from + ((value - low) / (high - low)) * (to - from),
     value: (place) => low + ((place - from) / (to - from)) * (high - low),
     ticks: (count) => {
-      const step = roundStep((high - low) / count);
+      const step = Math.max(roundStep((high - low) / count), leastStep);
       // A hair of slack, so that rounding does not cost the tick at either end.
       const first = Math.ceil(low / step - 1e-9);
       const last = Math.floor(high / step + 1e-9);

@@ -11,19 +11,21 @@ const TABLE_ROWS = 25;
 
 /**
  * The index of the entry whose x is nearest.
- * @param {[number, ...unknown[]][]} entries Not empty, x ascending.
+ * @template Entry
+ * @param {Entry[]} entries Not empty, x ascending.
  * @param {number} x
+ * @param {(entry: Entry) => number} [xOf] The x of an entry; its first part where nothing else is said.
  * @returns {number}
  */
-function nearestIndex(entries, x) {
+function nearestIndex(entries, x, xOf = ([first]) => first) {
   let [low, high] = [0, entries.length - 1];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (entries[middle][0] < x) low = middle + 1;
+    if (xOf(entries[middle]) < x) low = middle + 1;
     else high = middle;
   }
   const before = Math.max(0, low - 1);
-  return x - entries[before][0] < entries[low][0] - x ? before : low;
+  return x - xOf(entries[before]) < xOf(entries[low]) - x ? before : low;
 }
 
 /**
@@ -66,6 +68,15 @@ function extentOfX(series) {
   const low = Math.min(...filled.map(({ points }) => points[0][0]));
   const high = Math.max(...filled.map(({ points }) => points[points.length - 1][0]));
   return low < high ? [low, high] : [low - 0.5, high + 0.5];
+}
+
+/**
+ * Whether the x of all points are whole numbers, as those of steps and epochs are.
+ * @param {Series[]} series
+ * @returns {boolean}
+ */
+function isCounted(series) {
+  return series.every(({ points }) => points.every(([x]) => Number.isInteger(x)));
 }
 
 /**

@@ -33,7 +33,7 @@
  * @property {number} train_images
  * @property {number} test_images
  * @property {{ k: number, weighted: boolean, top1: number, top1_interval: [number, number], top5: number }[]} results
- * @property {Record<string, number | null> | null} scores
+ * @property {Record<string, number | null | { value: number, low: number, high: number }> | null} scores
  */
 
 /**

@@ -249,10 +249,19 @@ function evaluationTable(name, run) {
 }
 
 function scoreCell(row, column) {
-  if (row.scores !== null) return number(row.scores[column]);
+  if (row.scores !== null) return foundCell(row.scores[column]);
   const result = row.results.find(({ k }) => k === column);
-  if (!result) return "–";
-  return element("span", {}, percent(result.top1), element("span", { class: "under" }, interval(result.top1_interval)));
+  return result ? shareCell(result.top1, result.top1_interval) : "–";
+}
+
+/** A number, or a share with its interval. */
+function foundCell(score) {
+  if (score === null || typeof score !== "object") return number(score);
+  return shareCell(score.value, [score.low, score.high]);
+}
+
+function shareCell(share, ends) {
+  return element("span", {}, percent(share), element("span", { class: "under" }, interval(ends)));
 }
 
 function settingsOf(run) {
