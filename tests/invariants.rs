@@ -295,7 +295,10 @@ fn names_are_torchvisions() {
 #[test]
 fn an_online_probe_learns_and_its_gradient_never_reaches_the_backbone() {
     for preset in ["cifar10", "cifar10-moco-logo"] {
-        let config = config(preset, &["framework.momentum.queue=12", "optimizer.lr=0.1"]);
+        let config = config(
+            preset,
+            &["optimizer.batch_size=6", "framework.momentum.queue=12", "optimizer.lr=0.1"],
+        );
         for (name, device) in devices() {
             let learner = |classes: Option<usize>| {
                 let framework = framework::from_config(&config);
