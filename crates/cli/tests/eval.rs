@@ -162,6 +162,40 @@ fn what_has_no_labels_cannot_be_evaluated() {
 }
 
 #[test]
+fn an_online_probe_is_logged_and_needs_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let plain = folder.path().join("plain");
+    tiny_run(&run).args(["--epochs", "1", "--set", "eval.online=true"]).assert().success();
+    tiny_run(&plain).args(["--epochs", "1"]).assert().success();
+    let accuracies = |run: &Path| -> Vec<f64> {
+        let log = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+        let steps = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        steps.filter_map(|step| step["probe_accuracy"].as_f64()).collect()
+    };
+    assert_eq!(accuracies(&run).len(), 5, "four steps and the epoch");
+    assert!(accuracies(&run).iter().all(|accuracy| (0.0..=1.0).contains(accuracy)));
+    assert!(accuracies(&plain).is_empty());
+    let weights = |run: &Path| {
+        let bytes = fs::read(run.join("weights.safetensors")).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let tensor = |(name, view): (&str, safetensors::tensor::TensorView<'_>)| {
+            (name.to_owned(), view.data().to_vec())
+        };
+        tensors.iter().map(tensor).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(weights(&run), weights(&plain), "what it learns leaves the backbone alone");
+
+    let data = folder.path().join("data");
+    pictures(&data, 20);
+    train(&data, &folder.path().join("unlabelled"))
+        .args(["--set", "eval.online=true"])
+        .assert()
+        .failure()
+        .stderr(contains("eval.online").and(contains("labels")));
+}
+
+#[test]
 fn evaluations_beside_training_are_logged_and_survive_an_interruption() {
     let folder = tempfile::tempdir().unwrap();
     let during = ["--set", "eval.during=[\"geometry\", \"knn\"]"];

@@ -148,6 +148,13 @@ fn killed_within_an_accumulation_it_ends_with_the_same_bytes() {
 }
 
 #[test]
+fn killed_beside_a_probe_and_several_evaluations_it_ends_with_the_same_bytes() {
+    let settings =
+        ["eval.online=true", "eval.during=[\"few-shot\", \"knn\", \"geometry\", \"classes\"]"];
+    assert_survives(&settings, &[1, 4]);
+}
+
+#[test]
 fn killed_with_a_queue_and_a_separate_step_it_ends_with_the_same_bytes() {
     let settings = [
         "framework.name=moco",
