@@ -61,9 +61,9 @@ enum Command {
     Pretrain(pretrain::Arguments),
     /// Train several settings one after another, and compare them
     Sweep(sweep::Arguments),
-    /// Set finished runs side by side: a table with mean and spread over seeds, and plots
+    /// Set runs side by side: mean and spread over seeds, plots
     Compare(compare::Arguments),
-    /// Measure a trained encoder by the field's evaluations, with intervals and floors
+    /// Measure a trained encoder as the field does, with intervals and floors
     Eval(eval::Arguments),
     /// Measure a trained encoder by its nearest neighbours
     Knn(knn::Arguments),
