@@ -7,6 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -40,6 +41,11 @@ fn size([columns, rows]: [u16; 2]) -> PtySize {
     PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }
 }
 
+/// The same for the screen that is seen.
+fn sides(dimensions: [u16; 2]) -> [NonZero<u16>; 2] {
+    dimensions.map(|side| side.try_into().expect("a screen has a size"))
+}
+
 impl Session {
     fn start(dimensions: [u16; 2], arguments: &[String], environment: &[(&str, &str)]) -> Self {
         let pair = native_pty_system().openpty(size(dimensions)).unwrap();
@@ -52,7 +58,8 @@ impl Session {
         let child = pair.slave.spawn_command(command).unwrap();
         let keyboard = pair.master.take_writer().unwrap();
         let mut output = pair.master.try_clone_reader().unwrap();
-        let screen = vt100::Parser::new(dimensions[1], dimensions[0], 1000);
+        let [columns, rows] = sides(dimensions);
+        let screen = vt100::Parser::new(rows, columns, 1000);
         let seen = Arc::new(Mutex::new(Seen { bytes: Vec::new(), screen }));
         let into = Arc::clone(&seen);
         let reading = thread::spawn(move || {
@@ -94,7 +101,8 @@ impl Session {
     fn resize(&mut self, dimensions: [u16; 2]) {
         self.master.resize(size(dimensions)).unwrap();
         let mut seen = self.seen.lock().unwrap();
-        seen.screen.screen_mut().set_size(dimensions[1], dimensions[0]);
+        let [columns, rows] = sides(dimensions);
+        seen.screen.screen_mut().set_size(rows, columns);
     }
 
     /// Waits for the end: the exit code, all bytes as text, and the last screen.

@@ -49,7 +49,7 @@ impl Histogram {
         // Halved, for the difference of two finite numbers may be infinite.
         let limit = |at: usize| {
             let share = (at + 1) as f64 / buckets as f64;
-            least + 2.0 * (greatest / 2.0 - least / 2.0) * share
+            2.0 * (least / 2.0 + (greatest / 2.0 - least / 2.0) * share)
         };
         let below = (0..buckets.saturating_sub(1)).map(limit);
         let last = (buckets > 0).then_some(*greatest);

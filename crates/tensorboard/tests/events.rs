@@ -125,8 +125,7 @@ fn crc_32c(bytes: &[u8]) -> u32 {
 }
 
 fn masked(bytes: &[u8]) -> u32 {
-    let crc = crc_32c(bytes);
-    ((crc >> 15) | (crc << 17)).wrapping_add(0xa282_ead8)
+    crc_32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 /// The events of a file whose checksums are right.
