@@ -300,7 +300,7 @@ fn draw_foot(frame: &mut Frame<'_>, area: Rect, state: &State, ui: &Ui) {
         spans.push(Span::raw(format!(" {does} ")));
     }
     let keys = Text::from(spans);
-    let saved = state.saved.map(|step| format!("checkpoint: step {} ", grouped(step)));
+    let saved = state.saved.map(|step| format!("saved at step {} ", grouped(step)));
     let saved = saved.unwrap_or_default();
     let fits = keys.width() + saved.chars().count() <= usize::from(area.width);
     frame.render_widget(Paragraph::new(keys), area);

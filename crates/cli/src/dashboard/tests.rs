@@ -116,7 +116,7 @@ fn a_narrow_terminal_has_one_chart_of_the_loss_and_its_terms() {
     has_all(&screen, &[" loss and its terms ", "kNN accuracy"]);
     assert!(is_braille(&screen) > 30, "{screen}");
     has_all(&screen, &["health", "log", "epoch 8: loss", "kNN, trained backbone (epoch 8)"]);
-    has_all(&screen, &["checkpoint: step 320"]);
+    has_all(&screen, &["saved at step 320"]);
 }
 
 #[test]
