@@ -100,6 +100,10 @@ pub enum Error {
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
 
+    /// Features cannot be measured: there are none, or one is not finite.
+    #[error("the features cannot be measured: {0}")]
+    Measure(#[from] measures::Error),
+
     /// The operating system refused to read or write.
     #[error(transparent)]
     Io(#[from] files::Error),

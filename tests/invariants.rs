@@ -47,6 +47,7 @@ fn views(key: u64) -> Views {
         negatives: logo::derangement(BATCH, &mut rng),
         noise: None,
         key_order: None,
+        labels: None,
     }
 }
 
@@ -288,5 +289,43 @@ fn names_are_torchvisions() {
     ] {
         let name = format!("backbone.{name}");
         assert!(names.contains(&name.as_str()), "no {name} in {names:?}");
+    }
+}
+
+#[test]
+fn an_online_probe_learns_and_its_gradient_never_reaches_the_backbone() {
+    for preset in ["cifar10", "cifar10-moco-logo"] {
+        let config = config(preset, &["framework.momentum.queue=12", "optimizer.lr=0.1"]);
+        for (name, device) in devices() {
+            let learner = |classes: Option<usize>| {
+                let framework = framework::from_config(&config);
+                Learner::with_probe(&config, framework, classes, &device).unwrap()
+            };
+            let labels: Vec<Option<usize>> =
+                (0..BATCH).map(|at| (at > 0).then_some(at % 3)).collect();
+            let (mut plain, mut probed) = (learner(None), learner(Some(3)));
+            let mut losses = vec![];
+            for _ in 0..12 {
+                plain.update(vec![views(0)], Rates::full(&config)).unwrap();
+                let views = Views { labels: Some(labels.clone()), ..views(0) };
+                let scalars = probed.update(vec![views], Rates::full(&config)).unwrap().scalars;
+                losses.push(scalars.get("probe_loss").unwrap());
+                assert!((0.0..=1.0).contains(&scalars.get("probe_accuracy").unwrap()));
+            }
+            assert!((losses[0] - 3_f64.ln()).abs() < 1e-5, "before it learned: {}", losses[0]);
+            assert!(losses[11] < 0.8 * losses[0], "it learns: {losses:?}");
+            let of_probe = |name: &String| name.starts_with("probe.");
+            let (plain, mut probed) = (plain.state().unwrap(), probed.state().unwrap());
+            assert_eq!(probed.keys().filter(|name| of_probe(name)).count(), 2);
+            probed.retain(|name, _| !of_probe(name));
+            match name {
+                "cpu" => assert_eq!(plain, probed, "all else is the same, bit by bit"),
+                // XLA may put another order to what it fuses.
+                _ => plain.iter().for_each(|(tensor, data)| {
+                    let far = distance(&data.values, &probed[tensor].values);
+                    assert!(far < 1e-4, "{tensor} on {name}: {far}");
+                }),
+            }
+        }
     }
 }

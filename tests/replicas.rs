@@ -66,6 +66,7 @@ fn views(key: u64, key_order: bool) -> Views {
         global: noise(2 * key, 16),
         local: Some(noise(2 * key + 1, 8)),
         noise: None,
+        labels: None,
     }
 }
 

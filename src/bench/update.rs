@@ -90,5 +90,6 @@ fn views(config: &Config, number: u64) -> Views {
         negatives: logo::derangement(images, &mut rng),
         noise: None,
         key_order: None,
+        labels: None,
     }
 }

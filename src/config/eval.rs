@@ -1,11 +1,12 @@
-//! The section `eval`: kNN during and after training.
+//! The section `eval`: what is evaluated during and after training.
 
 use serde::{Deserialize, Serialize};
 
 use super::EvalDataset;
 use super::check::{Check, ensure, in_range};
+use crate::eval::EvaluationName;
 
-/// kNN during and after training.
+/// What is evaluated during and after training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -23,6 +24,13 @@ pub struct EvalConfig {
     /// After how many epochs each there is an evaluation. There is always one after the last epoch; with
     /// 0 there is no other.
     pub every: usize,
+    /// What is evaluated then, by name: the first one's leading score chooses the best checkpoint.
+    #[serde(default = "EvalConfig::default_during")]
+    pub during: Vec<EvaluationName>,
+    /// Whether a linear classifier learns beside training, from features that it leaves alone: its accuracy
+    /// on the batches is logged with the loss.
+    #[serde(default)]
+    pub online: bool,
     /// The numbers of neighbours: 1 is the plain nearest, others vote with weights exp(s/τ), where s is
     /// the cosine.
     pub k: Vec<usize>,
@@ -33,6 +41,11 @@ pub struct EvalConfig {
 }
 
 impl EvalConfig {
+    /// kNN alone.
+    fn default_during() -> Vec<EvaluationName> {
+        EvaluationName::all().take(1).collect()
+    }
+
     pub(super) fn check(&self) -> Check {
         ensure(
             "eval.crop",
@@ -46,6 +59,9 @@ impl EvalConfig {
             },
         )?;
         in_range("eval.resize", self.resize, 0, 4096)?;
+        ensure("eval.during", !self.during.is_empty(), || {
+            "eval.during is empty: name at least one evaluation, for example [\"knn\"]".to_owned()
+        })?;
         ensure("eval.k", !self.k.is_empty(), || {
             "eval.k is empty: name at least one k, for example [1]".to_owned()
         })?;

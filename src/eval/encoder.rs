@@ -19,11 +19,12 @@ pub struct Extractor {
     programs: Mutex<HashMap<Key, Arc<Compiled>>>,
 }
 
-/// A network with its weights on a device, in evaluation mode.
+/// A network with its weights on a device, in evaluation mode. Clones share them.
+#[derive(Clone)]
 pub struct Encoder {
-    extractor: Arc<Extractor>,
+    pub(super) extractor: Arc<Extractor>,
     /// What is trained, and the running statistics.
-    weights: [Array; 2],
+    pub(super) weights: [Array; 2],
 }
 
 /// What of a network there is.
@@ -43,6 +44,21 @@ impl Encoder {
     /// With a device's arrays for the two layouts of the extractor's network.
     pub fn new(extractor: Arc<Extractor>, weights: [Array; 2]) -> Self {
         Self { extractor, weights }
+    }
+
+    /// The same network as it is initialised under `seed`: a floor of what training makes of it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] where the weights find no place.
+    pub fn untrained(&self, seed: u64) -> Result<Self> {
+        let Extractor { layouts: [trained, running], device, .. } = &*self.extractor;
+        let first = |layout: &Layout| device.f32(layout.first_values(seed), &[layout.len()]);
+        Ok(Self::new(Arc::clone(&self.extractor), [first(trained)?, first(running)?]))
+    }
+
+    /// The length of the backbone's features.
+    pub fn backbone_dim(&self) -> usize {
+        self.extractor.backbone().plan().features()
     }
 
     /// The features of images `[batch, 3, height, width]`, `[batch, features]` row by row. A backbone
@@ -76,6 +92,21 @@ impl Extractor {
 
     fn new(network: Part, layouts: [Layout; 2], device: &Device) -> Self {
         Self { network, layouts, device: device.clone(), programs: Mutex::default() }
+    }
+
+    pub(super) fn layouts(&self) -> &[Layout; 2] {
+        &self.layouts
+    }
+
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub(super) fn backbone(&self) -> &ResNet {
+        match &self.network {
+            Part::Whole(network) => &network.backbone,
+            Part::Backbone(backbone) => backbone,
+        }
     }
 
     fn program(&self, key: Key) -> Result<Arc<Compiled>> {

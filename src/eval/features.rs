@@ -1,5 +1,6 @@
 //! Images to feature vectors, without augmentation.
 
+use measures::{Features, Labels};
 use rayon::prelude::*;
 
 use crate::augment::views::EvalView;
@@ -21,8 +22,10 @@ const PIXELS_SIDE: usize = 64;
 pub struct FeatureSet {
     /// Length of a vector.
     pub dim: usize,
-    /// `[images, dim]`, row by row.
+    /// `[images, dim]`, row by row, each of unit length.
     pub rows: Vec<f32>,
+    /// How long each row was, `[images]`.
+    pub norms: Vec<f32>,
     /// The class of each row.
     pub labels: Vec<usize>,
 }
@@ -39,17 +42,60 @@ impl FeatureSet {
     }
 
     pub(crate) fn new(dim: usize, mut rows: Vec<f32>, labels: Vec<usize>) -> Self {
-        rows.par_chunks_mut(dim.max(1)).for_each(normalise);
-        Self { dim, rows, labels }
+        let norms = rows.par_chunks_mut(dim.max(1)).map(normalise).collect();
+        Self { dim, rows, norms, labels }
+    }
+
+    /// The vector of one image, in unit length.
+    ///
+    /// # Panics
+    /// If there is no such image.
+    pub fn row(&self, image: usize) -> &[f32] {
+        &self.rows[image * self.dim..][..self.dim]
+    }
+
+    /// The vectors as they came from the network, `[images, dim]`, row by row.
+    pub fn raw_rows(&self) -> Vec<f32> {
+        let mut rows = self.rows.clone();
+        for (row, norm) in rows.chunks_mut(self.dim.max(1)).zip(&self.norms) {
+            row.iter_mut().for_each(|x| *x *= norm);
+        }
+        rows
+    }
+
+    /// The vectors as measures take them.
+    ///
+    /// # Errors
+    /// [`Error::Measure`] where there are none, or one is not finite.
+    pub fn features(&self) -> Result<Features<'_>> {
+        Ok(Features::new(&self.rows, self.dim)?)
+    }
+
+    /// The classes as measures take them.
+    ///
+    /// # Errors
+    /// [`Error::Measure`] where there are no images.
+    pub fn labels(&self) -> Result<Labels<'_>> {
+        Ok(Labels::new(&self.labels)?)
+    }
+
+    /// The same, of `classes` classes in all.
+    ///
+    /// # Errors
+    /// [`Error::Measure`] where there are no images, or a class beyond those.
+    pub fn labels_of(&self, classes: usize) -> Result<Labels<'_>> {
+        Ok(Labels::of_classes(&self.labels, classes)?)
     }
 }
 
-/// To unit length; a zero vector stays zero.
-fn normalise(row: &mut [f32]) {
-    let norm = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt().max(1e-12);
+/// To unit length, and how long it was; a zero vector stays zero.
+fn normalise(row: &mut [f32]) -> f32 {
+    let norm = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+    let divisor = norm.max(1e-12);
     for x in row {
-        *x = (f64::from(*x) / norm) as f32;
+        *x = (f64::from(*x) / divisor) as f32;
     }
+    norm as f32
 }
 
 /// Told how many more images are done; says whether to go on, or what keeps it from that.

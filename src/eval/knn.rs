@@ -6,18 +6,26 @@
 use cpu_kernels::{Bank, Neighbour};
 
 use super::features::FeatureSet;
-use super::{Evaluation, Progress, Subject};
+use super::{Effort, Evaluation, Progress, Subject};
 use crate::Result;
 use crate::config::EvalConfig;
 use crate::instructions;
-use crate::record::{KnnResult, Outcome};
+use crate::record::{Found, KnnResult, Outcome};
 
 /// Classes of test images by their nearest neighbours in the bank.
 pub struct NearestNeighbours;
 
 impl Evaluation for NearestNeighbours {
     fn name(&self) -> &'static str {
+        "knn"
+    }
+
+    fn title(&self) -> &'static str {
         "kNN"
+    }
+
+    fn effort(&self) -> Effort {
+        Effort::Features
     }
 
     fn run(
@@ -25,8 +33,22 @@ impl Evaluation for NearestNeighbours {
         subject: &mut Subject<'_>,
         progress: &mut Progress<'_>,
     ) -> Result<Option<Outcome>> {
-        Ok(of_subject(subject, progress)?.map(Outcome::Knn))
+        let found = of_subject(subject, progress)?;
+        Ok(found.map(|Classified { results, hits }| Outcome {
+            found: Found::Knn(results),
+            confusion: None,
+            hits: Some(hits),
+        }))
     }
+}
+
+/// What neighbours voted for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Classified {
+    /// The accuracies, one for each k.
+    pub results: Vec<KnnResult>,
+    /// For each test image, whether its class won with the first k.
+    pub hits: Vec<bool>,
 }
 
 /// The kNN of `subject`: its bank is searched for neighbours of its test images. None is returned when
@@ -37,7 +59,7 @@ impl Evaluation for NearestNeighbours {
 pub fn of_subject(
     subject: &mut Subject<'_>,
     progress: &mut Progress<'_>,
-) -> Result<Option<Vec<KnnResult>>> {
+) -> Result<Option<Classified>> {
     let config = subject.config();
     let Some([bank, test]) = subject.features(progress)? else { return Ok(None) };
     if config.seed_code.drop_last_bank_batch {
@@ -56,14 +78,15 @@ fn drop_last_batch(bank: &mut FeatureSet, test: &mut FeatureSet, batch: usize) {
     bank.rows[filled..].fill(0.0);
     let kept = whole(test);
     test.rows.truncate(kept * test.dim);
+    test.norms.truncate(kept);
     test.labels.truncate(kept);
 }
 
 /// How often the class of a `test` vector is the one (top-1), or among the five (top-5), that its
 /// neighbours in `bank` vote for most, for every k of `config`.
-pub fn evaluate(bank: &FeatureSet, test: &FeatureSet, config: &EvalConfig) -> Vec<KnnResult> {
+pub fn evaluate(bank: &FeatureSet, test: &FeatureSet, config: &EvalConfig) -> Classified {
     let most = config.k.iter().copied().max().unwrap_or(1);
-    let classes = bank.labels.iter().chain(&test.labels).max().map_or(1, |most| most + 1);
+    let classes = classes(bank, test);
     let ranks = |query: usize, neighbours: &[Neighbour]| {
         let rank = |&k: &usize| {
             let nearest = &neighbours[..k.min(neighbours.len())];
@@ -84,7 +107,29 @@ pub fn evaluate(bank: &FeatureSet, test: &FeatureSet, config: &EvalConfig) -> Ve
         top1: share(column, 1),
         top5: share(column, 5),
     };
-    config.k.iter().enumerate().map(result).collect()
+    Classified {
+        results: config.k.iter().enumerate().map(result).collect(),
+        hits: ranks.iter().map(|row| row.first() == Some(&Some(0))).collect(),
+    }
+}
+
+/// The class that the `k` neighbours in `bank` of each `test` vector vote for most.
+pub fn guesses(bank: &FeatureSet, test: &FeatureSet, k: usize, temperature: f64) -> Vec<usize> {
+    let classes = classes(bank, test);
+    let packed = Bank::new(instructions::level(), &bank.rows, bank.dim);
+    packed.nearest(&test.rows, k, |_, neighbours| {
+        winner(&votes(neighbours, &bank.labels, classes, temperature))
+    })
+}
+
+/// The class with most votes, of equals the lowest.
+fn winner(votes: &[f64]) -> usize {
+    let better = |best: usize, class: usize| if votes[class] > votes[best] { class } else { best };
+    (0..votes.len()).fold(0, better)
+}
+
+fn classes(bank: &FeatureSet, test: &FeatureSet) -> usize {
+    bank.labels.iter().chain(&test.labels).max().map_or(1, |most| most + 1)
 }
 
 fn votes(nearest: &[Neighbour], labels: &[usize], classes: usize, temperature: f64) -> Vec<f64> {
@@ -112,6 +157,8 @@ mod tests {
     fn config(k: &[usize]) -> EvalConfig {
         EvalConfig {
             dataset: EvalDataset::Same,
+            during: vec!["knn".parse().unwrap()],
+            online: false,
             resize: 0,
             crop: 0,
             every: 0,
@@ -122,7 +169,12 @@ mod tests {
     }
 
     fn set(dim: usize, rows: &[f32], labels: &[usize]) -> FeatureSet {
-        FeatureSet { dim, rows: rows.to_vec(), labels: labels.to_vec() }
+        FeatureSet {
+            dim,
+            rows: rows.to_vec(),
+            norms: vec![1.0; labels.len()],
+            labels: labels.to_vec(),
+        }
     }
 
     #[test]
@@ -130,7 +182,9 @@ mod tests {
         // One close neighbour of class 1 against two distant ones of class 0.
         let bank = set(2, &[1.0, 0.0, 0.6, 0.8, 0.6, -0.8], &[1, 0, 0]);
         let test = set(2, &[1.0, 0.0, 1.0, 0.0], &[1, 0]);
-        let results = evaluate(&bank, &test, &config(&[1, 3]));
+        let Classified { results, hits } = evaluate(&bank, &test, &config(&[1, 3]));
+        assert_eq!(hits, [true, false]);
+        assert_eq!(guesses(&bank, &test, 3, 0.07), [1, 1]);
         assert_eq!(results[0].top1, 0.5);
         assert_eq!(results[0].top5, 0.5, "with k = 1 a class nobody voted for is no guess");
         assert_eq!(results[1].top1, 0.5);
@@ -168,18 +222,21 @@ mod tests {
             };
             (0..test_len).filter(|&query| hit(query)).count() as f64 / test_len as f64
         };
-        let results = evaluate(&bank, &test, &config(&[1, 20, 200]));
+        let Classified { results, hits } = evaluate(&bank, &test, &config(&[1, 20, 200]));
         for result in results {
             assert_eq!(result.top1, plain(result.k), "k = {}", result.k);
+            let guesses = guesses(&bank, &test, result.k, 0.07);
+            let right = guesses.iter().zip(&test.labels).filter(|(guess, label)| guess == label);
+            assert_eq!(right.count() as f64 / test_len as f64, result.top1);
         }
+        assert_eq!(hits.iter().filter(|hit| **hit).count() as f64 / test_len as f64, plain(1));
     }
 
     #[test]
     fn the_earlier_codes_bank_keeps_the_labels_of_rows_it_lost() {
-        let set = |images: usize| FeatureSet {
-            dim: 2,
-            rows: (0..2 * images).map(|value| value as f32 + 1.0).collect(),
-            labels: (0..images).collect(),
+        let set = |images: usize| {
+            let rows: Vec<f32> = (0..2 * images).map(|value| value as f32 + 1.0).collect();
+            set(2, &rows, &(0..images).collect::<Vec<_>>())
         };
         let (mut bank, mut test) = (set(5), set(7));
         drop_last_batch(&mut bank, &mut test, 3);

@@ -1,29 +1,62 @@
-//! The evidence: how well frozen features tell the classes apart.
+//! The evidence: what frozen features, and the encoder itself, are worth on labelled images.
 //!
-//! An evaluation is one file with an [`Evaluation`] in it, and one line in [`ALL`]. Training, its logs and
-//! the report then have it too.
+//! An evaluation is one file with an [`Evaluation`] in it, and one line in [`ALL`]. Settings and commands
+//! then know its name, and training, its logs and the report have its scores. Several of them, of an encoder
+//! and of its floors, make a [`Suite`].
 
+pub mod classes;
+mod classifier;
+pub mod clusters;
 mod encoder;
 pub mod features;
+pub mod few_shot;
+pub mod fine_tuning;
+pub mod geometry;
 pub mod knn;
+mod lessons;
+pub mod linear;
+pub mod linear_sgd;
+mod name;
 mod subject;
+mod suite;
 
 pub use encoder::{Encoder, Extractor};
+pub use name::EvaluationName;
 pub use subject::Subject;
+pub use suite::{
+    Compared, Effort, Examined, Finding, Findings, Progress as SuiteProgress, Suite, VERSION,
+};
 
 use crate::Result;
 use crate::record::{Outcome, Source};
 
-/// Every evaluation of a run, in order. The first one's leading score chooses the best checkpoint.
-pub static ALL: [&dyn Evaluation; 1] = [&knn::NearestNeighbours];
+/// Every evaluation, in the order in which they are shown.
+pub static ALL: [&dyn Evaluation; 10] = [
+    &knn::NearestNeighbours,
+    &few_shot::FewShot,
+    &linear::Linear,
+    &linear_sgd::LinearSgd,
+    &fine_tuning::ONE_PERCENT,
+    &fine_tuning::TEN_PERCENT,
+    &fine_tuning::ALL_LABELS,
+    &classes::Classes,
+    &clusters::Clusters,
+    &geometry::Geometry,
+];
 
 /// Told of images done and images in all; says whether to go on, or what keeps it from that.
 pub type Progress<'a> = dyn FnMut(usize, usize) -> Result<bool> + 'a;
 
 /// A measure of what an encoder is worth, taken on labelled images that it was not trained on by label.
 pub trait Evaluation: Sync {
-    /// What it is called, in records and for people.
+    /// What it is called in settings, commands and records.
     fn name(&self) -> &'static str;
+
+    /// What it is called for people.
+    fn title(&self) -> &'static str;
+
+    /// What it takes beside the features.
+    fn effort(&self) -> Effort;
 
     /// Whether it can measure `source`: one that needs a network leaves the pixels out.
     fn measures(&self, source: Source) -> bool {

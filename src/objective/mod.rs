@@ -28,6 +28,43 @@ fn log_sum_exp(logits: Node<'_>) -> Node<'_> {
     shifted.exp().sum(&[1]).log() + greatest
 }
 
+/// Scores of classes for rows whose class is known, or is not.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'g> {
+    logits: Node<'g>,
+    /// The score of each row's class, `[rows]`; 0 where that is not known.
+    own: Node<'g>,
+    /// 1 for each row whose class is known, else 0, `[rows]`.
+    known: Node<'g>,
+}
+
+impl<'g> Known<'g> {
+    /// Of `logits`, `[rows, classes]`, and the classes `labels`, s32 `[rows]`; what is no class, such as -1,
+    /// is not known.
+    pub fn of(logits: Node<'g>, labels: Node<'g>) -> Self {
+        let ty = Type::new(Element::S32, logits.shape());
+        let is_label = logits.graph().iota(1, ty).eq(labels.across_rows(&logits.shape()));
+        let [zero, one] = [0.0, 1.0].map(|x| logits.graph().full(x, logits.ty()));
+        let own = is_label.select(logits, zero).sum(&[1]);
+        Self { logits, own, known: is_label.select(one, zero).sum(&[1]) }
+    }
+
+    /// The mean cross-entropy over the rows whose class is known; 0 where there are none.
+    pub fn cross_entropy(self) -> Node<'g> {
+        self.mean(log_sum_exp(self.logits) - self.own)
+    }
+
+    /// The share of them whose class has the highest score, 0 to 1.
+    pub fn accuracy(self) -> Node<'g> {
+        let [zero, one] = [0.0, 1.0].map(|x| self.own.graph().full(x, self.own.ty()));
+        self.mean(self.own.eq(self.logits.max(&[1])).select(one, zero))
+    }
+
+    fn mean(self, of_rows: Node<'g>) -> Node<'g> {
+        (of_rows * self.known).sum_all() / self.known.sum_all().at_least(1.0)
+    }
+}
+
 /// Equation 1: L_nce(z, z⁺, z⁻) = -log( exp(z·z⁺/τ) / (exp(z·z⁺/τ) + Σ exp(z·z⁻/τ)) ).
 ///
 /// `z` and `positive` are `[batch, dim]`, `negatives` `[count, dim]` and shared by the batch; all

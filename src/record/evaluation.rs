@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Record, Scalars};
+use super::Record;
+use super::score::{Confusion, NamedScores, Score};
 
 /// One kNN evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,6 +57,14 @@ pub struct KnnResult {
     pub top5: f64,
 }
 
+impl KnnResult {
+    /// Top-1 and top-5 over `test_images` images, with Wilson's 95 % intervals.
+    pub fn shares(&self, test_images: usize) -> [Score; 2] {
+        let hits = |share: f64| (share * test_images as f64).round() as usize;
+        [self.top1, self.top5].map(|share| Score::share(hits(share), test_images))
+    }
+}
+
 /// One evaluation other than kNN, whose records are older and have a form of their own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
@@ -70,27 +79,69 @@ pub struct Scores {
     /// Images that it was tested on.
     pub test_images: usize,
     /// What came of it, by name.
-    pub scores: Scalars,
+    pub scores: NamedScores,
+    /// Which classes were taken for which, where that is what it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confusion: Option<Confusion>,
 }
 
 /// What came of an evaluation.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub struct Outcome {
+    /// Its numbers.
+    pub found: Found,
+    /// Which classes were taken for which, where that is what it is about.
+    pub confusion: Option<Confusion>,
+    /// For each test image, whether the leading score counts it as right, where it counts images: two
+    /// encoders are told apart by the images that one has right and the other wrong.
+    pub hits: Option<Vec<bool>>,
+}
+
+/// The numbers of an evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
     /// Of kNN, one for each k.
     Knn(Vec<KnnResult>),
     /// Of any other, by name.
-    Scores(Scalars),
+    Scores(NamedScores),
 }
 
 impl Outcome {
+    /// Scores, and nothing beside them.
+    pub fn of_scores(scores: NamedScores) -> Self {
+        Self { found: Found::Scores(scores), confusion: None, hits: None }
+    }
+
     /// The score that tells a better encoder from a worse: kNN's top-1 at the first k, the first of other
     /// evaluations' scores. The higher, the better.
     pub fn leading(&self) -> Option<f64> {
-        match self {
-            Outcome::Knn(results) => results.first().map(|result| result.top1),
-            Outcome::Scores(scores) => scores.iter().next().map(|(_, score)| score),
+        match &self.found {
+            Found::Knn(results) => results.first().map(|result| result.top1),
+            Found::Scores(scores) => scores.leading().map(|score| score.value),
         }
     }
+
+    /// Its numbers by name, kNN's over `test_images` among them.
+    pub fn scores(&self, test_images: usize) -> NamedScores {
+        match &self.found {
+            Found::Knn(results) => of_knn(results, test_images),
+            Found::Scores(scores) => scores.clone(),
+        }
+    }
+}
+
+/// kNN's accuracies by name, with their intervals. One neighbour names one class, so there is no top-5 at
+/// k = 1.
+fn of_knn(results: &[KnnResult], test_images: usize) -> NamedScores {
+    let mut scores = NamedScores::default();
+    for result in results {
+        let [top1, top5] = result.shares(test_images);
+        scores.set(format!("k={} top-1", result.k), top1);
+        if result.k > 1 {
+            scores.set(format!("k={} top-5", result.k), top5);
+        }
+    }
+    scores
 }
 
 /// Of what an outcome is.
@@ -110,21 +161,20 @@ impl Measured {
     /// The record of what came of the evaluation called `evaluation`.
     pub fn record(self, evaluation: &str, outcome: Outcome) -> Record {
         let Self { epoch, source, train_images, test_images } = self;
-        match outcome {
-            Outcome::Knn(results) => {
+        let Outcome { found, confusion, .. } = outcome;
+        match found {
+            Found::Knn(results) => {
                 Record::Knn(Knn { epoch, source, train_images, test_images, results })
             }
-            Outcome::Scores(scores) => {
-                let evaluation = evaluation.to_owned();
-                Record::Scores(Scores {
-                    evaluation,
-                    epoch,
-                    source,
-                    train_images,
-                    test_images,
-                    scores,
-                })
-            }
+            Found::Scores(scores) => Record::Scores(Scores {
+                evaluation: evaluation.to_owned(),
+                epoch,
+                source,
+                train_images,
+                test_images,
+                scores,
+                confusion,
+            }),
         }
     }
 }

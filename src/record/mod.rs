@@ -12,6 +12,7 @@ mod follow;
 mod log;
 pub mod run_dir;
 pub mod scalars;
+mod score;
 mod sink;
 pub mod synthetic;
 
@@ -19,11 +20,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Change;
 
-pub use evaluation::{Knn, KnnResult, Measured, Outcome, Scores, Source};
+pub use evaluation::{Found, Knn, KnnResult, Measured, Outcome, Scores, Source};
 pub use follow::{Appended, Follower};
 pub use log::read;
 pub use run_dir::{RunDir, RunFiles};
 pub use scalars::Scalars;
+pub use score::{Confusion, NamedScores, Score};
 pub use sink::{Event, JsonLines, Sink};
 
 /// The version of the logs that this program writes, and the latest that it reads.
@@ -33,7 +35,8 @@ pub use sink::{Event, JsonLines, Sink};
 /// their version as yet: those that name none are of version 1. A kind that this version does not know
 /// is refused by [`read`], so a later version that adds kinds is noticed and not half read.
 ///
-/// Version 2 has `changed` beside them, version 3 `asked`.
+/// Version 2 has `changed` beside them. Version 3 has `asked`; in it a score may be an object with its
+/// interval, and `scores` may have a `confusion`.
 pub const SCHEMA: u32 = 3;
 
 /// The kinds of schema version 3, as lines name them.

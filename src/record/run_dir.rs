@@ -104,6 +104,22 @@ impl RunFiles {
         })
     }
 
+    /// Where the run's images lie, as it was kept when the run began; nothing in runs of before that.
+    ///
+    /// # Errors
+    /// [`Error::Run`] when it is damaged.
+    pub fn places(&self) -> Result<Places> {
+        let path = self.places_path();
+        let Ok(text) = fs::read(&path) else { return Ok(Places::default()) };
+        serde_json::from_slice(&text)
+            .map_err(|error| Error::run(path, RunProblem::DamagedPlaces(error.to_string())))
+    }
+
+    /// What evaluations found of the trained encoder and its floors.
+    pub fn evaluation(&self) -> PathBuf {
+        self.root.join("evaluation.json")
+    }
+
     fn lock_path(&self) -> PathBuf {
         self.root.join(".lock")
     }
@@ -179,17 +195,6 @@ impl RunDir {
             eval: places.eval.as_ref().map(absolute),
         };
         keep(&self.places_path(), &places)
-    }
-
-    /// Where the run's images lie, as it was kept when the run began; nothing in runs of before that.
-    ///
-    /// # Errors
-    /// [`Error::Run`] when it is damaged.
-    pub fn places(&self) -> Result<Places> {
-        let path = self.places_path();
-        let Ok(text) = fs::read(&path) else { return Ok(Places::default()) };
-        serde_json::from_slice(&text)
-            .map_err(|error| Error::run(path, RunProblem::DamagedPlaces(error.to_string())))
     }
 
     /// Keeps what the run trains on, so that a change is seen when it goes on.

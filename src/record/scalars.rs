@@ -34,6 +34,12 @@ pub const COS_LL: &str = "cos_ll";
 /// Norm of the encoder's gradient.
 pub const GRAD_NORM: &str = "grad_norm";
 
+/// Cross-entropy of the online probe, where there is one.
+pub const PROBE_LOSS: &str = "probe_loss";
+/// Share of the batch's images that the online probe classifies rightly before it learns from them, where
+/// there is one.
+pub const PROBE_ACCURACY: &str = "probe_accuracy";
+
 /// The names that an update of any framework reports, in the order of a log's line. Other names come
 /// behind them.
 pub const STANDARD: [&str; 13] = [

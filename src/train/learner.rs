@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::means::Means;
+use super::probe;
 use super::schedule::Rates;
 use super::state::{Parts, Snapshot, running};
 use super::update::{
@@ -100,8 +101,21 @@ impl Learner {
         framework: Box<dyn Framework>,
         device: &Device,
     ) -> Result<Self> {
+        Self::with_probe(config, framework, None, device)
+    }
+
+    /// The same with an online probe that tells so many classes apart; batches then have labels.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] where the device has no place for the weights.
+    pub fn with_probe(
+        config: &Config,
+        framework: Box<dyn Framework>,
+        classes: Option<usize>,
+        device: &Device,
+    ) -> Result<Self> {
         let replicas = Replicas { count: device.replicas(), sync: config.compute.sync };
-        let method = Method::new(config, framework, replicas);
+        let method = Method::new(config, framework, replicas).probed(classes);
         let accumulate = config.optimizer.accumulate;
         let parts = Arc::new(method.parts(config.seed, accumulate));
         Ok(Self {
@@ -372,7 +386,7 @@ pub struct Batch {
 impl Batch {
     fn new(views: Views, device: &Device) -> Result<Self> {
         let (images, replicas) = (views.images(), device.replicas());
-        let Views { global, local, negatives, noise, key_order } = views;
+        let Views { global, local, negatives, noise, key_order, labels } = views;
         let mut arrays = BTreeMap::new();
         let mut put = |name: &str, array: Array| drop(arrays.insert(name.to_owned(), array));
         let of_device = |views: &TensorData| {
@@ -386,7 +400,12 @@ impl Batch {
             images,
             noise: noise.is_some(),
             key_order: key_order.is_some(),
+            labels: labels.is_some(),
         };
+        if let Some(labels) = labels {
+            let views = global.shape[0] / images;
+            put(inputs::LABELS, device.s32(probe::labels(&labels, views))?);
+        }
         if let Some(order) = key_order {
             match replicas {
                 1 => put(inputs::KEY_ORDER, device.s32(integers(&order))?),
@@ -510,6 +529,7 @@ mod tests {
             negatives: vec![1, 2, 3, 0],
             noise: None,
             key_order: None,
+            labels: None,
         };
         let scalars = learner.update(vec![views], Rates::full(&config)).unwrap().scalars;
         let names: Vec<&str> = scalars.iter().map(|(name, _)| name).collect();

@@ -7,6 +7,7 @@ mod learner;
 mod means;
 mod optimizer;
 mod pretrain;
+mod probe;
 #[cfg(test)]
 mod replicas;
 mod schedule;

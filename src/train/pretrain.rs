@@ -15,7 +15,7 @@ use super::workers::Workers;
 use crate::augment::views::ViewMaker;
 use crate::config::{Change, Config, OptimizerConfig};
 use crate::data::{Dataset, Labelled, Splits};
-use crate::eval::{self, Evaluation, Subject};
+use crate::eval::{Evaluation, Subject};
 use crate::executor::Device;
 use crate::framework::{self, Framework};
 use crate::interop::weights;
@@ -165,7 +165,8 @@ impl<'a> Pretraining<'a> {
             )));
         }
         let framework = framework.unwrap_or_else(|| framework::from_config(config));
-        let mut learner = Learner::with_framework(config, framework, &device)?;
+        let classes = classes_of_probe(config, &*splits.train)?;
+        let mut learner = Learner::with_probe(config, framework, classes, &device)?;
         let (position, changes) = match checkpoint::read_last(dir, config)? {
             Some(Last { position, state, changes }) => {
                 let path = dir.last_checkpoint();
@@ -340,8 +341,14 @@ impl<'a> Pretraining<'a> {
     /// The batches of the next update, numbered through the run.
     fn views_of(&self, batches: Vec<ViewBatch>) -> Vec<Views> {
         let first = self.position.step * batches.len() as u64;
-        let numbered = (first..).zip(batches);
-        numbered.map(|(number, batch)| Views::of_batch(batch, self.config, number)).collect()
+        let views = |(number, batch): (u64, ViewBatch)| {
+            let labels = self.config.eval.online.then(|| {
+                let train = &self.splits.train;
+                batch.indices.iter().map(|&image| train.label(image)).collect()
+            });
+            Views { labels, ..Views::of_batch(batch, self.config, number) }
+        };
+        (first..).zip(batches).map(views).collect()
     }
 
     fn check_finite(&self, step: u64, epoch: usize, scalars: &Scalars) -> Result<()> {
@@ -477,7 +484,8 @@ impl<'a> Pretraining<'a> {
         let encoder = (source != Source::Pixels).then(|| self.learner.encoder());
         let mut subject = Subject::new(encoder.as_ref(), labelled, self.config);
         let mut leading = None;
-        for evaluation in eval::ALL.into_iter().filter(|evaluation| evaluation.measures(source)) {
+        let during = self.config.eval.during.iter().map(|name| name.evaluation());
+        for evaluation in during.filter(|evaluation| evaluation.measures(source)) {
             let started = Instant::now();
             let outcome = self.run_evaluation(evaluation, &mut subject, source)?;
             leading = leading.or(outcome.leading());
@@ -494,7 +502,7 @@ impl<'a> Pretraining<'a> {
         subject: &mut Subject<'_>,
         source: Source,
     ) -> Result<Outcome> {
-        let (control, sinks, name) = (&self.control, &mut self.sinks, evaluation.name());
+        let (control, sinks, name) = (&self.control, &mut self.sinks, evaluation.title());
         let mut progress = |done: usize, total: usize| {
             sinks.tell(&Event::Evaluating { evaluation: name, source, done, total })?;
             Ok(!control.is_stopping())
@@ -532,6 +540,19 @@ pub(crate) fn images_to_train_on(config: &Config, train: &dyn Dataset) -> usize 
     match config.data.limit {
         0 => train.len(),
         limit => limit.min(train.len()),
+    }
+}
+
+/// What an online probe tells apart, where there is to be one.
+fn classes_of_probe(config: &Config, train: &dyn Dataset) -> Result<Option<usize>> {
+    match (config.eval.online, train.classes().len()) {
+        (false, _) => Ok(None),
+        (true, 0) => Err(Error::Images(
+            "eval.online = true, but the images have no labels for a probe to learn from: leave it out, or name \
+             images with a folder for each class"
+                .to_owned(),
+        )),
+        (true, classes) => Ok(Some(classes)),
     }
 }
 

@@ -58,6 +58,7 @@ impl Sheet {
             images: BATCH,
             noise: false,
             key_order,
+            labels: false,
         };
         let passes: Vec<_> =
             method.passes().iter().map(|pass| (*pass, Accumulation::Alone)).collect();

@@ -5,6 +5,7 @@ use graph::{Element, Graph, Node, Program, Type, concatenate, flat_gradient};
 
 use super::gradients::{clipped, norm};
 use super::optimizer::Optimizer;
+use super::probe::{self, Probe};
 use super::state::{Parts, StateNodes, running};
 use crate::config::{AffinityConfig, Config, LocalLocalStep};
 use crate::framework::logo::{self, Affinities, Compared, Judge, Losses, Pairing, Recipe};
@@ -62,6 +63,7 @@ pub(super) struct Method {
     /// Whether the predictor has a rate of its own.
     predictor_fixed: bool,
     replicas: Replicas,
+    probe: Option<Probe>,
 }
 
 /// What LoGo adds to a framework.
@@ -101,6 +103,7 @@ pub(super) struct BatchShape {
     pub images: usize,
     pub noise: bool,
     pub key_order: bool,
+    pub labels: bool,
 }
 
 /// A program, and what the numbers that it reports are called.
@@ -132,7 +135,15 @@ impl Method {
             groups: config.framework.momentum.norm_groups.div_ceil(replicas.count),
             predictor_fixed: config.optimizer.predictor_fixed_lr,
             replicas,
+            probe: None,
         }
+    }
+
+    /// The same with an online probe of so many classes.
+    pub(super) fn probed(mut self, classes: Option<usize>) -> Self {
+        let dim = self.network.backbone.plan().features();
+        self.probe = classes.map(|classes| Probe { classes, dim });
+        self
     }
 
     pub(super) fn network(&self) -> &Network {
@@ -162,6 +173,9 @@ impl Method {
         }
         for (name, first) in self.framework.memory() {
             parts.whole(&format!("{FRAMEWORK}{name}"), first);
+        }
+        if let Some(probe) = self.probe {
+            probe.parts(&mut parts);
         }
         if accumulate > 1 {
             parts.passing(SUM, trained.len());
@@ -229,6 +243,8 @@ struct Batch<'g> {
     keys: Option<Keys<'g>>,
     negatives: Node<'g>,
     noise: Option<[Node<'g>; 2]>,
+    /// Of all global views of the images of all devices, where there is a probe to learn from them.
+    labels: Option<Node<'g>>,
     /// Of this device.
     images: usize,
     inputs: Vec<Node<'g>>,
@@ -251,6 +267,7 @@ pub(super) mod inputs {
     /// With several: those rows, each device's own.
     pub(crate) const KEYS: &str = "views.keys";
     pub(crate) const KEY_PLACES: &str = "key_places";
+    pub(crate) const LABELS: &str = "labels";
 }
 
 impl<'g> Batch<'g> {
@@ -276,8 +293,10 @@ impl<'g> Batch<'g> {
             };
             Keys { views, back: input(inputs::KEY_PLACES, places(rows * replicas.count)) }
         });
+        let of_labels = probe::labels_type(rows * replicas.count);
+        let labels = shape.labels.then(|| input(inputs::LABELS, of_labels));
         let images = shape.images / replicas.count;
-        Self { global, local, keys, negatives, noise, images, inputs }
+        Self { global, local, keys, negatives, noise, labels, images, inputs }
     }
 }
 
@@ -350,6 +369,7 @@ impl<'g> Building<'_, 'g> {
         let global = self.embed(self.batch.global, &weights);
         let local = self.batch.local.filter(|_| self.method.logo.is_some());
         let local = local.map(|local| self.embed(local, &weights));
+        self.learn_probe();
         self.keep_statistics(NETWORK, &weights);
         self.observe(&global, local.as_deref());
         if let Some(local) = local.as_ref().filter(|_| self.method.passes() == [Pass::Main]) {
@@ -359,6 +379,30 @@ impl<'g> Building<'_, 'g> {
         let losses = self.losses(&global, targets, local.as_deref());
         self.remember(targets);
         flat_gradient(losses.total, weights.trained())
+    }
+
+    /// The online probe's step on the batch, where there is one.
+    fn learn_probe(&mut self) {
+        let (Some(probe), Some(labels)) = (self.method.probe, self.batch.labels) else { return };
+        let features = self.features(self.batch.global);
+        for (name, number) in probe.learn(features, labels, &mut self.state) {
+            self.report(name, number);
+        }
+    }
+
+    /// The backbone's features of `views`, view by view of the images of all devices, `[views batch, dim]`.
+    ///
+    /// They are nodes that the embeddings have made already, and a graph has none twice. The running
+    /// statistics are those of before the batch, and what is observed here is not kept.
+    fn features(&self, views: Node<'g>) -> Node<'g> {
+        let Method { network, groups, replicas, .. } = self.method;
+        let weights = self.network(NETWORK);
+        let parts = views.chunk(*groups).into_iter();
+        let parts = parts.map(|part| network.backbone.forward(part, &weights, Phase::Train));
+        let features = concatenate(&parts.collect::<Vec<_>>(), 0);
+        let views = features.chunk(views.shape()[0] / self.batch.images).into_iter();
+        let views = views.map(|view| view.all_gather(replicas.count));
+        concatenate(&views.collect::<Vec<_>>(), 0)
     }
 
     /// The gradients of an update's batches and devices, brought together; none before the last batch.

@@ -20,6 +20,8 @@ pub struct Views {
     pub noise: Option<[TensorData; 2]>,
     /// The order in which the rows of `global` pass a momentum encoder, where that is another.
     pub key_order: Option<Vec<usize>>,
+    /// The class of each image that has one; read by an online probe alone.
+    pub labels: Option<Vec<Option<usize>>>,
 }
 
 impl Views {
@@ -41,6 +43,7 @@ impl Views {
             negatives: negatives(config, number, images),
             noise: noise(config, number, images),
             key_order: key_order(config, number, images),
+            labels: None,
         }
     }
 }

@@ -70,6 +70,7 @@ fn views(f: &Fixture, step: &str) -> Views {
         negatives: f.indices(&format!("{step}.negatives")),
         noise: Some([noise(1), noise(2)]),
         key_order: Some(f.indices(&format!("{step}.order"))),
+        labels: None,
     }
 }
 

@@ -308,6 +308,7 @@ fn views(f: &Fixture, suffix: &str) -> Views {
         negatives: f.indices(&format!("negatives{suffix}")),
         noise: None,
         key_order: None,
+        labels: None,
     }
 }
 

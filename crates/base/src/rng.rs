@@ -28,6 +28,10 @@ pub enum Stream {
     Noise = 8,
     /// The image that stands in for a broken one.
     Replacement = 9,
+    /// What a measure of features draws; `epoch` numbers what it is for.
+    Measure = 10,
+    /// The labelled images that an evaluation learns from.
+    Labels = 11,
 }
 
 /// The generator of `stream` at `(epoch, a, b)` under `seed`.

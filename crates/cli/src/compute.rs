@@ -18,8 +18,9 @@ const RESTARTED: &str = "LOGO_SSL_RESTARTED";
 /// Which device, of commands without a config of their own.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct On {
-    /// Where to compute: cpu, cuda, rocm, tpu, cuda:0,1 for several, or the path of a PJRT plugin, as
-    /// `logo-ssl devices` lists them [default: cpu]
+    /// Where to compute; `logo-ssl devices` lists it [default: cpu]
+    ///
+    /// One of cpu, cuda, rocm, tpu; cuda:0,1 for several; or the path of a PJRT plugin.
     #[arg(long, value_name = "NAME")]
     device: Option<DeviceName>,
 }
@@ -30,7 +31,7 @@ pub(crate) struct TrainOn {
     #[command(flatten)]
     on: On,
     /// Have GPUs too give the same bytes for the same seed, at some cost of speed (compute.deterministic)
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     deterministic: bool,
 }
 

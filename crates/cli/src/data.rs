@@ -78,7 +78,7 @@ pub(crate) struct Preview {
     #[arg(long, value_name = "N", default_value_t = 0)]
     page: u64,
     /// The epoch whose views are shown
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_short_help = true)]
     epoch: u64,
     /// The picture
     #[arg(long, value_name = "FILE", default_value = "preview.png")]

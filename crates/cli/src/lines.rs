@@ -1,6 +1,7 @@
 //! What a person reads of a run's records, a line each.
 
 use logo_ssl::config::Change;
+use logo_ssl::eval::EvaluationName;
 use logo_ssl::record::scalars::{GLOBAL_GLOBAL, LOCAL_GLOBAL, LOCAL_LOCAL, LOSS, Z_STD};
 use logo_ssl::record::{Knn, Record, Scalars, Scores, Source};
 
@@ -61,12 +62,14 @@ pub(crate) fn of_knn(knn: &Knn) -> String {
 /// One line: `probe, trained backbone (epoch 8): top1 0.6120, …`.
 pub(crate) fn of_scores(scores: &Scores) -> String {
     let Scores { evaluation, source, epoch, scores, .. } = scores;
-    let numbers = scores.iter().map(|(name, score)| format!("{name} {score:.4}"));
-    format!(
-        "{evaluation}, {}: {}",
-        measured(*source, *epoch),
-        numbers.collect::<Vec<_>>().join(", ")
-    )
+    let title = title_of(evaluation);
+    let numbers = scores.iter().map(|(name, score)| format!("{name} {score}"));
+    format!("{title}, {}: {}", measured(*source, *epoch), numbers.collect::<Vec<_>>().join(", "))
+}
+
+/// What an evaluation is called for people; that of another version by its name.
+pub(crate) fn title_of(evaluation: &str) -> &str {
+    evaluation.parse::<EvaluationName>().map_or(evaluation, |name| name.evaluation().title())
 }
 
 fn measured(of: Source, epoch: usize) -> String {

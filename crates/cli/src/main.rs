@@ -11,7 +11,9 @@ mod config;
 mod dashboard;
 mod data;
 mod devices;
+mod encoder;
 mod error;
+mod eval;
 mod export_logs;
 mod hints;
 mod knn;
@@ -20,6 +22,7 @@ mod log;
 mod pretrain;
 mod progress;
 mod report;
+mod serve;
 mod sweep;
 mod watch;
 
@@ -67,6 +70,8 @@ enum Command {
     Sweep(sweep::Arguments),
     /// Set finished runs side by side: a table with mean and spread over seeds, and plots
     Compare(compare::Arguments),
+    /// Measure a trained encoder by the field's evaluations, with intervals and floors
+    Eval(eval::Arguments),
     /// Measure a trained encoder by its nearest neighbours
     Knn(knn::Arguments),
     /// Write the plots and report.html of a run again
@@ -75,6 +80,8 @@ enum Command {
     Watch(watch::Arguments),
     /// Write the logs of a run for TensorBoard, or as CSV
     ExportLogs(export_logs::Arguments),
+    /// Show all runs of a folder on a local page, live
+    Serve(serve::Arguments),
     /// Show where logo-ssl can compute
     Devices(devices::Arguments),
     /// Measure how fast this machine trains, makes views, and searches
@@ -95,7 +102,7 @@ struct DataDir {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Folder of the dataset that is evaluated, where that is another (eval.dataset) [default: the same]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     eval_data_dir: Option<PathBuf>,
 }
 
@@ -140,10 +147,10 @@ struct Running {
     #[command(flatten)]
     threads: Threads,
     /// Threads that make views, beside those that compute [default: 1, and more while updates wait for them]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", hide_short_help = true)]
     loader_threads: Option<usize>,
     /// Steps between two checkpoints within an epoch
-    #[arg(long, value_name = "STEPS", default_value_t = 100)]
+    #[arg(long, value_name = "STEPS", default_value_t = 100, hide_short_help = true)]
     checkpoint_every: u64,
     /// Also write events for TensorBoard, into the run's folder tensorboard
     #[arg(long)]
@@ -199,10 +206,12 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Pretrain(arguments) => pretrain::run(arguments, cli.output),
         Command::Sweep(arguments) => sweep::run(&arguments, cli.output),
         Command::Compare(arguments) => compare::run(&arguments, cli.output),
+        Command::Eval(arguments) => eval::run(&arguments, cli.output),
         Command::Knn(arguments) => knn::run(&arguments, cli.output),
         Command::Report(arguments) => report::run(&arguments, cli.output),
         Command::Watch(arguments) => watch::run(&arguments, cli.output),
         Command::ExportLogs(arguments) => export_logs::run(&arguments, cli.output),
+        Command::Serve(arguments) => serve::run(&arguments, cli.output),
         Command::Devices(arguments) => devices::run(&arguments, cli.output),
         Command::Bench(command) => bench::run(&command, cli.output),
         Command::Data(command) => data::run(command, cli.output),

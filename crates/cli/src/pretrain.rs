@@ -25,29 +25,36 @@ const RUNS: &str = "runs";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// What is trained on: a folder of pictures, of shards or Parquet files, a pack, CIFAR and so on; short for
-    /// --data-dir PATH with a preset and a dataset that suit what lies there
+    /// What is trained on, for example a folder of pictures
+    ///
+    /// Or one of shards or Parquet files, a pack, CIFAR and so on: short for --data-dir PATH with a preset and a
+    /// dataset that suit what lies there.
     #[arg(value_name = "PATH", conflicts_with = "data_dir")]
     path: Option<PathBuf>,
-    /// Settings to start from, as `logo-ssl config list` names them [default: one that suits the images that are
-    /// named, else quickstart]
+    /// Settings to start from; `logo-ssl config list` names them
+    ///
+    /// [default: those that suit the images that are named, else quickstart]
     #[arg(long, value_name = "NAME", help_heading = "Settings")]
     preset: Option<String>,
     /// TOML file laid over the preset
-    #[arg(long, value_name = "FILE", help_heading = "Settings")]
+    #[arg(long, value_name = "FILE", help_heading = "Settings", hide_short_help = true)]
     config: Option<PathBuf>,
-    /// One value laid over both, for example optimizer.lr=0.1; may be repeated
+    /// One value laid over, such as optimizer.lr=0.1
+    ///
+    /// May be repeated; it is laid over the preset and the file of --config.
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Settings")]
     set: Vec<String>,
     /// What is trained on, for example folder: any folder of pictures, named by --data-dir (data.dataset)
-    #[arg(long, value_name = "NAME", help_heading = "Images")]
+    #[arg(long, value_name = "NAME", help_heading = "Images", hide_short_help = true)]
     dataset: Option<String>,
     /// What the kNN is about, where that is another dataset (eval.dataset)
-    #[arg(long, value_name = "NAME", help_heading = "Images")]
+    #[arg(long, value_name = "NAME", help_heading = "Images", hide_short_help = true)]
     eval_dataset: Option<String>,
     #[command(flatten, next_help_heading = "Images")]
     data_dir: DataDir,
-    /// Where the run is kept [default: runs/PRESET, or the next free runs/PRESET-N]
+    /// Where the run is kept [default: runs/PRESET]
+    ///
+    /// Where that is taken, the next free runs/PRESET-N.
     #[arg(long, value_name = "DIR", help_heading = "Run")]
     run_dir: Option<PathBuf>,
     /// Passes over the images (optimizer.epochs)
@@ -57,24 +64,26 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", help_heading = "Settings")]
     batch_size: Option<usize>,
     /// Train on the first so many images only (data.limit)
-    #[arg(long, value_name = "IMAGES", help_heading = "Images")]
+    #[arg(long, value_name = "IMAGES", help_heading = "Images", hide_short_help = true)]
     limit: Option<usize>,
     /// Source of all randomness (seed)
     #[arg(long, value_name = "N", help_heading = "Settings")]
     seed: Option<u64>,
     /// Store activations as f32 or bf16 (compute.precision)
-    #[arg(long, value_name = "TYPE", help_heading = "Settings")]
+    #[arg(long, value_name = "TYPE", help_heading = "Settings", hide_short_help = true)]
     precision: Option<String>,
     #[command(flatten, next_help_heading = "Machine")]
     on: TrainOn,
     #[command(flatten, next_help_heading = "Machine")]
     running: Running,
-    /// Go on with a run: the one in --run-dir, else the latest of --preset, else the latest of all; its
-    /// rates and epochs may be given anew
+    /// Go on with a run
+    ///
+    /// The one in --run-dir, else the latest of --preset, else the latest of all; its rates and epochs may be
+    /// given anew.
     #[arg(long, help_heading = "Run")]
     resume: bool,
     /// With --resume: go on although the images are others than those that the run was trained on
-    #[arg(long, requires = "resume", help_heading = "Run")]
+    #[arg(long, requires = "resume", help_heading = "Run", hide_short_help = true)]
     accept_changed_data: bool,
 }
 

@@ -345,13 +345,18 @@ fn a_full_disk_keeps_the_last_good_checkpoint() {
 fn damaged_weights_and_run_directories_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("w.safetensors");
-    fs::write(&file, b"nothing of the kind").unwrap();
-    command()
-        .args(["knn", "--dataset", "shapes", "--weights"])
-        .arg(&file)
-        .assert()
-        .code(1)
-        .stderr(predicate::str::contains("w.safetensors: no usable safetensors file"));
+    for (bytes, problem) in [
+        (&b"\xff\xff\xff\xff\xff\xff\xff\xff{}"[..], "no usable safetensors file"),
+        (b"nothing of the kind", "is text"),
+    ] {
+        fs::write(&file, bytes).unwrap();
+        command()
+            .args(["knn", "--dataset", "shapes", "--weights"])
+            .arg(&file)
+            .assert()
+            .code(1)
+            .stderr(predicate::str::contains(format!("w.safetensors: {problem}")));
+    }
     command().arg("report").arg(folder.path()).assert().code(1);
     command()
         .args(["knn", "--run"])

@@ -132,7 +132,7 @@ fn tables_hold_what_the_logs_hold() {
         rows(&run.join("csv/steps.csv"))[1..].iter().all(|row| !row.last().unwrap().is_empty())
     );
     let scores = rows(&run.join("csv/evaluations.csv"));
-    let head = "epoch,step,evaluation,source,score,value,asked";
+    let head = "epoch,step,evaluation,source,score,value,low,high,asked";
     assert_eq!(scores[0].join(","), head);
     // Two floors and two epochs, each at every k the first and the first five.
     let results = |record: &serde_json::Value| record["results"].as_array().map_or(0, Vec::len);

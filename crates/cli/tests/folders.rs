@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::assert::Assert;
@@ -490,4 +491,57 @@ fn mnist_is_read_as_kaggle_has_it() {
     }
     let seen = seen(&data);
     assert!(seen.contains("mnist: 20 images in 10 classes, 20 held out"), "{seen}");
+}
+
+/// An IDX file of bytes in so many dimensions, compressed.
+fn idx(path: &Path, sizes: &[u32], values: &[u8]) {
+    let mut bytes = vec![0, 0, 8, sizes.len() as u8];
+    bytes.extend(sizes.iter().flat_map(|size| size.to_be_bytes()));
+    bytes.extend(values);
+    let mut file =
+        flate2::write::GzEncoder::new(fs::File::create(path).unwrap(), Default::default());
+    file.write_all(&bytes).unwrap();
+    file.finish().unwrap();
+}
+
+#[test]
+fn emnist_is_read_with_its_letters_from_its_own_files() {
+    let (_folder, data) = place();
+    let raw = data.join("gzip");
+    fs::create_dir_all(&raw).unwrap();
+    for part in ["train", "test"] {
+        let pixels: Vec<u8> = (0..26 * 16).map(|at| (at * 37 % 251) as u8).collect();
+        // Letters are counted from 1.
+        let labels: Vec<u8> = (1..=26).collect();
+        let path = |kind: &str| raw.join(format!("emnist-letters-{part}-{kind}-ubyte.gz"));
+        idx(&path("images-idx3"), &[26, 4, 4], &pixels);
+        idx(&path("labels-idx1"), &[26], &labels);
+    }
+    let seen = seen(&data);
+    assert!(seen.contains("mnist: 26 images in 26 classes, 26 held out"), "{seen}");
+    let mut info = command();
+    info.args(["data", "info", "--json"]).arg(&data);
+    let json = said(&info.assert().success());
+    assert!(json.to_lowercase().contains(r#""classes":["a","b","c""#), "{json}");
+}
+
+#[cfg(unix)]
+#[test]
+fn imagenet100_is_found_among_imagenets_folders_and_links_to_them() {
+    let (folder, data) = place();
+    let store = folder.path().join("store");
+    // The last is none of the hundred.
+    for class in ["n02869837", "n01749939", "n00000001"] {
+        pictures(&store.join(class), 10);
+    }
+    fs::create_dir_all(data.join("train")).unwrap();
+    for class in ["n02869837", "n01749939", "n00000001"] {
+        std::os::unix::fs::symlink(store.join(class), data.join("train").join(class)).unwrap();
+    }
+    std::os::unix::fs::symlink("../store", data.join("val")).unwrap();
+    let mut info = command();
+    info.args(["data", "info", "--dataset", "imagenet100", "--data-dir"]).arg(&data);
+    let seen = said(&info.assert().success());
+    assert!(seen.contains("imagenet100: 20 images in 100 classes, 20 held out"), "{seen}");
+    assert!(seen.contains("pictures of 2 of ImageNet-100's 100 classes alone"), "{seen}");
 }

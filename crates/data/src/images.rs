@@ -43,8 +43,11 @@ impl Images {
         Self { dataset, indices: None, broken: Arc::new(broken) }
     }
 
-    /// These images of it, which are all in it.
-    pub(crate) fn subset(&self, indices: Vec<usize>) -> Self {
+    /// These images of it, in that order; what is found to be broken of them is known of the whole too.
+    ///
+    /// # Panics
+    /// Later, when one of them is asked for that is not in it.
+    pub fn subset(&self, indices: Vec<usize>) -> Self {
         if indices.len() == self.len() {
             return self.clone();
         }

@@ -2,10 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use plotters::style::RGBColor;
-
 use super::figure::{Figure, Panel, Series};
-use super::plots::{self, Captioned};
+use super::plots::{self, COLORS, Captioned};
 use super::{name, required};
 use logo_ssl::config::Config;
 use logo_ssl::presets;
@@ -13,18 +11,6 @@ use logo_ssl::record::scalars::LOSS;
 use logo_ssl::record::{self, Knn, Record, RunFiles, Source};
 use logo_ssl::{Error, Result, RunProblem};
 use logo_ssl_base::files::{create_folder, write_atomic};
-
-/// One for each group; the ninth starts again.
-const COLORS: [RGBColor; 8] = [
-    plots::BLUE,
-    plots::VERMILION,
-    plots::GREEN,
-    plots::PURPLE,
-    plots::BLACK,
-    RGBColor(86, 180, 233),
-    RGBColor(230, 159, 0),
-    plots::GREY,
-];
 
 /// Runs that differ in their seed alone.
 #[derive(Clone, Debug)]
@@ -125,7 +111,7 @@ impl Comparison {
             name: "compare-knn",
             caption: "kNN accuracy of each group of runs, averaged over its seeds.",
             figure: Figure {
-                title: "kNN accuracy on the test set",
+                title: "kNN accuracy on the test set".to_owned(),
                 x_label: "epochs",
                 panels: vec![panel],
             },
@@ -138,7 +124,7 @@ impl Comparison {
             name: "compare-loss",
             caption: "The loss of each group of runs. Losses of different frameworks are no measure \
                       of each other.",
-            figure: Figure { title: "Loss", x_label: "epochs", panels: vec![panel] },
+            figure: Figure { title: "Loss".to_owned(), x_label: "epochs", panels: vec![panel] },
         }
     }
 

@@ -42,7 +42,7 @@ pub(super) type Point = (f64, f64);
 /// One picture: panels on top of each other over one x axis.
 pub(super) struct Figure {
     /// What it shows.
-    pub title: &'static str,
+    pub title: String,
     /// What the x axis counts.
     pub x_label: &'static str,
     /// From top to bottom.
@@ -52,7 +52,7 @@ pub(super) struct Figure {
 /// One y axis and what is drawn on it.
 pub(super) struct Panel {
     /// What the y axis measures.
-    pub y_label: &'static str,
+    pub y_label: String,
     /// Written behind every number of the y axis.
     pub unit: &'static str,
     /// Digits behind the point of the values that are written out.
@@ -133,7 +133,7 @@ type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorTy
 
 fn draw<DB: DrawingBackend>(figure: &Figure, pen: &Pen<'_, DB>) -> Drawn<DB> {
     pen.area.fill(&GROUND)?;
-    pen.text((24.0, 34.0), figure.title, &Text::left(21.0, INK))?;
+    pen.text((24.0, 34.0), &figure.title, &Text::left(21.0, INK))?;
     let x = x_span(figure);
     let shares: f64 = figure.panels.iter().map(|panel| panel.share).sum();
     let gaps = PANEL_GAP * (figure.panels.len() - 1) as f64;
@@ -184,7 +184,7 @@ fn draw_grid<DB: DrawingBackend>(panel: &Panel, frame: &Frame, pen: &Pen<'_, DB>
         let number = signed(tick, ticks.decimals) + panel.unit;
         pen.text((LEFT - 10.0, y), &number, &Text::right(13.0, MUTED))?;
     }
-    pen.text((24.0, frame.top - 20.0), panel.y_label, &Text::left(14.0, INK))
+    pen.text((24.0, frame.top - 20.0), &panel.y_label, &Text::left(14.0, INK))
 }
 
 /// Segment by segment with round joints: a backend's own joints shoot out at sharp angles.

@@ -9,15 +9,22 @@
 //! # }
 //! ```
 
+pub mod assets;
+mod chart;
 pub mod compare;
+mod curves;
 pub mod export;
 mod figure;
 pub mod html;
 pub mod plots;
 mod scores;
+pub mod thin;
+mod timing;
 
 use std::path::{Path, PathBuf};
 
+use logo_ssl::config::Config;
+use logo_ssl::eval::Findings;
 use logo_ssl::presets;
 use logo_ssl::record::{self, RunFiles};
 use logo_ssl::{Error, Result};
@@ -32,32 +39,53 @@ pub fn generate(run_dir: &Path) -> Result<PathBuf> {
     let config_toml = required(run_dir, "config.toml")?;
     let files = RunFiles::of(run_dir);
     let config = presets::read_run_config(&files.config_path())?;
-    let embedding_dim = config.model.projector.dim;
     let records = record::read(&files.metrics_path()).map_err(|e| no_metrics(run_dir, e))?;
     let timings = optional(record::read(&files.timings_path()))?;
     let preview_path = files.preview();
     let preview =
         optional(std::fs::read(&preview_path).map(Some).map_err(Error::io("read", &preview_path)))?;
-    plots::write_all(&records, embedding_dim, &files.plots())?;
+    let findings = Findings::read(&files.evaluation())?;
+    plots::write_all(&records, config.model.projector.dim, &files.plots())?;
     let path = files.report();
-    let again = format!(
-        "logo-ssl pretrain --preset {} --config config.toml --run-dir ../again",
-        config.preset
-    );
+    let commands = commands(&config);
+    let commands: Vec<_> =
+        commands.iter().map(|(purpose, command)| (*purpose, command.as_str())).collect();
     let input = html::ReportInput {
         name: &name(run_dir),
-        preset: &config.preset,
-        seed: config.seed,
-        embedding_dim,
+        config: &config,
         config_toml: &config_toml,
         records: &records,
         timings: &timings,
         version: env!("CARGO_PKG_VERSION"),
+        findings: findings.as_ref(),
         preview: preview.as_deref(),
-        commands: &[&again],
+        commands: &commands,
     };
     html::write(&input, &path)?;
     Ok(path)
+}
+
+/// What can be done in the folder of a run of `config`, and the command line that does it.
+fn commands(config: &Config) -> [(&'static str, String); 3] {
+    let neighbours: Vec<String> = config.eval.k.iter().map(usize::to_string).collect();
+    [
+        (
+            "the same run again",
+            format!(
+                "logo-ssl pretrain --preset {} --config config.toml --run-dir ../again",
+                config.preset
+            ),
+        ),
+        (
+            "its kNN accuracy, measured again",
+            format!(
+                "logo-ssl knn --run . --k {} --temperature {}",
+                neighbours.join(","),
+                config.eval.temperature
+            ),
+        ),
+        ("this page and the plots, written again", "logo-ssl report .".to_owned()),
+    ]
 }
 
 fn required(run_dir: &Path, name: &str) -> Result<String> {

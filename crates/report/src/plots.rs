@@ -19,6 +19,9 @@ pub(super) const VERMILION: RGBColor = RGBColor(213, 94, 0);
 pub(super) const GREEN: RGBColor = RGBColor(0, 148, 108);
 pub(super) const PURPLE: RGBColor = RGBColor(170, 84, 140);
 pub(super) const GREY: RGBColor = RGBColor(110, 118, 129);
+/// One for each curve; the ninth starts again.
+pub(super) const COLORS: [RGBColor; 8] =
+    [BLUE, VERMILION, GREEN, PURPLE, BLACK, RGBColor(47, 143, 203), RGBColor(168, 116, 0), GREY];
 
 /// Dots a curve has at most; longer runs show every n-th step.
 const MOST_DOTS: usize = 600;
@@ -28,6 +31,8 @@ const MOST_MARKERS: usize = 30;
 const ENOUGH_EPOCHS: usize = 5;
 /// Points of the thick line before that.
 const LINE_POINTS: usize = 24;
+/// Points of the thick line after that, at most; more would be closer than the line is thick.
+const MOST_LINE_POINTS: usize = 250;
 
 /// One plot of a run, as two files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +40,7 @@ pub struct Plot {
     /// The files' name, without extension.
     pub name: &'static str,
     /// What it shows.
-    pub title: &'static str,
+    pub title: String,
     /// For the page and for print.
     pub svg: PathBuf,
     /// For everywhere else.
@@ -67,7 +72,7 @@ pub(super) fn write(plot: &Captioned, dir: &Path) -> Result<Plot> {
     let png = dir.join(plot.name).with_extension("png");
     let bytes = figure::png(&plot.figure).map_err(Error::io("draw", &png))?;
     write_atomic(&png, &bytes)?;
-    Ok(Plot { name: plot.name, title: plot.figure.title, svg, png })
+    Ok(Plot { name: plot.name, title: plot.figure.title.clone(), svg, png })
 }
 
 /// The plots there is something to show in, most telling first.
@@ -101,10 +106,10 @@ fn loss(records: &[Record]) -> Captioned {
             What the encoder minimises: loss = L_gg + L_lg + \u{3bb} L_ll. L_gg compares two \
             global views; L_lg sums four local-to-global terms, hence its size; L_ll is the \
             learned affinity of two local views, on an axis of its own. A plain run has L_gg \
-            alone. Dots are single steps, the thick line their mean. It should fall fast, then \
-            slowly. SimSiam's loss ends at \u{2212}1, or \u{2212}5 with LoGo: a fall to that value \
+            alone. Single steps scatter around their mean. It should fall fast, then slowly. \
+            SimSiam's loss ends at \u{2212}1, or \u{2212}5 with LoGo: a fall to that value \
             within an epoch is a sign of collapse.",
-        figure: Figure { title: "Loss and its parts", x_label: STEPS, panels },
+        figure: Figure { title: "Loss and its parts".to_owned(), x_label: STEPS, panels },
     }
 }
 
@@ -125,9 +130,9 @@ fn spread(records: &[Record], embedding_dim: usize) -> Captioned {
         caption: "\
             How far the embeddings of a batch spread, averaged over dimensions. Spread evenly over \
             the sphere they reach 1/\u{221a}d; at 0 every image gets the same embedding and \
-            nothing is learned. Healthy runs stay well above the lower dashed line.",
+            nothing is learned. Healthy runs stay well above the line of collapse.",
         figure: Figure {
-            title: "Spread of the embeddings",
+            title: "Spread of the embeddings".to_owned(),
             x_label: STEPS,
             panels: vec![Panel { from_zero: true, decimals: 4, levels, ..panel }],
         },
@@ -151,7 +156,7 @@ fn cosines(records: &[Record]) -> Captioned {
                   agree most, since they share most pixels; local views show different parts, and \
                   L_ll asks them to differ. All three at 1, with no spread, is collapse.",
         figure: Figure {
-            title: "Agreement between views of one image",
+            title: "Agreement between views of one image".to_owned(),
             x_label: STEPS,
             panels: vec![panel("mean cosine", curves)],
         },
@@ -178,10 +183,10 @@ fn knn(records: &[Record]) -> Captioned {
         caption: "\
             How many test images get their class right from their nearest training images in \
             feature space, with no label used in training. k = 1 copies the nearest, k > 1 takes a \
-            vote weighted by similarity. The dashed lines are what k = 1 reaches on raw pixels and \
+            vote weighted by similarity. The level lines are what k = 1 reaches on raw pixels and \
             on the same network before training: the distance to them is what was learned.",
         figure: Figure {
-            title: "kNN accuracy on the test set",
+            title: "kNN accuracy on the test set".to_owned(),
             x_label: "epochs",
             panels: vec![Panel { from_zero: true, unit: " %", decimals: 1, ..panel }],
         },
@@ -210,6 +215,7 @@ fn accuracy_curve(records: &[Record], k: usize, color: RGBColor) -> Option<Serie
         .map(|(epoch, _, percent)| (epoch as f64, percent))
         .collect();
     let label = format!("k = {k}");
+    let line = some_of(&line, MOST_LINE_POINTS);
     let markers = line.len() <= MOST_MARKERS;
     (!line.is_empty()).then_some(Series { label, color, dots: Vec::new(), line, markers })
 }
@@ -219,15 +225,15 @@ fn floor(records: &[Record], source: Source, name: &str, k: usize) -> Option<Lev
     Some(Level { label: name.to_owned(), color: GREY, value })
 }
 
-const STEPS: &str = "optimiser steps";
+pub(super) const STEPS: &str = "optimiser steps";
 
 pub(super) fn panel(
-    y_label: &'static str,
+    y_label: impl Into<String>,
     series: impl IntoIterator<Item = Option<Series>>,
 ) -> Panel {
     let series = series.into_iter().flatten().collect();
     Panel {
-        y_label,
+        y_label: y_label.into(),
         unit: "",
         decimals: 2,
         share: 1.0,
@@ -246,13 +252,11 @@ fn series(
 ) -> Option<Series> {
     let (steps, epochs) = values(records, value);
     let line = if epochs.len() >= ENOUGH_EPOCHS || steps.is_empty() {
-        at_middle(&epochs)
+        means(&at_middle(&epochs), MOST_LINE_POINTS)
     } else {
         means(&steps, LINE_POINTS)
     };
-    let every = steps.len().div_ceil(MOST_DOTS).max(1);
-    // From the end, so that the last step is always among them.
-    let dots = steps.into_iter().rev().step_by(every).collect();
+    let dots = some_of(&steps, MOST_DOTS);
     (!line.is_empty()).then_some(Series {
         label: label.to_owned(),
         color,
@@ -278,10 +282,18 @@ fn values(records: &[Record], value: impl Fn(&Scalars) -> Option<f64>) -> (Vec<P
 }
 
 /// An epoch's mean belongs to the middle of its steps; it is logged at their end.
-fn at_middle(epochs: &[Point]) -> Vec<Point> {
+pub(super) fn at_middle(epochs: &[Point]) -> Vec<Point> {
     let starts = std::iter::once(0.0).chain(epochs.iter().map(|epoch| epoch.0));
     let middle = |(start, &(end, value)): (f64, &Point)| (0.5 * (start + end), value);
     starts.zip(epochs).map(middle).collect()
+}
+
+/// At most `count` of `points`, equally far apart; the last is always among them.
+pub(super) fn some_of(points: &[Point], count: usize) -> Vec<Point> {
+    let every = points.len().div_ceil(count).max(1);
+    let mut some: Vec<Point> = points.iter().rev().step_by(every).copied().collect();
+    some.reverse();
+    some
 }
 
 /// The means of about `count` runs of neighbouring points.
@@ -359,6 +371,14 @@ mod tests {
     #[test]
     fn epoch_means_sit_in_the_middle_of_their_epochs() {
         assert_eq!(at_middle(&[(10.0, 1.0), (20.0, 2.0)]), [(5.0, 1.0), (15.0, 2.0)]);
+    }
+
+    #[test]
+    fn some_points_are_few_and_the_last_is_among_them() {
+        let points: Vec<Point> = (0..10).map(|i| (f64::from(i), 2.0)).collect();
+        assert_eq!(some_of(&points, 4), [(0.0, 2.0), (3.0, 2.0), (6.0, 2.0), (9.0, 2.0)]);
+        assert_eq!(some_of(&points, 10), points);
+        assert!(some_of(&[], 4).is_empty());
     }
 
     #[test]

@@ -1,85 +1,67 @@
-//! What evaluations found, as one list of named numbers.
+//! What evaluations found, as pages show it: each number with the interval it may lie in, where that is known.
 
-use logo_ssl::record::{Knn, Record, Scores, Source};
+use logo_ssl::eval::EvaluationName;
+use logo_ssl::record::{self, KnnResult, Record, Scores, Source};
 
-/// One number that an evaluation found.
-#[derive(Clone, Debug, PartialEq)]
+/// A number that an evaluation found.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Score {
-    /// Epochs done.
-    pub(crate) epoch: usize,
-    /// Optimiser steps done.
-    pub(crate) step: u64,
-    /// What the evaluation is called.
-    pub(crate) evaluation: String,
-    /// What was measured.
-    pub(crate) source: &'static str,
-    /// What the number is called: of kNN `top1_k20`, of others as they call it.
-    pub(crate) name: String,
-    /// The number.
     pub(crate) value: f64,
-    /// Whether somebody asked for it in mid-epoch.
-    pub(crate) asked: bool,
+    /// The ends of its 95 % interval.
+    pub(crate) interval: Option<[f64; 2]>,
 }
 
-/// All scores of a run's records, in order.
-pub(crate) fn all<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<Score> {
-    let mut step = 0;
-    let mut scores = Vec::new();
-    for record in records {
-        if let Record::Step { step: now, .. } | Record::Epoch { step: now, .. } = record {
-            step = *now;
-        }
-        scores.extend(of(record, step));
-    }
-    scores
-}
-
-/// The scores of one record, which came after `step` steps; none of a record of another kind.
-pub(crate) fn of(record: &Record, step: u64) -> Vec<Score> {
-    match record {
-        Record::Knn(knn) => of_knn(knn, step),
-        Record::Scores(scores) => of_scores(scores, step),
-        Record::Asked { step, found } => {
-            let asked = |score| Score { asked: true, ..score };
-            of(found, *step).into_iter().map(asked).collect()
-        }
-        _ => Vec::new(),
+impl From<record::Score> for Score {
+    fn from(score: record::Score) -> Self {
+        let interval = score.interval.map(|interval| [interval.low, interval.high]);
+        Self { value: score.value, interval }
     }
 }
 
-fn of_knn(knn: &Knn, step: u64) -> Vec<Score> {
-    let score = |name, k, value| Score {
-        epoch: knn.epoch,
-        step,
-        evaluation: "kNN".to_owned(),
-        source: source(knn.source),
-        name: format!("{name}_k{k}"),
-        value,
-        asked: false,
-    };
-    let both = |result: &logo_ssl::record::KnnResult| {
-        [score("top1", result.k, result.top1), score("top5", result.k, result.top5)]
-    };
-    knn.results.iter().flat_map(both).collect()
-}
-
-fn of_scores(scores: &Scores, step: u64) -> Vec<Score> {
-    let score = |(name, value): (&str, f64)| Score {
-        epoch: scores.epoch,
-        step,
-        evaluation: scores.evaluation.clone(),
-        source: source(scores.source),
-        name: name.to_owned(),
-        value,
-        asked: false,
-    };
-    scores.scores.iter().map(score).collect()
-}
-
-fn source(source: Source) -> &'static str {
-    match source {
-        Source::Trained => "trained",
-        Source::Untrained => "untrained",
-        Source::Pixels => "pixels",
+impl Score {
+    /// The same in percent.
+    pub(crate) fn percent(self) -> Self {
+        let interval = self.interval.map(|ends| ends.map(|end| 100.0 * end));
+        Self { value: 100.0 * self.value, interval }
     }
+}
+
+/// Top-1 and top-5 of one k.
+pub(crate) fn of_knn(result: &KnnResult, test_images: usize) -> [Score; 2] {
+    result.shares(test_images).map(Score::from)
+}
+
+/// All numbers of an evaluation other than kNN, by name.
+pub(crate) fn named(scores: &Scores) -> impl Iterator<Item = (&str, Score)> {
+    scores.scores.iter().map(|(name, score)| (name, Score::from(score)))
+}
+
+/// What an evaluation is called for people; one of another version by its name.
+pub(crate) fn title_of(evaluation: &str) -> &str {
+    let known = evaluation.parse::<EvaluationName>();
+    known.map_or(evaluation, |name| name.evaluation().title())
+}
+
+/// The names of the evaluations other than kNN, sorted.
+pub(crate) fn evaluations(records: &[Record]) -> Vec<&str> {
+    let mut names: Vec<&str> = all(records).map(|scores| scores.evaluation.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// What the evaluation called `evaluation` found of `source`, in order.
+pub(crate) fn of<'a>(
+    records: &'a [Record],
+    evaluation: &str,
+    source: Source,
+) -> impl DoubleEndedIterator<Item = &'a Scores> {
+    all(records).filter(move |scores| scores.evaluation == evaluation && scores.source == source)
+}
+
+fn all(records: &[Record]) -> impl DoubleEndedIterator<Item = &Scores> {
+    records.iter().filter_map(|record| match record {
+        Record::Scores(scores) => Some(scores),
+        _ => None,
+    })
 }

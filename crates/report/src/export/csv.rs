@@ -10,7 +10,7 @@ use logo_ssl::record::{Record, Scalars};
 
 use super::history::Timed;
 use super::unwritable;
-use crate::scores::{self, Score};
+use super::scores::{self, Score};
 
 /// The columns of a timing, milliseconds but for the first.
 const TIMING: [&str; 4] = ["images_per_second", "step_ms", "views_wait_ms", "bookkeeping_ms"];
@@ -72,12 +72,15 @@ fn epochs(history: &[Timed]) -> impl Iterator<Item = Vec<String>> {
 }
 
 fn evaluations(history: &[Timed]) -> impl Iterator<Item = Vec<String>> {
-    let head = ["epoch", "step", "evaluation", "source", "score", "value", "asked"];
+    let head = ["epoch", "step", "evaluation", "source", "score", "value", "low", "high", "asked"];
     let scores = scores::all(history.iter().map(|timed| &timed.record));
     let rows = scores.into_iter().map(|score| {
-        let Score { epoch, step, evaluation, source, name, value, asked } = score;
+        let Score { epoch, step, evaluation, source, name, score, asked } = score;
         let of = [epoch.to_string(), step.to_string(), evaluation, source.to_owned(), name];
-        row(of, [number(Some(value)), asked.to_string()])
+        let low = score.interval.map(|interval| interval.low);
+        let high = score.interval.map(|interval| interval.high);
+        let values = [Some(score.value), low, high].map(number);
+        row(of, values.into_iter().chain([asked.to_string()]))
     });
     [row(head, [])].into_iter().chain(rows)
 }

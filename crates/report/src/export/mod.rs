@@ -6,6 +6,7 @@
 mod csv;
 mod history;
 mod hparams;
+mod scores;
 mod tensorboard;
 
 use std::fmt;

@@ -14,9 +14,8 @@ use logo_ssl_base::files::create_folder;
 use logo_ssl_tensorboard::{At, EventWriter, Histogram, Status};
 
 use super::history::{self, Timed, seconds};
-use super::hparams;
+use super::{hparams, scores};
 use super::{Format, unwritable};
-use crate::scores;
 
 /// What the names of these files begin and end with; TensorBoard asks for the first.
 const PREFIX: &str = "events.out.tfevents.";
@@ -179,7 +178,7 @@ impl Events {
             let asked = if score.asked { "asked-" } else { "" };
             let group = format!("{asked}{}", score.evaluation);
             let tag = format!("{}/{}", score.source, score.name);
-            self.scalars(&group, [(tag.as_str(), score.value)].into_iter(), wall_time)?;
+            self.scalars(&group, [(tag.as_str(), score.score.value)].into_iter(), wall_time)?;
         }
         Ok(())
     }
