@@ -209,15 +209,12 @@ fn a_terminal_may_change_its_size() {
     let more = ["--epochs", "500", "--set", "eval.every=0"];
     let run = folder.path().join("run");
     let mut session = Session::start([80, 24], &arguments(&run, &more), &[]);
-    session.wait_for("loss and its terms");
+    session.wait_for(" loss ");
     session.resize([40, 12]);
-    session.wait("words alone", |screen| {
-        screen.contains("● numbers") && !screen.contains("its terms")
-    });
+    session
+        .wait("words alone", |screen| screen.contains("● numbers") && !screen.contains(" loss ─"));
     session.resize([130, 40]);
-    session.wait("three charts", |screen| {
-        screen.contains(" its terms ") && !screen.contains("loss and its terms")
-    });
+    session.wait_for("L_ll, local with local");
     session.press("\u{3}");
     let (code, _, screen) = session.end();
     assert_eq!(code, 1, "{screen}");

@@ -23,6 +23,8 @@ pub(super) struct Chart {
     pub(super) epochs: f64,
     /// What stands there as long as there is nothing to draw.
     pub(super) empty: String,
+    /// What stands in its lower edge.
+    pub(super) footer: String,
 }
 
 /// One line of a chart.
@@ -42,8 +44,12 @@ pub(super) fn resolution(area: Rect) -> usize {
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, chart: &Chart, theme: Theme) {
     let title = format!(" {} ", chart.title);
-    let block =
+    let mut block =
         Block::bordered().border_style(theme.quiet()).title(Text::styled(title, Style::new()));
+    if !chart.footer.is_empty() {
+        let footer = format!(" {} ", chart.footer);
+        block = block.title_bottom(Text::styled(footer, Style::new()));
+    }
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let Some(range) = range(&chart.lines) else {
@@ -53,7 +59,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, chart: &Chart, theme: Them
         return;
     };
     let decimals = decimals(range);
-    let scale = [range[1], range[0]].map(|value| format!("{value:.decimals$}"));
+    let scale = [range[1], range[0]].map(|value| rounded(value, decimals));
     let ends = ends(&chart.lines, decimals + 1);
     let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0) as u16 + 1;
     let left = widest(&mut scale.iter().map(|text| text.chars().count()));
@@ -92,6 +98,15 @@ fn decimals([least, greatest]: [f64; 2]) -> usize {
     (1.0 - (greatest - least).log10().floor()).clamp(0.0, 6.0) as usize
 }
 
+/// With so many decimals, and no sign where only zeros are left.
+fn rounded(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    match text.strip_prefix('-') {
+        Some(zero) if zero.chars().all(|c| matches!(c, '0' | '.')) => zero.to_owned(),
+        _ => text,
+    }
+}
+
 /// A line's name and last value, and where it ends.
 struct End {
     text: String,
@@ -102,7 +117,11 @@ struct End {
 fn ends(lines: &[Line], decimals: usize) -> Vec<End> {
     let end = |line: &Line| {
         let (_, value) = *line.points.last()?;
-        Some(End { text: format!("{} {value:.decimals$}", line.name), value, style: line.style })
+        Some(End {
+            text: format!("{} {}", line.name, rounded(value, decimals)),
+            value,
+            style: line.style,
+        })
     };
     lines.iter().filter_map(end).collect()
 }

@@ -1,13 +1,12 @@
 //! A run's state as a screen of any size.
 
-use logo_ssl::record::Source;
 use logo_ssl_base::words::grouped;
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::text::{Line as Text, Span};
 use ratatui::widgets::{Block, Paragraph};
 
-use super::chart::{self, Chart, Line};
+use super::charts::draw_charts;
 use super::health::{Level, Light, duration, lights};
 use super::help;
 use super::keys::Ui;
@@ -17,9 +16,8 @@ use crate::lines;
 
 /// Columns and rows from which on there are charts; smaller terminals are told in words.
 const ROOMY: [u16; 2] = [60, 16];
-/// Columns from which on the loss has a chart apart from its terms, and lights are three abreast.
-const WIDE: u16 = 110;
-
+/// Columns from which on the loss's terms have charts of their own, and lights are three abreast.
+pub(super) const WIDE: u16 = 110;
 /// The shortest bar that says something.
 const LEAST_BAR: u16 = 6;
 
@@ -74,8 +72,10 @@ fn draw_words(frame: &mut Frame<'_>, area: Rect, state: &State, theme: Theme) {
         Some(loss) => format!(" loss {loss:.4}"),
         None => " no update yet".to_owned(),
     };
-    if let Some((_, accuracy)) = state.accuracies.trained.last() {
-        text.push_str(&format!(", kNN {:.1} %", 100.0 * accuracy));
+    if let Some((_, value)) = state.quality.trained.last() {
+        let value =
+            if state.quality.is_share { format!("{value:.1} %") } else { format!("{value:.4}") };
+        text.push_str(&format!(", {} {value}", state.about.charted()));
     }
     frame.render_widget(Paragraph::new(text), numbers);
     draw_lights(frame, health, &lights, 1, theme);
@@ -143,64 +143,6 @@ fn activity(state: &State) -> String {
         Activity::Stopping => "stopping".to_owned(),
         Activity::Finished => "finished".to_owned(),
         Activity::Silent(seconds) => format!("silent for {}", duration(*seconds as f64)),
-    }
-}
-
-fn draw_charts(frame: &mut Frame<'_>, area: Rect, state: &State, theme: Theme) {
-    let groups: &[(&str, &[usize])] = match area.width >= WIDE {
-        true => &[("loss", &[0]), ("its terms", &[1, 2, 3])],
-        false => &[("loss and its terms", &[0, 1, 2, 3])],
-    };
-    let columns = vec![Constraint::Fill(1); groups.len() + 1];
-    let places = Layout::horizontal(columns).split(area);
-    for ((title, terms), place) in groups.iter().zip(places.iter()) {
-        chart::draw(frame, *place, &terms_chart(title, terms, *place, state, theme), theme);
-    }
-    chart::draw(frame, places[groups.len()], &accuracy_chart(state, theme), theme);
-}
-
-fn terms_chart(title: &str, terms: &[usize], area: Rect, state: &State, theme: Theme) -> Chart {
-    let an_epoch = state.steps_per_epoch.unwrap_or(1) as f64;
-    let line = |&at: &usize| {
-        let points = state.terms[at].points(chart::resolution(area));
-        let points = points.into_iter().map(|(step, value)| (step / an_epoch, value)).collect();
-        Line { name: TERMS[at].1, points, style: theme.line(at), is_floor: false }
-    };
-    Chart {
-        title: title.to_owned(),
-        lines: terms.iter().map(line).filter(|line| !line.points.is_empty()).collect(),
-        epochs: state.epochs().max(1.0 / an_epoch),
-        empty: "comes with the first update".to_owned(),
-    }
-}
-
-fn accuracy_chart(state: &State, theme: Theme) -> Chart {
-    let accuracies = &state.accuracies;
-    let percent = |(epoch, share): &(f64, f64)| (*epoch, 100.0 * share);
-    let trained = Line {
-        name: "trained",
-        points: accuracies.trained.iter().map(percent).collect(),
-        style: theme.line(0),
-        is_floor: false,
-    };
-    let floor = |(source, share): &(Source, f64)| Line {
-        name: if *source == Source::Pixels { "pixels" } else { "untrained" },
-        points: vec![percent(&(0.0, *share))],
-        style: theme.quiet(),
-        is_floor: true,
-    };
-    let floors = accuracies.floors.iter().map(floor);
-    Chart {
-        title: match accuracies.k {
-            0 => "kNN accuracy".to_owned(),
-            k => format!("kNN accuracy, %, k = {k}"),
-        },
-        lines: [trained].into_iter().chain(floors).filter(|line| !line.points.is_empty()).collect(),
-        epochs: state.epochs().max(1.0),
-        empty: match state.step {
-            0 => "comes with the first evaluation".to_owned(),
-            _ => "nothing measured so far".to_owned(),
-        },
     }
 }
 

@@ -107,6 +107,7 @@ fn disk(state: &State) -> Light {
 fn time(state: &State) -> Light {
     match (&state.activity, state.seconds_left()) {
         (Activity::Finished, _) => light("time", Level::Good, "done", ""),
+        (Activity::Stopping, _) => light("time", Level::Good, "stopping", ""),
         (Activity::Silent(seconds), _) => {
             let detail = format!("nothing for {}", duration(*seconds as f64));
             light("time", Level::Watch, "silent", detail)

@@ -16,8 +16,8 @@ const LIGHTS: [&str; 9] = [
     "disk     what is free where the run is kept",
     "time     what is left, by the pace so far",
     "",
-    "Curves are means over a few steps. kNN classifies the test images by their",
-    "nearest neighbours; dotted: what raw pixels and an untrained network reach.",
+    "Curves are means over a few steps. Dotted is what the evaluation finds of",
+    "raw pixels and of an untrained network: training has to be above both.",
 ];
 
 /// Explains what may be pressed and what the lights mean, over whatever is there.
@@ -27,7 +27,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, ui: &Ui) {
             ("s", "write a checkpoint after this step"),
             ("e", "measure the encoder now; the run's results stay what they are"),
             ("q", "stop after this step and save; asks first"),
-            ("Ctrl-C", "the same at once; a second time ends without saving"),
+            ("Ctrl-C", "the same without asking; once more ends at once, without saving"),
         ],
         Mode::Watching => &[("q", "leave; the run is only read, and trains on")],
     };

@@ -5,6 +5,7 @@
 //! logs.
 
 mod chart;
+mod charts;
 mod curve;
 mod draw;
 mod files;

@@ -10,11 +10,12 @@ const LONG: usize = 512;
 const SHORT: usize = 16;
 
 /// The timings of the latest updates.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Pace {
     updates: VecDeque<Update>,
-    /// Seconds that the last evaluation took.
-    evaluation: Option<f64>,
+    /// Seconds that the latest evaluations took, as many as there are each time.
+    evaluations: VecDeque<f64>,
+    evaluations_each_time: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,11 @@ struct Update {
 }
 
 impl Pace {
+    /// Of a run with so many evaluations each time.
+    pub(super) fn new(evaluations_each_time: usize) -> Self {
+        Self { updates: VecDeque::new(), evaluations: VecDeque::new(), evaluations_each_time }
+    }
+
     /// Takes in what a clock said.
     pub(super) fn record(&mut self, record: &Record) {
         match record {
@@ -42,7 +48,12 @@ impl Pace {
                     all: step_ms + views_wait_ms + bookkeeping_ms,
                 });
             }
-            Record::Evaluation { seconds, .. } => self.evaluation = Some(*seconds),
+            Record::Evaluation { seconds, .. } => {
+                if self.evaluations.len() >= self.evaluations_each_time {
+                    self.evaluations.pop_front();
+                }
+                self.evaluations.push_back(*seconds);
+            }
             _ => {}
         }
     }
@@ -66,12 +77,17 @@ impl Pace {
         (all > 0.0).then_some(waited / all)
     }
 
-    /// Seconds that so many updates and evaluations will take.
-    pub(super) fn seconds(&self, updates: u64, evaluations: u64) -> Option<f64> {
+    /// Whether anything was evaluated.
+    pub(super) fn has_evaluated(&self) -> bool {
+        !self.evaluations.is_empty()
+    }
+
+    /// Seconds that so many updates will take, and evaluating so many times.
+    pub(super) fn seconds(&self, updates: u64, times: u64) -> Option<f64> {
         // The first update waits for programs to be compiled.
         let update = median(self.updates.iter().map(|update| update.all))? / 1e3;
-        let evaluation = self.evaluation.unwrap_or(0.0);
-        Some(update * updates as f64 + evaluation * evaluations as f64)
+        let evaluations: f64 = self.evaluations.iter().sum();
+        Some(update * updates as f64 + evaluations * times as f64)
     }
 
     fn latest(&self) -> impl Iterator<Item = &Update> {
@@ -102,7 +118,7 @@ mod tests {
     }
 
     fn pace(timings: impl IntoIterator<Item = Record>) -> Pace {
-        let mut pace = Pace::default();
+        let mut pace = Pace::new(2);
         timings.into_iter().for_each(|timing| pace.record(&timing));
         pace
     }
@@ -120,8 +136,10 @@ mod tests {
     fn the_time_that_is_left_counts_evaluations_and_no_first_update() {
         let mut pace = pace([timing(9000.0, 0.0), timing(10.0, 0.0), timing(10.0, 0.0)]);
         assert_eq!(pace.seconds(100, 2), Some(1.0));
-        pace.record(&Record::Evaluation { epoch: 0, seconds: 4.0 });
-        assert_eq!(pace.seconds(100, 2), Some(9.0));
-        assert_eq!(Pace::default().seconds(1, 1), None);
+        for seconds in [90.0, 1.0, 3.0] {
+            pace.record(&Record::Evaluation { epoch: 0, seconds });
+        }
+        assert_eq!(pace.seconds(100, 2), Some(9.0), "two evaluations each time");
+        assert_eq!(Pace::new(1).seconds(1, 1), None);
     }
 }

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::path::Path;
 
 use logo_ssl::config::Config;
-use logo_ssl::record::scalars::{GLOBAL_GLOBAL, LOCAL_GLOBAL, LOCAL_LOCAL, LOSS};
-use logo_ssl::record::{Event, Knn, Record, Scalars, Source};
+use logo_ssl::eval::EvaluationName;
+use logo_ssl::record::scalars::{GLOBAL_GLOBAL, LOCAL_GLOBAL, LOCAL_LOCAL, LOSS, PROBE_ACCURACY};
+use logo_ssl::record::{Event, Record, Scalars, Source};
 
 use super::curve::Curve;
 use super::pace::Pace;
@@ -14,6 +15,13 @@ use crate::lines;
 /// The loss and its terms, as records and as people call them.
 pub(super) const TERMS: [(&str, &str); 4] =
     [(LOSS, "loss"), (GLOBAL_GLOBAL, "L_gg"), (LOCAL_GLOBAL, "L_lg"), (LOCAL_LOCAL, "L_ll")];
+
+/// The terms that LoGo's loss has, as places in [`TERMS`], with the titles of their charts.
+const LOGO_TERMS: [(usize, &str); 3] = [
+    (1, "L_gg, global with global"),
+    (2, "L_lg, local with global"),
+    (3, "L_ll, local with local"),
+];
 
 /// Lines that are kept to be shown.
 const MOST_LINES: usize = 10_000;
@@ -28,6 +36,11 @@ pub(super) struct About {
     pub(super) epochs: usize,
     /// Epochs between two evaluations; 0 where there is one at the end alone.
     evaluation_every: usize,
+    /// How many evaluations there are each time.
+    evaluations: usize,
+    /// The one that has a chart: kNN where it is among them, else the first.
+    charted: Option<EvaluationName>,
+    is_logo: bool,
     /// Numbers of an embedding.
     pub(super) dim: usize,
 }
@@ -35,6 +48,8 @@ pub(super) struct About {
 impl About {
     pub(super) fn of(run_dir: &Path, config: &Config) -> Self {
         let logo = if config.framework.logo { " with LoGo" } else { "" };
+        let during = &config.eval.during;
+        let knn = during.iter().find(|name| name.as_str() == "knn");
         Self {
             folder: run_dir.display().to_string(),
             what: format!(
@@ -46,8 +61,21 @@ impl About {
             ),
             epochs: config.optimizer.epochs,
             evaluation_every: config.eval.every,
+            evaluations: during.len(),
+            charted: knn.or(during.first()).copied(),
+            is_logo: config.framework.logo,
             dim: config.model.projector.dim,
         }
+    }
+
+    /// The terms of its loss, where there are any beside the loss itself.
+    pub(super) fn terms(&self) -> &'static [(usize, &'static str)] {
+        if self.is_logo { &LOGO_TERMS } else { &[] }
+    }
+
+    /// What the evaluation that has a chart is called.
+    pub(super) fn charted(&self) -> &'static str {
+        self.charted.map_or("", |name| name.evaluation().title())
     }
 
     /// Whether an evaluation follows the epoch that is the `epoch`th.
@@ -78,12 +106,15 @@ pub(super) enum Activity {
     Silent(u64),
 }
 
-/// How well the backbone's features tell classes apart, by the kNN with the fewest neighbours.
+/// How good the backbone is by one number of one evaluation: kNN's accuracy with the fewest neighbours, the
+/// leading score of others.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Accuracies {
-    /// Neighbours.
-    pub(super) k: usize,
-    /// Epochs and shares of images.
+pub(super) struct Quality {
+    /// What the number is called.
+    pub(super) name: String,
+    /// Whether it is a share, in percent.
+    pub(super) is_share: bool,
+    /// Epochs and values.
     pub(super) trained: Vec<(f64, f64)>,
     /// Of the raw pixels and the untrained network.
     pub(super) floors: Vec<(Source, f64)>,
@@ -112,7 +143,9 @@ pub(super) struct State {
     pub(super) scalars: Scalars,
     /// One for each of [`TERMS`].
     pub(super) terms: [Curve; TERMS.len()],
-    pub(super) accuracies: Accuracies,
+    pub(super) quality: Quality,
+    /// What the classifier that learns beside training gets right of its batches, in percent.
+    pub(super) probe: Curve,
     pub(super) pace: Pace,
     /// The step at which a number of an update was none.
     pub(super) broken_at: Option<u64>,
@@ -128,6 +161,7 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(about: About) -> Self {
         Self {
+            pace: Pace::new(about.evaluations),
             about,
             activity: Activity::Starting,
             step: 0,
@@ -135,8 +169,8 @@ impl State {
             epochs_closed: 0,
             scalars: Scalars::default(),
             terms: Default::default(),
-            accuracies: Accuracies::default(),
-            pace: Pace::default(),
+            quality: Quality::default(),
+            probe: Curve::default(),
             broken_at: None,
             saved: None,
             disk: None,
@@ -172,14 +206,14 @@ impl State {
                 self.epochs_closed = *epoch;
                 self.steps_per_epoch = Some((step / *epoch as u64).max(1));
             }
-            Record::Knn(knn) => self.knn(knn, knn.epoch as f64),
             Record::Asked { step, found } => {
-                if let (Record::Knn(knn), Some(steps)) = (&**found, self.steps_per_epoch) {
-                    self.knn(knn, *step as f64 / steps as f64);
+                if let Some(steps) = self.steps_per_epoch {
+                    self.found(found, Some(*step as f64 / steps as f64));
                 }
             }
             Record::Timing { .. } | Record::Evaluation { .. } => self.pace.record(record),
-            _ => {}
+            Record::Knn(_) | Record::Scores(_) => self.found(record, None),
+            Record::Changed { .. } => {}
         }
         if let Some(line) = lines::of(record, self.about.dim) {
             self.say(line);
@@ -218,24 +252,43 @@ impl State {
                 curve.push(step, value);
             }
         }
+        if let Some(share) = scalars.get(PROBE_ACCURACY) {
+            self.probe.push(step, 100.0 * share);
+        }
         if scalars.iter().any(|(_, value)| !value.is_finite()) {
             self.broken_at.get_or_insert(step);
         }
         self.scalars = scalars.clone();
     }
 
-    /// Takes in what was measured after so many epochs.
-    fn knn(&mut self, knn: &Knn, epochs: f64) {
-        let Some(nearest) = knn.nearest() else { return };
-        self.accuracies.k = nearest.k;
-        match knn.source {
+    /// Takes in what an evaluation found: after so many epochs, or after those that it names.
+    fn found(&mut self, record: &Record, asked_after: Option<f64>) {
+        let (source, epoch, name, score) = match record {
+            Record::Knn(knn) => {
+                let Some(nearest) = knn.nearest() else { return };
+                let [top1, _] = nearest.shares(knn.test_images);
+                (knn.source, knn.epoch, format!("accuracy, k = {}", nearest.k), top1)
+            }
+            Record::Scores(scores) => {
+                let is_charted =
+                    self.about.charted.is_some_and(|c| c.as_str() == scores.evaluation);
+                let leading = scores.scores.iter().next().filter(|_| is_charted);
+                let Some((name, score)) = leading else { return };
+                (scores.source, scores.epoch, name.to_owned(), score)
+            }
+            _ => return,
+        };
+        let quality = &mut self.quality;
+        (quality.name, quality.is_share) = (name, score.interval.is_some());
+        let value = if quality.is_share { 100.0 * score.value } else { score.value };
+        match source {
             Source::Trained => {
                 // What was asked for is in another log, and may be read after what came later.
-                let trained = &mut self.accuracies.trained;
-                let at = trained.partition_point(|(before, _)| *before <= epochs);
-                trained.insert(at, (epochs, nearest.top1));
+                let epochs = asked_after.unwrap_or(epoch as f64);
+                let at = quality.trained.partition_point(|(before, _)| *before <= epochs);
+                quality.trained.insert(at, (epochs, value));
             }
-            floor => self.accuracies.floors.push((floor, nearest.top1)),
+            floor => quality.floors.push((floor, value)),
         }
     }
 
@@ -254,7 +307,7 @@ impl State {
         let updates = self.total()?.saturating_sub(self.step);
         let epochs = self.epochs_closed + 1..=self.about.epochs;
         let evaluations = epochs.filter(|epoch| self.about.evaluates_after(*epoch)).count() as u64;
-        let evaluations = if self.accuracies.floors.is_empty() { 0 } else { evaluations };
+        let evaluations = if self.pace.has_evaluated() { evaluations } else { 0 };
         self.pace.seconds(updates, evaluations)
     }
 

@@ -100,7 +100,8 @@ fn a_run_is_told_at_every_size() {
 #[test]
 fn charts_name_their_lines_and_the_floors() {
     let screen = screen(SIZES[1], &trained(8), &ui(Mode::Training));
-    has_all(&screen, &[" loss ", " its terms ", "kNN accuracy, %, k = 1"]);
+    has_all(&screen, &[" loss ", " L_gg, global with global ", "kNN accuracy, k = 1, %"]);
+    has_all(&screen, &[" L_lg, local with global ", " L_ll, local with local "]);
     for end in
         ["loss -", "L_gg -0.8", "L_lg -", "L_ll 0.7", "trained 61", "untrained 32", "pixels 23"]
     {
@@ -111,9 +112,9 @@ fn charts_name_their_lines_and_the_floors() {
 }
 
 #[test]
-fn a_narrow_terminal_has_one_chart_of_the_loss_and_its_terms() {
+fn a_narrow_terminal_has_the_terms_of_the_loss_in_numbers() {
     let screen = screen(SIZES[0], &trained(8), &ui(Mode::Training));
-    has_all(&screen, &[" loss and its terms ", "kNN accuracy"]);
+    has_all(&screen, &[" loss ", "kNN accuracy", " L_gg -0.", "L_lg -0.", "L_ll 0."]);
     assert!(is_braille(&screen) > 30, "{screen}");
     has_all(&screen, &["health", "log", "epoch 8: loss", "kNN, trained backbone (epoch 8)"]);
     has_all(&screen, &["saved at step 320"]);

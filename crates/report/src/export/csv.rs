@@ -9,8 +9,8 @@ use logo_ssl::Result;
 use logo_ssl::record::{Record, Scalars};
 
 use super::history::Timed;
-use super::unwritable;
 use super::scores::{self, Score};
+use super::unwritable;
 
 /// The columns of a timing, milliseconds but for the first.
 const TIMING: [&str; 4] = ["images_per_second", "step_ms", "views_wait_ms", "bookkeeping_ms"];

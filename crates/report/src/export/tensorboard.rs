@@ -14,8 +14,8 @@ use logo_ssl_base::files::create_folder;
 use logo_ssl_tensorboard::{At, EventWriter, Histogram, Status};
 
 use super::history::{self, Timed, seconds};
-use super::{hparams, scores};
 use super::{Format, unwritable};
+use super::{hparams, scores};
 
 /// What the names of these files begin and end with; TensorBoard asks for the first.
 const PREFIX: &str = "events.out.tfevents.";
