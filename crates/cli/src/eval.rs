@@ -13,7 +13,8 @@ use serde_json::json;
 
 use super::Output;
 use super::encoder::{Measured, Ready, evaluated};
-use super::progress::{bar, title_of};
+use super::lines::title_of;
+use super::progress::bar;
 use crate::error::{Error, Result};
 
 #[derive(Debug, Args)]

@@ -8,19 +8,23 @@ mod bench;
 mod compare;
 mod compute;
 mod config;
+mod dashboard;
 mod data;
 mod devices;
 mod encoder;
 mod error;
 mod eval;
+mod export_logs;
 mod hints;
 mod knn;
+mod lines;
 mod log;
 mod pretrain;
 mod progress;
 mod report;
 mod serve;
 mod sweep;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,6 +57,9 @@ struct Output {
     /// Print one JSON object a line instead of text
     #[arg(long, global = true)]
     json: bool,
+    /// Print plain lines where a terminal would show a dashboard or bars
+    #[arg(long, global = true)]
+    plain: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,6 +76,10 @@ enum Command {
     Knn(knn::Arguments),
     /// Write the plots and report.html of a run again
     Report(report::Arguments),
+    /// Show a run, which may be training, in the terminal: curves, health, log
+    Watch(watch::Arguments),
+    /// Write the logs of a run for TensorBoard, or as CSV
+    ExportLogs(export_logs::Arguments),
     /// Show all runs of a folder on a local page, live
     Serve(serve::Arguments),
     /// Show where logo-ssl can compute
@@ -141,6 +152,9 @@ struct Running {
     /// Steps between two checkpoints within an epoch
     #[arg(long, value_name = "STEPS", default_value_t = 100, hide_short_help = true)]
     checkpoint_every: u64,
+    /// Also write events for TensorBoard, into the run's folder tensorboard
+    #[arg(long)]
+    tensorboard: bool,
 }
 
 impl Running {
@@ -174,6 +188,8 @@ fn main() -> ExitCode {
     cpu_kernels::keep_freed_memory();
     let cli = Cli::parse();
     log::to_stderr(cli.output.quiet || cli.output.json);
+    // In this order: a decoder's panic, which is caught, leaves the dashboard on the terminal.
+    dashboard::leave_on_panic();
     logo_ssl_data::decode::silence_caught_panics();
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -193,6 +209,8 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Eval(arguments) => eval::run(&arguments, cli.output),
         Command::Knn(arguments) => knn::run(&arguments, cli.output),
         Command::Report(arguments) => report::run(&arguments, cli.output),
+        Command::Watch(arguments) => watch::run(&arguments, cli.output),
+        Command::ExportLogs(arguments) => export_logs::run(&arguments, cli.output),
         Command::Serve(arguments) => serve::run(&arguments, cli.output),
         Command::Devices(arguments) => devices::run(&arguments, cli.output),
         Command::Bench(command) => bench::run(&command, cli.output),

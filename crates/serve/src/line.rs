@@ -48,7 +48,7 @@ impl<'a> Line<'a> {
 
 /// Whether this version knows records of a kind.
 fn is_known(kind: &str) -> bool {
-    ["step", "epoch", "knn", "scores", "changed", "timing", "evaluation"].contains(&kind)
+    ["step", "epoch", "knn", "scores", "changed", "timing", "evaluation", "asked"].contains(&kind)
 }
 
 /// An object's kind and numbers; what else it holds is passed over.
