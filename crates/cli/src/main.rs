@@ -10,6 +10,7 @@ mod compute;
 mod config;
 mod data;
 mod devices;
+mod embed;
 mod encoder;
 mod error;
 mod eval;
@@ -64,6 +65,8 @@ enum Command {
     Compare(compare::Arguments),
     /// Measure a trained encoder by the field's evaluations, with intervals and floors
     Eval(eval::Arguments),
+    /// Write the features of any images to a file: npy, npz, Parquet or safetensors
+    Embed(embed::Arguments),
     /// Measure a trained encoder by its nearest neighbours
     Knn(knn::Arguments),
     /// Write the plots and report.html of a run again
@@ -188,6 +191,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Sweep(arguments) => sweep::run(&arguments, cli.output),
         Command::Compare(arguments) => compare::run(&arguments, cli.output),
         Command::Eval(arguments) => eval::run(&arguments, cli.output),
+        Command::Embed(arguments) => embed::run(&arguments, cli.output),
         Command::Knn(arguments) => knn::run(&arguments, cli.output),
         Command::Report(arguments) => report::run(&arguments, cli.output),
         Command::Devices(arguments) => devices::run(&arguments, cli.output),

@@ -40,6 +40,7 @@ mod npz;
 mod origin;
 mod parquet;
 mod partial;
+mod record;
 mod safetensors;
 mod table;
 

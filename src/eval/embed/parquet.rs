@@ -39,43 +39,43 @@ fn write_groups(table: &Table<'_>, out: &mut (impl Write + Send)) -> Result<()> 
     let schema = Arc::new(parse_message_type(&schema(table.origin().dtype))?);
     let mut writer = SerializedFileWriter::new(out, schema, Arc::new(properties(table)))?;
     let (mut ids, mut parts, mut labels) = (table.ids(), table.parts(), table.labels());
-    let mut features = table.features()?;
+    let (dtype, rest) = (table.origin().dtype, &mut table.features()?);
     let in_group = (GROUP_NUMBERS / table.dim().max(1)).max(1);
     for begin in (0..table.len()).step_by(in_group) {
-        let rows = in_group.min(table.len() - begin);
+        let shape = [in_group.min(table.len() - begin), table.dim()];
         let mut group = writer.next_row_group()?;
-        let ids: Vec<ByteArray> = ids.by_ref().take(rows).map(|id| text(&id)).collect();
-        column::<ByteArrayType>(&mut group, &ids, None)?;
-        let parts: Vec<ByteArray> = parts.by_ref().take(rows).map(text).collect();
-        column::<ByteArrayType>(&mut group, &parts, None)?;
-        let labels: Vec<Option<usize>> = labels.by_ref().take(rows).collect();
-        let levels: Vec<i16> = labels.iter().map(|label| label.is_some().into()).collect();
-        let numbers: Vec<i32> = labels.iter().flatten().map(|&label| label as i32).collect();
-        column::<Int32Type>(&mut group, &numbers, Some(&levels))?;
-        let class = |&label: &usize| text(&table.classes()[label]);
-        let classes: Vec<ByteArray> = labels.iter().flatten().map(class).collect();
-        column::<ByteArrayType>(&mut group, &classes, Some(&levels))?;
-        match table.origin().dtype {
-            Dtype::F32 => lists::<FloatType, 4>(
-                &mut group,
-                &mut features,
-                [rows, table.dim()],
-                f32::from_le_bytes,
-            )?,
-            Dtype::F16 => lists::<FixedLenByteArrayType, 2>(
-                &mut group,
-                &mut features,
-                [rows, table.dim()],
-                |bytes| FixedLenByteArray::from(bytes.to_vec()),
-            )?,
+        column::<ByteArrayType>(&mut group, &texts(ids.by_ref().take(shape[0])), None)?;
+        column::<ByteArrayType>(&mut group, &texts(parts.by_ref().take(shape[0])), None)?;
+        let labels: Vec<Option<usize>> = labels.by_ref().take(shape[0]).collect();
+        write_labels(&mut group, &labels, table.classes())?;
+        match dtype {
+            Dtype::F32 => lists::<FloatType, 4>(&mut group, rest, shape, f32::from_le_bytes)?,
+            Dtype::F16 => lists::<FixedLenByteArrayType, 2>(&mut group, rest, shape, half)?,
         }
         group.close()?;
     }
     writer.close().map(drop)
 }
 
-fn text(text: &str) -> ByteArray {
-    ByteArray::from(text.as_bytes().to_vec())
+fn texts(texts: impl Iterator<Item = impl AsRef<str>>) -> Vec<ByteArray> {
+    texts.map(|text| ByteArray::from(text.as_ref().as_bytes().to_vec())).collect()
+}
+
+fn half(bytes: [u8; 2]) -> FixedLenByteArray {
+    FixedLenByteArray::from(bytes.to_vec())
+}
+
+/// Writes the columns of labels and of the names of their classes.
+fn write_labels(
+    group: &mut SerializedRowGroupWriter<'_, impl Write + Send>,
+    labels: &[Option<usize>],
+    classes: &[String],
+) -> Result<()> {
+    let levels: Vec<i16> = labels.iter().map(|label| label.is_some().into()).collect();
+    let numbers: Vec<i32> = labels.iter().flatten().map(|&label| label as i32).collect();
+    column::<Int32Type>(group, &numbers, Some(&levels))?;
+    let names = texts(labels.iter().flatten().map(|&label| &classes[label]));
+    column::<ByteArrayType>(group, &names, Some(&levels))
 }
 
 /// The columns. Lists are of three levels, as the format's LogicalTypes.md has them.

@@ -1,15 +1,14 @@
 //! `OUT.part`: the vectors that are made already, record by record, so that it goes on where it was broken
 //! off.
 //!
-//! It begins with one line of JSON, the [`Origin`]. A record is a batch: two numbers of 32 bits, how many
-//! images were looked at and how many of these could not be read; the places in the batch of the latter;
-//! the vectors of the others; CRC-32 of all that. Numbers are little-endian.
+//! It begins with one line of JSON, the [`Origin`]; a [`Record`] for each batch follows.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
 use super::Origin;
+use super::record::Record;
 use crate::eval::features::Batch;
 use crate::{Error, Result};
 
@@ -25,15 +24,6 @@ pub(super) struct Partial {
     done: usize,
     /// The numbers of those that could not be read, in order.
     broken: Vec<usize>,
-}
-
-/// One batch as it is stored.
-#[derive(Debug, PartialEq, Eq)]
-struct Record {
-    images: u32,
-    /// The places in the batch of those that could not be read.
-    broken: Vec<u32>,
-    rows: Vec<u8>,
 }
 
 impl Partial {
@@ -221,47 +211,100 @@ impl Read for Rows<'_> {
     }
 }
 
-impl Record {
-    fn to_bytes(&self) -> Vec<u8> {
-        let counts = [self.images, self.broken.len() as u32];
-        let numbers = counts.iter().chain(&self.broken);
-        let mut bytes: Vec<u8> = numbers.flat_map(|number| number.to_le_bytes()).collect();
-        bytes.extend(&self.rows);
-        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-        bytes
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Features;
+    use crate::data::Fingerprint;
+    use crate::eval::embed::Dtype;
 
-    /// Bytes of it.
-    fn len(&self) -> u64 {
-        (3 * size_of::<u32>() + size_of_val(&*self.broken) + self.rows.len()) as u64
-    }
-
-    /// The next of at most `left` images; none where what is there is no record.
-    fn read(reader: &mut impl Read, left: usize, row_bytes: usize) -> io::Result<Option<Self>> {
-        let mut hasher = crc32fast::Hasher::new();
-        let [images, broken] = [number(reader, &mut hasher)?, number(reader, &mut hasher)?];
-        if images == 0 || images as usize > left || broken > images {
-            return Ok(None);
+    /// Vectors of two numbers of 16 bits of ten images.
+    fn origin() -> Origin {
+        Origin {
+            program: "a".into(),
+            encoder: "b".into(),
+            architecture: "c".into(),
+            weights: "d".into(),
+            features: Features::Backbone,
+            dim: 2,
+            dataset: "e".into(),
+            parts: [("test".to_owned(), 4), ("train".to_owned(), 6)].into(),
+            images: Fingerprint { images: 10, files: 10, names: 1, sizes: 2 },
+            resize: 0,
+            crop: 0,
+            mean: [0.1; 3],
+            std: [0.2; 3],
+            unit: false,
+            dtype: Dtype::F16,
         }
-        let broken = (0..broken).map(|_| number(reader, &mut hasher));
-        let broken = broken.collect::<io::Result<Vec<u32>>>()?;
-        let len = (images as usize - broken.len()) * row_bytes;
+    }
+
+    fn batch(images: std::ops::Range<usize>, read: &[usize]) -> (Batch, Vec<u8>) {
+        let bytes = read.iter().flat_map(|&index| [index as u8; 4]).collect();
+        (Batch { images, read: read.to_vec(), rows: vec![] }, bytes)
+    }
+
+    fn rows(partial: &Partial) -> Vec<u8> {
         let mut rows = Vec::new();
-        // What is no record may say any length.
-        if reader.take(len as u64).read_to_end(&mut rows)? < len {
-            return Ok(None);
-        }
-        hasher.update(&rows);
-        let expected = hasher.finalize();
-        let found = number(reader, &mut crc32fast::Hasher::new())?;
-        Ok((found == expected).then_some(Self { images, broken, rows }))
+        partial.rows().unwrap().read_to_end(&mut rows).unwrap();
+        rows.chunks(4).map(|row| row[0]).collect()
     }
-}
 
-/// The next number, which is added to `hasher`.
-fn number(reader: &mut impl Read, hasher: &mut crc32fast::Hasher) -> io::Result<u32> {
-    let mut bytes = [0; 4];
-    reader.read_exact(&mut bytes)?;
-    hasher.update(&bytes);
-    Ok(u32::from_le_bytes(bytes))
+    #[test]
+    fn records_are_taken_up_with_the_images_that_have_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.part");
+        let mut partial = Partial::open(path.clone(), origin()).unwrap();
+        assert_eq!((partial.done(), partial.broken().len()), (0, 0));
+        for (images, read) in [(0..4, &[0, 2, 3][..]), (4..8, &[]), (8..10, &[8, 9])] {
+            let (batch, bytes) = batch(images, read);
+            partial.append(&batch, bytes).unwrap();
+        }
+        assert_eq!(rows(&partial), [0, 2, 3, 8, 9]);
+        drop(partial);
+        let whole = fs::read(&path).unwrap();
+        let first = 3 * 4 + 4 + 3 * 4;
+        for (lost, done, broken, kept) in [
+            (0, 10, &[1, 4, 5, 6, 7][..], &[0, 2, 3, 8, 9][..]),
+            (1, 8, &[1, 4, 5, 6, 7], &[0, 2, 3]),
+            (3 * 4 + 2 * 4 + 1, 4, &[1], &[0, 2, 3]),
+            (whole.len() - origin().to_value().to_string().len() - first, 0, &[], &[]),
+        ] {
+            fs::write(&path, &whole[..whole.len() - lost]).unwrap();
+            let partial = Partial::open(path.clone(), origin()).unwrap();
+            assert_eq!((partial.done(), partial.broken()), (done, broken), "{lost}");
+            assert_eq!(rows(&partial), kept, "{lost}");
+        }
+        let mut damaged = whole.clone();
+        let at = whole.len() - 3 * 4;
+        damaged[at] ^= 1;
+        fs::write(&path, damaged).unwrap();
+        assert_eq!(Partial::open(path.clone(), origin()).unwrap().done(), 8, "a sum is wrong");
+        assert_eq!(fs::read(&path).unwrap()[..], whole[..whole.len() - 3 * 4 - 2 * 4]);
+    }
+
+    #[test]
+    fn two_do_not_write_one_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.part");
+        let first = Partial::open(path.clone(), origin()).unwrap();
+        let problem = Partial::open(path.clone(), origin()).err().unwrap().to_string();
+        assert!(problem.contains("a.part") && problem.contains("in use"), "{problem}");
+        drop(first);
+        Partial::open(path.clone(), origin()).unwrap().remove().unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_first_difference_is_said() {
+        let difference = |change: &dyn Fn(&mut Origin)| {
+            let mut other = origin();
+            change(&mut other);
+            other.difference(&origin())
+        };
+        assert_eq!(difference(&|_| {}), None);
+        assert_eq!(difference(&|o| o.unit = true).unwrap(), "`unit` was false and is true");
+        let images = difference(&|o| o.images.sizes = 3).unwrap();
+        assert_eq!(images, "files have other sizes than they had");
+    }
 }
