@@ -162,7 +162,7 @@ fn print(written: &Written, config: &Config, output: Output) {
     }
     let passed_over = match broken {
         0 => String::new(),
-        _ => format!("; {} could not be read and have none", counted(*broken, "image")),
+        _ => format!(", without {} that could not be read", counted(*broken, "image")),
     };
     say!("{} vectors of {dim} numbers{passed_over}", grouped(*rows as u64));
     for file in files {

@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use half::f16;
-use logo_ssl_base::suggest;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -82,7 +81,8 @@ impl FromStr for Dtype {
     fn from_str(name: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|dtype| dtype.name() == name);
         found.ok_or_else(|| {
-            Error::name("number type", name, suggest(name, Self::ALL.into_iter().map(Self::name)))
+            let known = Self::ALL.map(Self::name).join(", ");
+            Error::name("type of numbers", name, format!("expected one of: {known}"))
         })
     }
 }
