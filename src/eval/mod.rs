@@ -7,6 +7,7 @@
 pub mod classes;
 mod classifier;
 pub mod clusters;
+pub mod embed;
 mod encoder;
 pub mod features;
 pub mod few_shot;

@@ -30,6 +30,14 @@ impl EncoderAt {
         }
     }
 
+    /// The file that holds it.
+    pub fn file(&self) -> PathBuf {
+        match self {
+            Self::Run(root) => RunFiles::of(root).last_checkpoint(),
+            Self::Weights(file) => file.clone(),
+        }
+    }
+
     /// The settings that it was trained with; none where a file does not bear them, as those of other
     /// programs.
     ///
@@ -68,8 +76,8 @@ impl EncoderAt {
     pub fn open(&self, config: &Config, device: &Device) -> Result<Encoder> {
         match self {
             Self::Weights(file) => weights::read(file, device),
-            Self::Run(root) => {
-                let path = RunFiles::of(root).last_checkpoint();
+            Self::Run(_) => {
+                let path = self.file();
                 let (_, state) = checkpoint::read(&path)?;
                 weights::refuse_non_finite(&path, &state)?;
                 let mut learner = Learner::new(config, device)?;

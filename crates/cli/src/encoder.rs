@@ -39,25 +39,7 @@ impl Measured {
     /// dataset that is named.
     pub(crate) fn config(&self, at: &EncoderAt) -> Result<Config> {
         let dataset = self.dataset.as_deref().map(str::parse::<DatasetName>).transpose()?;
-        let Some(mut config) =
-            at.config()?.map_or_else(|| dataset.map(preset).transpose(), |own| Ok(Some(own)))?
-        else {
-            let known = DatasetName::all().map(DatasetName::as_str).collect::<Vec<_>>().join(", ");
-            return Err(Error::Usage(format!(
-                "the file does not say what it was trained on; --weights needs --dataset: one of {known}"
-            )));
-        };
-        if let Some(name) = dataset {
-            config.eval.dataset = EvalDataset::Same;
-            if name != config.data.dataset {
-                // The statistics and the evaluation's crop go with the dataset, not with the run.
-                let other = preset(name)?;
-                config.data = other.data;
-                config.eval.resize = other.eval.resize;
-                config.eval.crop = other.eval.crop;
-            }
-        }
-        Ok(config)
+        config_on(at, dataset)
     }
 
     /// The encoder at `at` and the images that `config` names, which fit each other.
@@ -89,6 +71,30 @@ impl Measured {
             ))
         })
     }
+}
+
+/// The settings of the encoder at `at` for images of `dataset`: its own where none is named or it was
+/// trained on that, else with the statistics and the crop of the preset that suits the dataset.
+pub(crate) fn config_on(at: &EncoderAt, dataset: Option<DatasetName>) -> Result<Config> {
+    let Some(mut config) =
+        at.config()?.map_or_else(|| dataset.map(preset).transpose(), |own| Ok(Some(own)))?
+    else {
+        let known = DatasetName::all().map(DatasetName::as_str).collect::<Vec<_>>().join(", ");
+        return Err(Error::Usage(format!(
+            "the file does not say what it was trained on; --weights needs --dataset: one of {known}"
+        )));
+    };
+    if let Some(name) = dataset {
+        config.eval.dataset = EvalDataset::Same;
+        if name != config.data.dataset {
+            // The statistics and the evaluation's crop go with the dataset, not with the run.
+            let other = preset(name)?;
+            config.data = other.data;
+            config.eval.resize = other.eval.resize;
+            config.eval.crop = other.eval.crop;
+        }
+    }
+    Ok(config)
 }
 
 /// What is measured on.

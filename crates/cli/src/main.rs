@@ -11,6 +11,7 @@ mod config;
 mod dashboard;
 mod data;
 mod devices;
+mod embed;
 mod encoder;
 mod error;
 mod eval;
@@ -72,6 +73,8 @@ enum Command {
     Compare(compare::Arguments),
     /// Measure a trained encoder as the field does, with intervals and floors
     Eval(eval::Arguments),
+    /// Write the features of any images to a file: npy, npz, Parquet or safetensors
+    Embed(embed::Arguments),
     /// Measure a trained encoder by its nearest neighbours
     Knn(knn::Arguments),
     /// Write the plots and report.html of a run again
@@ -207,6 +210,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Sweep(arguments) => sweep::run(&arguments, cli.output),
         Command::Compare(arguments) => compare::run(&arguments, cli.output),
         Command::Eval(arguments) => eval::run(&arguments, cli.output),
+        Command::Embed(arguments) => embed::run(&arguments, cli.output),
         Command::Knn(arguments) => knn::run(&arguments, cli.output),
         Command::Report(arguments) => report::run(&arguments, cli.output),
         Command::Watch(arguments) => watch::run(&arguments, cli.output),
