@@ -28,6 +28,8 @@ pub struct FeatureSet {
     pub norms: Vec<f32>,
     /// The class of each row.
     pub labels: Vec<usize>,
+    /// The image of each row, by its number among those that were asked for: broken ones have no row.
+    pub images: Vec<usize>,
 }
 
 impl FeatureSet {
@@ -43,7 +45,8 @@ impl FeatureSet {
 
     pub(crate) fn new(dim: usize, mut rows: Vec<f32>, labels: Vec<usize>) -> Self {
         let norms = rows.par_chunks_mut(dim.max(1)).map(normalise).collect();
-        Self { dim, rows, norms, labels }
+        let images = (0..labels.len()).collect();
+        Self { dim, rows, norms, labels, images }
     }
 
     /// The vector of one image, in unit length.
@@ -52,6 +55,20 @@ impl FeatureSet {
     /// If there is no such image.
     pub fn row(&self, image: usize) -> &[f32] {
         &self.rows[image * self.dim..][..self.dim]
+    }
+
+    /// The vectors of some images, in that order.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub(crate) fn select(&self, rows: &[usize]) -> Self {
+        Self {
+            dim: self.dim,
+            rows: rows.iter().flat_map(|&row| self.row(row)).copied().collect(),
+            norms: rows.iter().map(|&row| self.norms[row]).collect(),
+            labels: rows.iter().map(|&row| self.labels[row]).collect(),
+            images: rows.iter().map(|&row| self.images[row]).collect(),
+        }
     }
 
     /// The vectors as they came from the network, `[images, dim]`, row by row.
@@ -147,7 +164,7 @@ fn features(
     progress: &mut Progress<'_>,
     vectors: impl Fn(Views) -> Result<Vec<f32>>,
 ) -> Result<Option<FeatureSet>> {
-    let (mut rows, mut labels) = (Vec::new(), Vec::new());
+    let (mut rows, mut labels, mut read) = (Vec::new(), Vec::new(), Vec::new());
     let all: Vec<usize> = (0..images.len()).collect();
     let mut rest = &all[..];
     let mut batch = BATCH;
@@ -156,6 +173,7 @@ fn features(
         let views = Views::of(images, now, config, view)?;
         batch = views.batch_within(BATCH_PIXELS);
         labels.extend(&views.labels);
+        read.extend(&views.images);
         if !views.labels.is_empty() {
             rows.extend(vectors(views)?);
         }
@@ -165,7 +183,7 @@ fn features(
         rest = later;
     }
     let dim = rows.len() / labels.len().max(1);
-    Ok(Some(FeatureSet::new(dim, rows, labels)))
+    Ok(Some(FeatureSet { images: read, ..FeatureSet::new(dim, rows, labels) }))
 }
 
 /// The views of some images, normalised.
@@ -176,6 +194,8 @@ struct Views {
     values: Vec<f32>,
     /// Of those that could be read.
     labels: Vec<usize>,
+    /// Their numbers.
+    images: Vec<usize>,
 }
 
 impl Views {
@@ -192,14 +212,18 @@ impl Views {
             Ok(read?.map(|(size, values)| (index, size, values)))
         };
         let read: Vec<_> = wanted.par_iter().map(one).collect::<Result<_>>()?;
-        let mut views = Self { size: [0, 0], values: Vec::new(), labels: Vec::new() };
+        let mut views =
+            Self { size: [0, 0], values: Vec::new(), labels: Vec::new(), images: Vec::new() };
         for (index, size, values) in read.into_iter().flatten() {
             if !views.labels.is_empty() && size != views.size {
                 return Err(other_size(&images.name(index), size, views.size));
             }
             views.size = size;
             views.values.extend(values);
-            views.labels.extend(images.label(index));
+            if let Some(label) = images.label(index) {
+                views.labels.push(label);
+                views.images.push(index);
+            }
         }
         Ok(views)
     }

@@ -4,6 +4,7 @@
 #[macro_use]
 mod say;
 
+mod affinity;
 mod bench;
 mod compare;
 mod compute;
@@ -16,9 +17,13 @@ mod eval;
 mod hints;
 mod knn;
 mod log;
+mod map;
+mod neighbours;
+mod pictures;
 mod pretrain;
 mod progress;
 mod report;
+mod similarities;
 mod sweep;
 
 use std::path::PathBuf;
@@ -66,6 +71,14 @@ enum Command {
     Eval(eval::Arguments),
     /// Measure a trained encoder by its nearest neighbours
     Knn(knn::Arguments),
+    /// Draw test images beside their nearest neighbours, right and wrong marked
+    Neighbours(neighbours::Arguments),
+    /// Draw images in the plane, as near to each other as their features are
+    Map(map::Arguments),
+    /// Draw what LoGo learned: which local crops attract and which repel
+    Affinity(affinity::Arguments),
+    /// Draw how alike views are, now and over training
+    Similarities(similarities::Arguments),
     /// Write the plots and report.html of a run again
     Report(report::Arguments),
     /// Show where logo-ssl can compute
@@ -189,6 +202,10 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Compare(arguments) => compare::run(&arguments, cli.output),
         Command::Eval(arguments) => eval::run(&arguments, cli.output),
         Command::Knn(arguments) => knn::run(&arguments, cli.output),
+        Command::Neighbours(arguments) => neighbours::run(&arguments, cli.output),
+        Command::Map(arguments) => map::run(&arguments, cli.output),
+        Command::Affinity(arguments) => affinity::run(&arguments, cli.output),
+        Command::Similarities(arguments) => similarities::run(&arguments, cli.output),
         Command::Report(arguments) => report::run(&arguments, cli.output),
         Command::Devices(arguments) => devices::run(&arguments, cli.output),
         Command::Bench(command) => bench::run(&command, cli.output),

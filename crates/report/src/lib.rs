@@ -11,7 +11,9 @@
 pub mod compare;
 mod figure;
 pub mod html;
+pub mod pictures;
 pub mod plots;
+mod scene;
 
 use std::path::{Path, PathBuf};
 
