@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use logo_ssl::eval::Subject;
 use logo_ssl::eval::neighbours::{self, Asked};
+use logo_ssl_base::words::counted;
 use logo_ssl_report::pictures::{self, Format};
 use serde_json::json;
 
@@ -55,8 +56,8 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
         neighbours::of_subject(&mut subject, asked, &mut |done, total| tell(&bar, done, total))?
             .ok_or_else(stopped)?;
     bar.finish_and_clear();
-    let drawn_from = if *wrong { "misclassified" } else { "all" };
-    let what = format!("{}, of {} {drawn_from} test images", what(&at, &config), found.eligible);
+    let kind = if *wrong { "misclassified test image" } else { "test image" };
+    let what = format!("{}, drawn from {}", what(&at, &config), counted(found.eligible, kind));
     pictures::neighbours(&found, &labelled, &what, out)?;
     let shown = found.queries.len();
     let right = found.queries.iter().filter(|query| query.guess == query.class).count();

@@ -10,7 +10,7 @@ use logo_ssl_base::words::counted;
 use super::marks::{RIGHT, WRONG, badge};
 use super::{class_name, thumbnail, write};
 use crate::scene::{
-    Anchor, Color, FAINT, INK, MUTED, PNG_SCALE, Paint, Point, Scene, Text, shortened,
+    Anchor, Color, FAINT, INK, MUTED, PNG_SCALE, Paint, Point, Scene, Text, WHITE, shortened,
 };
 
 /// Side of an image.
@@ -98,7 +98,7 @@ fn draw_row(scene: &mut Scene, query: &Query, labelled: &Labelled, top: f32) -> 
 fn frame(scene: &mut Scene, [x, y]: Point, right: bool) {
     let inset = 0.5 * LINE;
     let [corner, size] = [[x + inset, y + inset], [CELL - LINE, CELL - LINE]];
-    scene.rectangle(corner, size, Paint::stroke([255, 255, 255], LINE));
+    scene.rectangle(corner, size, Paint::stroke(WHITE, LINE));
     match right {
         true => scene.rectangle(corner, size, Paint::stroke(RIGHT, LINE)),
         false => scene.rectangle(corner, size, Paint::stroke(WRONG, LINE).dashed()),
