@@ -14,6 +14,7 @@ use super::{class_name, thumbnail, write};
 use crate::figure::signed;
 use crate::scene::{
     Anchor, Color, FAINT, INK, MUTED, PNG_SCALE, Paint, Point, Scene, Text, WHITE, shortened,
+    width as text_width,
 };
 
 /// Side of a panel, within which a picture keeps its shape.
@@ -218,13 +219,12 @@ fn draw_extremes(scene: &mut Scene, frame: Frame, parts: &Parts) {
         scene.line(centres.to_vec(), Paint::stroke(WHITE, 4.5));
         let line = Paint::stroke(color, 2.5);
         scene.line(centres.to_vec(), if apart { line } else { line.dashed() });
-        for crop in pair {
-            draw_crop(scene, frame, &parts.crops[crop], "", apart);
-        }
-        let middle = [0, 1].map(|axis| 0.5 * (centres[0][axis] + centres[1][axis]));
-        let text = format!("f_d {}", signed(f64::from(score), 2));
-        let text = Text::new([middle[0], middle[1] - 6.0], text, 14.0).color(color).halo();
-        scene.text(text.anchor(Anchor::Middle));
+        let score = format!("f_d {}", signed(f64::from(score), 2));
+        let [first, second] = pair.map(|crop| &parts.crops[crop]);
+        // Both pairs may have the same middle, so each has its score in a corner of its own.
+        let [on_first, on_second] = if apart { [&score[..], ""] } else { ["", &score[..]] };
+        draw_crop(scene, frame, first, on_first, apart);
+        draw_crop(scene, frame, second, on_second, apart);
     }
 }
 
@@ -236,12 +236,16 @@ fn draw_crop(scene: &mut Scene, frame: Frame, crop: &CropBox, score: &str, whole
     scene.rectangle(corner, size, Paint::stroke(WHITE, 4.5));
     let line = Paint::stroke(color, 2.5);
     scene.rectangle(corner, size, if whole { line } else { line.dashed() });
-    if whole {
-        scene.text(Text::new([x + 7.0, y + 18.0], score, 14.0).color(color).halo());
-    } else {
-        let end = Text::new([x + width - 7.0, y + height - 9.0], score, 14.0);
-        scene.text(end.color(color).halo().anchor(Anchor::End));
+    if score.is_empty() {
+        return;
     }
+    let long = text_width(score, 13.0) + 8.0;
+    let [x, y] = match whole {
+        true => [x + 3.0, y + 3.0],
+        false => [x + width - long - 3.0, y + height - 21.0],
+    };
+    scene.rectangle([x, y], [long, 18.0], Paint::fill(WHITE).edged(color, 1.0));
+    scene.text(Text::new([x + 4.0, y + 13.5], score, 13.0));
 }
 
 /// A small picture for each crop, with f_d of it and every other.
@@ -309,7 +313,10 @@ fn draw_table(scene: &mut Scene, top: f32, maps: &AffinityMaps, small: &[RgbImag
         scene.rectangle([x, y], [SMALL; 2], edged);
         let text =
             Text::new([x + 0.5 * SMALL, y + 0.5 * SMALL + 5.0], signed(f64::from(mean), 2), 13.0);
-        scene.text(text.halo().anchor(Anchor::Middle));
+        // What is read on dark colours is light.
+        let color = span.color(mean);
+        let dark = color.iter().map(|&part| u32::from(part)).sum::<u32>() < 330;
+        scene.text(text.color(if dark { WHITE } else { INK }).anchor(Anchor::Middle));
     }
     let beside = left + (count + 1) as f32 * pitch + 20.0;
     let each = counted(maps.grid * maps.grid, "crop");

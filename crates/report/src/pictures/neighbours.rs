@@ -75,8 +75,7 @@ fn draw_row(scene: &mut Scene, query: &Query, labelled: &Labelled, top: f32) -> 
     scene.picture([LEFT, top], [CELL, CELL], image);
     scene.rectangle([LEFT, top], [CELL, CELL], Paint::stroke(INK, 1.0));
     let right = query.guess == query.class;
-    let guess = class_name(names, query.guess);
-    let told = if right { "taken for it".to_owned() } else { format!("taken for {guess}") };
+    let told = format!("vote: {}", class_name(names, query.guess));
     let color = if right { RIGHT } else { WRONG };
     captions(scene, [LEFT, top], [&class_name(names, query.class), &told], color);
     badge(scene, right, [LEFT + CELL - 2.0, top + 2.0], 9.0);

@@ -14,7 +14,7 @@ use crate::figure::signed;
 use crate::scene::{Anchor, Color, FAINT, INK, MUTED, Paint, Point, Scene, Text};
 
 const WIDTH: f32 = 1080.0;
-const HEIGHT: f32 = 560.0;
+const HEIGHT: f32 = 580.0;
 const TOP: f32 = 118.0;
 const BOTTOM: f32 = 500.0;
 const BINS: usize = 100;
@@ -52,6 +52,9 @@ fn draw(found: &Similarities, records: &[Record], what: &str) -> Scene {
         counted(found.images, "image")
     );
     scene.text(Text::new([28.0, 58.0], told, 13.0).color(MUTED));
+    let why = "Training has the statistics of each batch, evaluation those that run over all kinds of views, so the means \
+               of both sides differ.";
+    scene.text(Text::new([28.0, 542.0 + 18.0], why, 12.0).color(MUTED));
     scene.text(Text::new([28.0, 92.0], "Now: how the cosines are spread", 15.0));
     scene.text(Text::new([LEFT[1] - 40.0, 92.0], "Over training: their means, as logged", 15.0));
     histograms(&mut scene, found);
@@ -115,10 +118,12 @@ fn training(scene: &mut Scene, records: &[Record]) {
         let number = Text::new([LEFT[1] - 8.0, y + 4.0], signed(value, 1), 12.0).color(MUTED);
         scene.text(number.anchor(Anchor::End));
     }
-    for quarter in 0..=4 {
-        let step = last * f64::from(quarter) / 4.0;
-        let number = Text::new([across(1, step / last), BOTTOM + 18.0], grouped(step as u64), 12.0);
-        scene.text(number.color(MUTED).anchor(Anchor::Middle));
+    let each = round_step(last);
+    for tick in 0..=(last / each) as u64 {
+        let step = tick * each as u64;
+        let x = across(1, step as f64 / last);
+        let number = Text::new([x, BOTTOM + 18.0], grouped(step), 12.0).color(MUTED);
+        scene.text(number.anchor(Anchor::Middle));
     }
     let label = Text::new([across(1, 0.5), BOTTOM + 40.0], "optimiser steps", 13.0);
     scene.text(label.anchor(Anchor::Middle));
@@ -145,6 +150,13 @@ fn training(scene: &mut Scene, records: &[Record]) {
     scene.line(vec![[LEFT[1], BOTTOM], [RIGHT[1], BOTTOM]], Paint::stroke(INK, 1.0));
 }
 
+/// The least round number of steps, 1, 2 or 5 and zeros, of which at most six are as many as `last`.
+fn round_step(last: f64) -> f64 {
+    let powers = (0..18).map(|power| 10_f64.powi(power));
+    let mut round = powers.flat_map(|power| [1.0, 2.0, 5.0].map(|first| first * power));
+    round.find(|step| last / step <= 6.0).unwrap_or(last)
+}
+
 fn last_of(curve: &[(f64, f64)]) -> f64 {
     curve.last().map_or(0.0, |point| point.1)
 }
@@ -168,6 +180,12 @@ mod tests {
     use logo_ssl::record::synthetic;
 
     use super::*;
+
+    #[test]
+    fn steps_are_told_in_round_numbers() {
+        let steps = [(1.0, 1.0), (6.0, 1.0), (7.0, 2.0), (1488.0, 500.0), (78_125.0, 20_000.0)];
+        assert_eq!(steps.map(|(last, _)| round_step(last)), steps.map(|(_, step)| step));
+    }
 
     #[test]
     fn epochs_are_shown_and_steps_where_there_are_none() {

@@ -98,14 +98,12 @@ pub(crate) struct Text {
     size: f32,
     color: Color,
     anchor: Anchor,
-    /// Whether a white rim keeps it legible on a picture.
-    halo: bool,
 }
 
 impl Text {
     pub(crate) fn new(at: Point, text: impl Into<String>, size: f32) -> Self {
         let text = text.into();
-        Self { at, text, size, color: INK, anchor: Anchor::Start, halo: false }
+        Self { at, text, size, color: INK, anchor: Anchor::Start }
     }
 
     pub(crate) fn color(self, color: Color) -> Self {
@@ -114,10 +112,6 @@ impl Text {
 
     pub(crate) fn anchor(self, anchor: Anchor) -> Self {
         Self { anchor, ..self }
-    }
-
-    pub(crate) fn halo(self) -> Self {
-        Self { halo: true, ..self }
     }
 
     /// Where its first letter begins.

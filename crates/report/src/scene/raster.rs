@@ -5,14 +5,11 @@ use std::io;
 use image::imageops::{FilterType, resize};
 use image::{ImageFormat, RgbImage};
 use tiny_skia::{
-    FillRule, LineCap, LineJoin, Paint as Brush, Path, PathBuilder, Pixmap, PixmapPaint, Rect,
-    Stroke, StrokeDash, Transform,
+    FillRule, LineJoin, Paint as Brush, Path, PathBuilder, Pixmap, PixmapPaint, Rect, Stroke,
+    StrokeDash, Transform,
 };
 
-use super::{Color, Item, Outline, PNG_SCALE, Paint, Point, Scene, Text, WHITE, font};
-
-/// How wide the rim of a text is, by its size.
-const HALO: f32 = 0.28;
+use super::{Color, Item, Outline, PNG_SCALE, Paint, Point, Scene, Text, font};
 
 pub(super) fn draw(scene: &Scene) -> io::Result<Vec<u8>> {
     let [width, height] = [scene.width, scene.height].map(|side| (side * PNG_SCALE).ceil() as u32);
@@ -82,15 +79,6 @@ fn path_through(points: &[Point], closed: bool) -> Option<Path> {
 
 fn draw_text(page: &mut Pixmap, text: &Text) {
     let Some(path) = font::path(&text.text, text.size, [text.start(), text.at[1]]) else { return };
-    if text.halo {
-        let stroke = Stroke {
-            width: HALO * text.size,
-            line_join: LineJoin::Round,
-            line_cap: LineCap::Round,
-            ..Stroke::default()
-        };
-        page.stroke_path(&path, &brush(WHITE, 1.0), &stroke, scaled(), None);
-    }
     page.fill_path(&path, &brush(text.color, 1.0), FillRule::Winding, scaled(), None);
 }
 

@@ -94,22 +94,16 @@ fn painted(paint: Paint) -> String {
 }
 
 fn draw_text(svg: &mut String, text: &Text) {
-    let Text { at: [x, y], text, size, color, anchor, halo } = text;
+    let Text { at: [x, y], text, size, color, anchor } = text;
     let anchor = match anchor {
         Anchor::Start => "start",
         Anchor::Middle => "middle",
         Anchor::End => "end",
     };
-    let halo = match halo {
-        true => {
-            " stroke=\"#fff\" stroke-width=\"0.28em\" stroke-linejoin=\"round\" paint-order=\"stroke\""
-        }
-        false => "",
-    };
     push(
         svg,
         format_args!(
-            "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\" fill=\"{}\" text-anchor=\"{anchor}\"{halo}>{}</text>\n",
+            "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\" fill=\"{}\" text-anchor=\"{anchor}\">{}</text>\n",
             hex(*color),
             escaped(text)
         ),
