@@ -30,6 +30,8 @@ pub struct FeatureSet {
     pub norms: Vec<f32>,
     /// The class of each row.
     pub labels: Vec<usize>,
+    /// The image of each row, by its number among those that were asked for: broken ones have no row.
+    pub images: Vec<usize>,
 }
 
 impl FeatureSet {
@@ -45,7 +47,8 @@ impl FeatureSet {
 
     pub(crate) fn new(dim: usize, mut rows: Vec<f32>, labels: Vec<usize>) -> Self {
         let norms = rows.par_chunks_mut(dim.max(1)).map(normalise).collect();
-        Self { dim, rows, norms, labels }
+        let images = (0..labels.len()).collect();
+        Self { dim, rows, norms, labels, images }
     }
 
     /// The vector of one image, in unit length.
@@ -54,6 +57,20 @@ impl FeatureSet {
     /// If there is no such image.
     pub fn row(&self, image: usize) -> &[f32] {
         &self.rows[image * self.dim..][..self.dim]
+    }
+
+    /// The vectors of some images, in that order.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub(crate) fn select(&self, rows: &[usize]) -> Self {
+        Self {
+            dim: self.dim,
+            rows: rows.iter().flat_map(|&row| self.row(row)).copied().collect(),
+            norms: rows.iter().map(|&row| self.norms[row]).collect(),
+            labels: rows.iter().map(|&row| self.labels[row]).collect(),
+            images: rows.iter().map(|&row| self.images[row]).collect(),
+        }
     }
 
     /// The vectors as they came from the network, `[images, dim]`, row by row.
@@ -182,14 +199,15 @@ fn features(
     progress: &mut Progress<'_>,
     vectors: impl Fn(Views) -> Result<Vec<f32>>,
 ) -> Result<Option<FeatureSet>> {
-    let (mut rows, mut labels) = (Vec::new(), Vec::new());
+    let (mut rows, mut labels, mut read) = (Vec::new(), Vec::new(), Vec::new());
     let is_done = batches(images, config, view, 0, vectors, &mut |batch| {
         labels.extend(batch.read.iter().filter_map(|&index| images.label(index)));
+        read.extend(batch.read);
         rows.extend(batch.rows);
         progress(batch.images.len())
     })?;
     let dim = rows.len() / labels.len().max(1);
-    Ok(is_done.then(|| FeatureSet::new(dim, rows, labels)))
+    Ok(is_done.then(|| FeatureSet { images: read, ..FeatureSet::new(dim, rows, labels) }))
 }
 
 /// The vectors that `vectors` makes of the images' views, batch by batch from image `first` on.

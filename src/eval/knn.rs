@@ -80,6 +80,7 @@ fn drop_last_batch(bank: &mut FeatureSet, test: &mut FeatureSet, batch: usize) {
     test.rows.truncate(kept * test.dim);
     test.norms.truncate(kept);
     test.labels.truncate(kept);
+    test.images.truncate(kept);
 }
 
 /// How often the class of a `test` vector is the one (top-1), or among the five (top-5), that its
@@ -174,6 +175,7 @@ mod tests {
             rows: rows.to_vec(),
             norms: vec![1.0; labels.len()],
             labels: labels.to_vec(),
+            images: (0..labels.len()).collect(),
         }
     }
 

@@ -4,9 +4,11 @@
 //! then know its name, and training, its logs and the report have its scores. Several of them, of an encoder
 //! and of its floors, make a [`Suite`].
 
+pub mod affinity;
 pub mod classes;
 mod classifier;
 pub mod clusters;
+mod crops;
 pub mod embed;
 mod encoder;
 pub mod features;
@@ -17,7 +19,11 @@ pub mod knn;
 mod lessons;
 pub mod linear;
 pub mod linear_sgd;
+pub mod map;
 mod name;
+pub mod neighbours;
+mod shown;
+pub mod similarities;
 mod subject;
 mod suite;
 

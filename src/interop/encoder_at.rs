@@ -76,14 +76,22 @@ impl EncoderAt {
     pub fn open(&self, config: &Config, device: &Device) -> Result<Encoder> {
         match self {
             Self::Weights(file) => weights::read(file, device),
-            Self::Run(_) => {
-                let path = self.file();
-                let (_, state) = checkpoint::read(&path)?;
-                weights::refuse_non_finite(&path, &state)?;
-                let mut learner = Learner::new(config, device)?;
-                learner.load(&state).map_err(|error| error.in_file(&path))?;
-                Ok(learner.encoder())
-            }
+            Self::Run(root) => Ok(learner_of_run(root, config, device)?.encoder()),
         }
     }
+}
+
+/// What the run in `root`, which was trained by `config`, had learned at its last checkpoint: the encoder,
+/// and with LoGo f_d.
+///
+/// # Errors
+/// [`crate::Error::Io`] and [`crate::Error::Data`] where there is no checkpoint or it is damaged or another
+/// config's, [`crate::Error::Device`] where the device has no place for it.
+pub fn learner_of_run(root: &Path, config: &Config, device: &Device) -> Result<Learner> {
+    let path = RunFiles::of(root).last_checkpoint();
+    let (_, state) = checkpoint::read(&path)?;
+    weights::refuse_non_finite(&path, &state)?;
+    let mut learner = Learner::new(config, device)?;
+    learner.load(&state).map_err(|error| error.in_file(&path))?;
+    Ok(learner)
 }

@@ -4,4 +4,4 @@ mod encoder_at;
 pub mod tensors;
 pub mod weights;
 
-pub use encoder_at::EncoderAt;
+pub use encoder_at::{EncoderAt, learner_of_run};

@@ -1,13 +1,15 @@
 //! Which trained encoder a command is about, on which images, and where it computes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use logo_ssl::config::{Config, EvalDataset, Unchosen};
-use logo_ssl::data::{DatasetName, Labelled, Places};
+use logo_ssl::data::{DatasetName, Labelled, Places, Splits};
 use logo_ssl::eval::Encoder;
-use logo_ssl::interop::EncoderAt;
+use logo_ssl::executor::Device;
+use logo_ssl::interop::{EncoderAt, learner_of_run};
 use logo_ssl::presets::Layers;
+use logo_ssl::train::Learner;
 
 use super::compute::On;
 use super::{DataDir, Threads};
@@ -34,6 +36,14 @@ pub(crate) struct Ready {
     pub(crate) encoder: Encoder,
 }
 
+/// A run ready to be looked into.
+pub(crate) struct ReadyRun {
+    pub(crate) config: Config,
+    pub(crate) splits: Splits,
+    pub(crate) learner: Learner,
+    pub(crate) device: Device,
+}
+
 impl Measured {
     /// The settings by which the encoder at `at` is measured: its own, or those of the preset that suits the
     /// dataset that is named.
@@ -55,13 +65,29 @@ impl Measured {
         Ok(Ready { config, labelled, encoder })
     }
 
-    fn labelled(&self, at: &EncoderAt, config: &Config) -> Result<Labelled> {
+    /// All that a run had learned at its last checkpoint, and images for it.
+    pub(crate) fn open_run(&self, run: &Path) -> Result<ReadyRun> {
+        self.threads.install()?;
+        let at = EncoderAt::Run(run.to_path_buf());
+        let config = self.config(&at)?;
+        let splits = self.splits(&at, &config)?;
+        let device = self.on.open()?;
+        let learner = learner_of_run(run, &config, &device)?;
+        Ok(ReadyRun { config, splits, learner, device })
+    }
+
+    /// The images that `config` names.
+    fn splits(&self, at: &EncoderAt, config: &Config) -> Result<Splits> {
         // Those of the run lie where it found them, unless others are named.
         let kept = match self.dataset {
             None => at.places()?,
             Some(_) => Places::default(),
         };
-        let splits = logo_ssl::data::load(config, &self.data_dir.places().or(kept))?;
+        Ok(logo_ssl::data::load(config, &self.data_dir.places().or(kept))?)
+    }
+
+    fn labelled(&self, at: &EncoderAt, config: &Config) -> Result<Labelled> {
+        let splits = self.splits(at, config)?;
         let reason = splits.unmeasured;
         splits.evaluation.ok_or_else(|| {
             let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));

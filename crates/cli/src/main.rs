@@ -4,6 +4,7 @@
 #[macro_use]
 mod say;
 
+mod affinity;
 mod bench;
 mod compare;
 mod compute;
@@ -20,10 +21,14 @@ mod hints;
 mod knn;
 mod lines;
 mod log;
+mod map;
+mod neighbours;
+mod pictures;
 mod pretrain;
 mod progress;
 mod report;
 mod serve;
+mod similarities;
 mod sweep;
 mod watch;
 
@@ -77,6 +82,14 @@ enum Command {
     Embed(embed::Arguments),
     /// Measure a trained encoder by its nearest neighbours
     Knn(knn::Arguments),
+    /// Draw test images beside their nearest neighbours, right and wrong marked
+    Neighbours(neighbours::Arguments),
+    /// Draw images in the plane, as near to each other as their features are
+    Map(map::Arguments),
+    /// Draw what LoGo learned: which local crops attract and which repel
+    Affinity(affinity::Arguments),
+    /// Draw how alike views are, now and over training
+    Similarities(similarities::Arguments),
     /// Write the plots and report.html of a run again
     Report(report::Arguments),
     /// Show a run, which may be training, in the terminal: curves, health, log
@@ -212,6 +225,10 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Eval(arguments) => eval::run(&arguments, cli.output),
         Command::Embed(arguments) => embed::run(&arguments, cli.output),
         Command::Knn(arguments) => knn::run(&arguments, cli.output),
+        Command::Neighbours(arguments) => neighbours::run(&arguments, cli.output),
+        Command::Map(arguments) => map::run(&arguments, cli.output),
+        Command::Affinity(arguments) => affinity::run(&arguments, cli.output),
+        Command::Similarities(arguments) => similarities::run(&arguments, cli.output),
         Command::Report(arguments) => report::run(&arguments, cli.output),
         Command::Watch(arguments) => watch::run(&arguments, cli.output),
         Command::ExportLogs(arguments) => export_logs::run(&arguments, cli.output),

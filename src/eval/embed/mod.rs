@@ -111,7 +111,7 @@ impl Embedding<'_> {
         let origin = self.origin()?;
         let part = beside(out, "part");
         if !part.exists() {
-            for file in format.files(out).iter().filter(|file| file.exists()) {
+            if let Some(file) = format.files(out).iter().find(|file| file.exists()) {
                 let problem = "exists already; remove it, or choose another name";
                 return Err(Error::data(file, problem));
             }
