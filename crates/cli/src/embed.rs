@@ -1,7 +1,6 @@
 //! `logo-ssl embed`
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 
 use clap::Args;
 use logo_ssl::config::{Config, Features};
@@ -95,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
             bar.reset_eta();
         }
         bar.set_position(done as u64);
-        Ok(!stop.load(Ordering::SeqCst))
+        Ok(!stop.is_stopping())
     })?;
     bar.finish_and_clear();
     match written {

@@ -110,11 +110,11 @@ impl Embedding<'_> {
         format.check(self.images)?;
         let origin = self.origin()?;
         let part = beside(out, "part");
-        if !part.exists() {
-            if let Some(file) = format.files(out).iter().find(|file| file.exists()) {
-                let problem = "exists already; remove it, or choose another name";
-                return Err(Error::data(file, problem));
-            }
+        let taken = format.files(out).into_iter().find(|file| file.exists());
+        // Beside a partial file it is what a call left that was killed at its very end.
+        if let (Some(file), false) = (taken, part.exists()) {
+            let problem = "exists already; remove it, or choose another name";
+            return Err(Error::data(file, problem));
         }
         let mut partial = Partial::open(part, origin)?;
         let resumed = partial.done();
