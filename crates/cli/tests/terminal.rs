@@ -196,18 +196,24 @@ fn a_run_whose_terminal_is_gone_saves_itself_and_ends() {
     let folder = tempfile::tempdir().unwrap();
     let more = ["--epochs", "500", "--set", "eval.every=0"];
     let run = folder.path().join("run");
-    let mut session = Session::start(ROOMY, &arguments(&run, &more), &[]);
-    session.wait_for(" left");
-    let Session { mut child, master, keyboard, reading, .. } = session;
-    let process = child.process_id().unwrap().to_string();
-    drop((master, keyboard));
-    std::process::Command::new("kill").args(["-HUP", &process]).status().unwrap();
+    let pair = native_pty_system().openpty(size(ROOMY)).unwrap();
+    let mut command = CommandBuilder::new(assert_cmd::cargo::cargo_bin!("logo-ssl"));
+    command.args(arguments(&run, &more));
+    command.env("TERM", "xterm-256color");
+    let mut child = pair.slave.spawn_command(command).unwrap();
+    drop(pair.slave);
     let began = Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        assert!(began.elapsed() < PATIENCE, "it goes on without a terminal");
+    let is_patient = || assert!(began.elapsed() < PATIENCE, "it goes on");
+    let log = run.join("metrics.jsonl");
+    while !fs::read_to_string(&log).is_ok_and(|log| log.contains(r#""kind":"step""#)) {
+        is_patient();
         thread::sleep(Duration::from_millis(20));
     }
-    reading.join().unwrap();
+    drop(pair.master);
+    while child.try_wait().unwrap().is_none() {
+        is_patient();
+        thread::sleep(Duration::from_millis(20));
+    }
     assert!(run.join("checkpoints/last.safetensors").exists());
 }
 
