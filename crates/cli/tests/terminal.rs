@@ -192,10 +192,36 @@ fn a_signal_gives_the_terminal_back() {
 }
 
 #[test]
+fn a_run_whose_terminal_is_gone_saves_itself_and_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = ["--epochs", "500", "--set", "eval.every=0"];
+    let run = folder.path().join("run");
+    let pair = native_pty_system().openpty(size(ROOMY)).unwrap();
+    let mut command = CommandBuilder::new(assert_cmd::cargo::cargo_bin!("logo-ssl"));
+    command.args(arguments(&run, &more));
+    command.env("TERM", "xterm-256color");
+    let mut child = pair.slave.spawn_command(command).unwrap();
+    drop(pair.slave);
+    let began = Instant::now();
+    let is_patient = || assert!(began.elapsed() < PATIENCE, "it goes on");
+    let log = run.join("metrics.jsonl");
+    while !fs::read_to_string(&log).is_ok_and(|log| log.contains(r#""kind":"step""#)) {
+        is_patient();
+        thread::sleep(Duration::from_millis(20));
+    }
+    drop(pair.master);
+    while child.try_wait().unwrap().is_none() {
+        is_patient();
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(run.join("checkpoints/last.safetensors").exists());
+}
+
+#[test]
 fn an_error_gives_the_terminal_back_and_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let more =
-        ["--epochs", "50", "--set", "optimizer.lr=1e30", "--set", "optimizer.warmup_epochs=0"];
+        ["--epochs", "50", "--set", "optimizer.lr=1e6", "--set", "optimizer.warmup_epochs=0"];
     let run = folder.path().join("run");
     let (code, text, screen) = Session::start(ROOMY, &arguments(&run, &more), &[]).end();
     assert_eq!(code, 1, "{screen}");
@@ -265,10 +291,10 @@ fn a_finished_run_is_watched_and_not_touched() {
     let watch = ["watch".to_owned(), run.display().to_string()];
     let mut session = Session::start(ROOMY, &watch, &[]);
     session.wait_for("finished");
-    let screen = session.screen();
     for text in ["epoch 2 of 2", "step 8 of 8", "kNN, trained backbone (epoch 2)", "leave"] {
-        assert!(screen.contains(text), "no {text} on\n{screen}");
+        session.wait_for(text);
     }
+    let screen = session.screen();
     assert!(!screen.contains("evaluate now"), "{screen}");
     session.press("q");
     let (code, text, _) = session.end();

@@ -101,7 +101,8 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, state: &State, theme: Theme) {
 /// Which epoch, a bar of the whole run, which step, what it is doing.
 fn draw_progress(frame: &mut Frame<'_>, area: Rect, state: &State, theme: Theme) {
     let epochs = state.about.epochs;
-    let epoch = (state.epochs().floor() as usize + 1).min(epochs);
+    // That of the last update.
+    let epoch = (state.epochs().ceil() as usize).clamp(1, epochs.max(1));
     let width = |text: &str| text.chars().count() as u16;
     let left = format!(" epoch {epoch} of {epochs} ");
     let step = match state.total() {
@@ -197,13 +198,14 @@ fn draw_log(frame: &mut Frame<'_>, area: Rect, state: &State, theme: Theme) {
 /// are indented.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut rows = vec![String::new()];
-    let mut used = 0;
+    // Characters of the last row, and whether a word is among them.
+    let (mut used, mut is_begun) = (0, false);
     for word in text.split_whitespace() {
         let mut letters: Vec<char> = word.chars().collect();
-        if used > 2 && used + 1 + letters.len() > width {
+        if is_begun && used + 1 + letters.len() > width {
             rows.push("  ".to_owned());
             used = 2;
-        } else if used > 2 {
+        } else if is_begun {
             rows.last_mut().expect("there is a row").push(' ');
             used += 1;
         }
@@ -215,6 +217,7 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
             (letters, used) = (rest, 2);
         }
         used += letters.len();
+        is_begun = true;
         rows.last_mut().expect("there is a row").extend(letters);
     }
     rows

@@ -23,6 +23,8 @@ use crate::{lines, log, pretrain};
 const TICK: Duration = Duration::from_millis(100);
 /// How often the screen follows the run. More often nobody reads, and drawing takes from the training.
 const FRAME: Duration = Duration::from_millis(500);
+/// How long the drawing may take to come to its end.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How often the disk is looked at.
 const DISK_EVERY: Duration = Duration::from_secs(5);
 
@@ -129,8 +131,12 @@ impl Drop for Dashboard {
     fn drop(&mut self) {
         let Some(drawing) = self.drawing.take() else { return };
         self.shared.closing.store(true, Ordering::SeqCst);
-        // It gives the terminal back however it ends.
-        let _ = drawing.join();
+        // It gives the terminal back however it ends. On a terminal that is gone crossterm reads without an end,
+        // and the run has to end nevertheless.
+        let asked = Instant::now();
+        while !drawing.is_finished() && asked.elapsed() < PATIENCE {
+            thread::sleep(TICK / 10);
+        }
         log::divert(None);
         for line in self.shared.state().lines.iter().filter(|line| line.lasting) {
             remark!("{}", line.text);

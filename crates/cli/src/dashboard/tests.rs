@@ -89,7 +89,7 @@ fn a_run_is_told_at_every_size() {
     let state = trained(8);
     for size in SIZES {
         let screen = screen(size, &state, &ui(Mode::Training));
-        has_all(&screen, &["logo-ssl", "runs/quickstart", "epoch 9 of 24", "step 320 of 960"]);
+        has_all(&screen, &["logo-ssl", "runs/quickstart", "epoch 8 of 24", "step 320 of 960"]);
         for (light, word) in [("spread", "healthy"), ("numbers", "finite"), ("disk", "enough")] {
             has_all(&screen, &[&format!("● {light}"), word]);
         }
@@ -114,7 +114,7 @@ fn charts_name_their_lines_and_the_floors() {
 #[test]
 fn a_narrow_terminal_has_the_terms_of_the_loss_in_numbers() {
     let screen = screen(SIZES[0], &trained(8), &ui(Mode::Training));
-    has_all(&screen, &[" loss ", "kNN accuracy", " L_gg -0.", "L_lg -0.", "L_ll 0."]);
+    has_all(&screen, &[" loss ", "kNN accuracy", " L_gg -0.", "L_lg -2.", "L_ll 0."]);
     assert!(is_braille(&screen) > 30, "{screen}");
     has_all(&screen, &["health", "log", "epoch 8: loss", "kNN, trained backbone (epoch 8)"]);
     has_all(&screen, &["saved at step 320"]);
@@ -284,8 +284,11 @@ fn long_warnings_are_broken_between_words() {
     let warning = "warning: the embeddings are collapsing at step 12: their std is 0.00100, healthy is about \
                    0.12500. Lower optimizer.lr, or use a predictor (SimSiam) or a larger batch (SimCLR)";
     state.say(warning);
-    let screen = screen(SIZES[0], &state, &ui(Mode::Training));
-    has_all(&screen, &["warning: the embeddings", "healthy is", "(SimCLR)"]);
+    let shown = |state: &State| screen(SIZES[0], state, &ui(Mode::Training));
+    has_all(&shown(&state), &["warning: the embeddings", "healthy is", "(SimCLR)"]);
+    // A first word that is no longer than the indent of later rows.
+    state.say("as asked, after step 9: kNN");
+    has_all(&shown(&state), &["as asked, after step 9: kNN"]);
 }
 
 #[test]
