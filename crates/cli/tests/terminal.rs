@@ -134,7 +134,7 @@ fn a_run_has_a_dashboard_and_leaves_its_results() {
     session.wait_for(" health ");
     let (code, text, screen) = session.end();
     assert_eq!(code, 0, "{screen}");
-    assert!(text.contains(TAKEN) && text.contains("kNN accuracy"), "{text}");
+    assert!(text.contains(TAKEN) && text.contains("accuracy,"), "{text}");
     let after = &text[text.rfind(GIVEN_BACK).expect("the terminal is given back")..];
     let plain = ["epoch 1: loss", "epoch 2: loss", "kNN, trained backbone (epoch 2)", "report:"];
     for line in plain {

@@ -92,7 +92,8 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, state: &State, theme: Theme) {
     let fits = name.width() + what.chars().count() <= usize::from(first.width);
     frame.render_widget(Paragraph::new(name), first);
     if fits {
-        let what = Paragraph::new(what).style(theme.quiet()).alignment(Alignment::Right);
+        let what = Text::styled(what, theme.quiet());
+        let what = Paragraph::new(what).alignment(Alignment::Right);
         frame.render_widget(what, first);
     }
     draw_progress(frame, second, state, theme);
@@ -250,7 +251,8 @@ fn draw_foot(frame: &mut Frame<'_>, area: Rect, state: &State, ui: &Ui) {
     let fits = keys.width() + saved.chars().count() <= usize::from(area.width);
     frame.render_widget(Paragraph::new(keys), area);
     if fits {
-        let saved = Paragraph::new(saved).style(ui.theme.quiet()).alignment(Alignment::Right);
+        let saved = Text::styled(saved, ui.theme.quiet());
+        let saved = Paragraph::new(saved).alignment(Alignment::Right);
         frame.render_widget(saved, area);
     }
 }

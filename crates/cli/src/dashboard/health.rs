@@ -109,8 +109,7 @@ fn time(state: &State) -> Light {
         (Activity::Finished, _) => light("time", Level::Good, "done", ""),
         (Activity::Stopping, _) => light("time", Level::Good, "stopping", ""),
         (Activity::Silent(seconds), _) => {
-            let detail = format!("nothing for {}", duration(*seconds as f64));
-            light("time", Level::Watch, "silent", detail)
+            light("time", Level::Watch, "silent", duration(*seconds as f64))
         }
         (_, Some(left)) => {
             light("time", Level::Good, "on its way", format!("{} left", duration(left)))
