@@ -60,8 +60,10 @@ pub struct KnnResult {
 impl KnnResult {
     /// Top-1 and top-5 over `test_images` images, with Wilson's 95 % intervals.
     pub fn shares(&self, test_images: usize) -> [Score; 2] {
-        let hits = |share: f64| (share * test_images as f64).round() as usize;
-        [self.top1, self.top5].map(|share| Score::share(hits(share), test_images))
+        [self.top1, self.top5].map(|share| {
+            let hits = (share * test_images as f64).round() as usize;
+            Score { value: share, ..Score::share(hits, test_images) }
+        })
     }
 }
 

@@ -25,30 +25,32 @@ const IMAGES: &str = "{bar:30.cyan} {pos}/{len} images, {per_sec}, {eta} to go";
 pub(crate) struct Arguments {
     #[command(flatten)]
     encoder: Named,
-    /// The images: a folder of pictures, of shards, of Parquet files and so on
+    /// The images, for example a folder of pictures
     ///
-    /// Without it and --dataset: the images that the run was trained on.
+    /// Or one of shards, of Parquet files and so on. Without it and --dataset: the images that the run was trained on.
     #[arg(value_name = "PATH", conflicts_with = "data_dir")]
     path: Option<PathBuf>,
-    /// Where the features go; the name says the format: .npy, .npz, .parquet or .safetensors
+    /// File: .npy, .npz, .parquet or .safetensors
     ///
-    /// Beside .npy the names and classes of the rows are in a .csv of the same name. Killed at any moment, the same
+    /// Its name says the format. Beside .npy the names and classes of the rows are in a .csv of the same name. Killed at any moment, the same
     /// command goes on where it was.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Which of the network's outputs: backbone or projector [default: what the encoder is measured by]
-    #[arg(long, value_name = "NAME", value_parser = ["backbone", "projector"])]
+    #[arg(long, value_name = "NAME", value_parser = ["backbone", "projector"], hide_short_help = true)]
     features: Option<String>,
     /// Bring each vector to unit length, as kNN compares them
     #[arg(long)]
     unit: bool,
     /// Type of the numbers: f32 or f16
-    #[arg(long, value_name = "TYPE", default_value_t = Dtype::F32)]
+    #[arg(long, value_name = "TYPE", default_value_t = Dtype::F32, hide_short_help = true)]
     dtype: Dtype,
-    /// Which dataset, for example cifar10 [default: what lies in PATH or --data-dir, else the encoder's]
+    /// Which dataset, for example cifar10
+    ///
+    /// [default: what lies in PATH or --data-dir, else the encoder's]
     #[arg(long, value_name = "NAME", help_heading = "Images")]
     dataset: Option<DatasetName>,
-    /// Which part: train, test, unlabelled, or all
+    /// train, test, unlabelled or all
     ///
     /// Of a folder that is not divided, test is every tenth image of each class.
     #[arg(long, value_name = "PART", default_value_t = Which::All, help_heading = "Images")]

@@ -18,7 +18,9 @@ use crate::error::{Error, Result};
 /// The flags of commands that measure an encoder on a dataset.
 #[derive(Debug, Args)]
 pub(crate) struct Measured {
-    /// Dataset: its train split is learned from, its test split is classified [default: the encoder's]
+    /// Dataset to measure on [default: the encoder's]
+    ///
+    /// Its train split is learned from, its test split is classified.
     #[arg(long, value_name = "NAME", help_heading = "Images")]
     dataset: Option<String>,
     #[command(flatten, next_help_heading = "Images")]

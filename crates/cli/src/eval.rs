@@ -22,22 +22,22 @@ pub(crate) struct Arguments {
     /// A run directory, or a file of weights
     #[arg(value_name = "RUN|WEIGHTS", required_unless_present = "list")]
     encoder: Option<PathBuf>,
-    /// Which evaluations: quick, standard or full
+    /// quick, standard or full
     #[arg(long, value_name = "NAME", default_value_t = Suite::Standard)]
     suite: Suite,
     /// These alone, by name, separated by commas
     #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with = "suite")]
     only: Vec<EvaluationName>,
-    /// Leave out the floors: the untrained encoder and the pixels
+    /// Leave out the untrained encoder and the pixels
     #[arg(long)]
     no_floors: bool,
-    /// A second encoder on the same images, told apart by paired tests
+    /// A second encoder, told apart by paired tests
     #[arg(long, value_name = "RUN|WEIGHTS")]
     against: Option<PathBuf>,
-    /// Where the findings go as JSON [default: evaluation.json in the run]
+    /// Findings as JSON [default: RUN/evaluation.json]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// List the evaluations and the suites that they are of
+    /// List the evaluations and their suites
     #[arg(long)]
     list: bool,
     #[command(flatten)]

@@ -46,7 +46,7 @@ use logo_ssl_data::{Recognised, recognise};
 
 /// Self-supervised pretraining of image encoders with LoGo (CVPR 2022).
 #[derive(Debug, Parser)]
-#[command(name = "logo-ssl", version, propagate_version = true, args_override_self = true)]
+#[command(name = "logo-ssl", version, args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -61,10 +61,10 @@ struct Output {
     #[arg(long, short, global = true)]
     quiet: bool,
     /// Print one JSON object a line instead of text
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     json: bool,
     /// Print plain lines where a terminal would show a dashboard or bars
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     plain: bool,
 }
 
@@ -114,8 +114,10 @@ enum Command {
 /// Where datasets lie.
 #[derive(Clone, Debug, Args)]
 struct DataDir {
-    /// Folder of datasets [default: $LOGO_SSL_DATA, else the user's data directory]
-    #[arg(long, value_name = "DIR")]
+    /// Folder of datasets [default: $LOGO_SSL_DATA]
+    ///
+    /// Without either, the user's data directory.
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     data_dir: Option<PathBuf>,
     /// Folder of the dataset that is evaluated, where that is another (eval.dataset) [default: the same]
     #[arg(long, value_name = "DIR", hide_short_help = true)]
@@ -153,7 +155,7 @@ impl DataDir {
 #[derive(Clone, Copy, Debug, Args)]
 struct Threads {
     /// Threads; results do not depend on it [default: all cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", hide_short_help = true)]
     threads: Option<usize>,
 }
 
@@ -169,7 +171,7 @@ struct Running {
     #[arg(long, value_name = "STEPS", default_value_t = 100, hide_short_help = true)]
     checkpoint_every: u64,
     /// Also write events for TensorBoard, into the run's folder tensorboard
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     tensorboard: bool,
 }
 

@@ -22,15 +22,21 @@ pub(crate) struct Arguments {
     /// How: pca or tsne
     #[arg(long, value_name = "NAME", default_value_t = MapMethod::Tsne)]
     method: MapMethod,
-    /// Test images, spread over the classes; all, if there are fewer
+    /// Test images, spread over the classes
+    ///
+    /// All of them, if there are fewer.
     #[arg(long, value_name = "N", default_value_t = 2000)]
     images: usize,
-    /// Draw the images in place of marks, where there is room; a page has them both ways
+    /// Draw the images in place of marks
+    ///
+    /// Where there is room; a page has them both ways.
     #[arg(long)]
     thumbnails: bool,
     #[command(flatten)]
     draw: Draw,
-    /// The picture: .png, .svg, or .html, a page to move about in
+    /// The picture: .png, .svg or .html
+    ///
+    /// The last is a page to move about in.
     #[arg(long, value_name = "FILE", default_value = "map.html")]
     out: PathBuf,
     #[command(flatten)]

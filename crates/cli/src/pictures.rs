@@ -16,7 +16,9 @@ use crate::error::Error;
 /// Which images are drawn by chance.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Draw {
-    /// The draw of the images: another number, other images
+    /// Which images are drawn
+    ///
+    /// Another number draws other images.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
 }

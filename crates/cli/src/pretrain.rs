@@ -67,7 +67,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "IMAGES", help_heading = "Images", hide_short_help = true)]
     limit: Option<usize>,
     /// Source of all randomness (seed)
-    #[arg(long, value_name = "N", help_heading = "Settings")]
+    #[arg(long, value_name = "N", help_heading = "Settings", hide_short_help = true)]
     seed: Option<u64>,
     /// Store activations as f32 or bf16 (compute.precision)
     #[arg(long, value_name = "TYPE", help_heading = "Settings", hide_short_help = true)]

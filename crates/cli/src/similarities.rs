@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     /// A run directory: its last checkpoint, and what it logged
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// Training images, spread over the classes, whose views are compared
+    /// Training images, spread over the classes
     #[arg(long, value_name = "N", default_value_t = 256)]
     images: usize,
     #[command(flatten)]

@@ -24,7 +24,8 @@ pub(super) const WRONG: Color = [213, 94, 0];
 /// The colour of a class, and which of the forms its mark has. Neighbours in the order of classes differ in both.
 pub(super) fn of_class(class: usize) -> (Color, usize) {
     let colors = COLORS.len();
-    (COLORS[class % colors], (class % colors + class / colors) % FORMS)
+    // Five is as good as minus one here, so that the forms of a colour all differ, and those of neighbours too.
+    (COLORS[class % colors], (class % colors + 5 * (class / colors)) % FORMS)
 }
 
 /// The corners of a form around the origin, as large as a disc of radius 1; none of the disc.
