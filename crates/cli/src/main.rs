@@ -76,23 +76,23 @@ enum Command {
     Sweep(sweep::Arguments),
     /// Set runs side by side: mean and spread over seeds, plots
     Compare(compare::Arguments),
-    /// Measure a trained encoder as the field does, with intervals and floors
+    /// Measure an encoder as the field does, with intervals and floors
     Eval(eval::Arguments),
-    /// Write the features of any images to a file: npy, npz, Parquet or safetensors
+    /// Write the features of any images to a file
     Embed(embed::Arguments),
     /// Measure a trained encoder by its nearest neighbours
     Knn(knn::Arguments),
-    /// Draw test images beside their nearest neighbours, right and wrong marked
+    /// Draw test images beside their nearest neighbours
     Neighbours(neighbours::Arguments),
-    /// Draw images in the plane, as near to each other as their features are
+    /// Draw images in the plane, near where their features are
     Map(map::Arguments),
-    /// Draw what LoGo learned: which local crops attract and which repel
+    /// Draw what LoGo learned: which crops attract, which repel
     Affinity(affinity::Arguments),
     /// Draw how alike views are, now and over training
     Similarities(similarities::Arguments),
     /// Write the plots and report.html of a run again
     Report(report::Arguments),
-    /// Show a run, which may be training, in the terminal: curves, health, log
+    /// Show a run in the terminal, live: curves, health, log
     Watch(watch::Arguments),
     /// Write the logs of a run for TensorBoard, or as CSV
     ExportLogs(export_logs::Arguments),
@@ -100,7 +100,7 @@ enum Command {
     Serve(serve::Arguments),
     /// Show where logo-ssl can compute
     Devices(devices::Arguments),
-    /// Measure how fast this machine trains, makes views, and searches
+    /// Measure how fast this machine trains, makes views, searches
     #[command(subcommand)]
     Bench(bench::Command),
     /// Get, inspect and preview datasets
