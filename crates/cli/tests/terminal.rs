@@ -124,6 +124,9 @@ fn arguments(run: &Path, more: &[&str]) -> Vec<String> {
 }
 
 const ROOMY: [u16; 2] = [100, 30];
+/// A run that somebody ends: its epochs are long, so that what is said of them does not push all else off the
+/// screen.
+const LONG: [&str; 6] = ["--epochs", "500", "--limit", "4000", "--set", "eval.every=0"];
 
 #[test]
 fn a_run_has_a_dashboard_and_leaves_its_results() {
@@ -148,7 +151,7 @@ fn a_run_has_a_dashboard_and_leaves_its_results() {
 fn keys_save_measure_and_stop() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
-    let more = ["--epochs", "500", "--set", "eval.every=0", "--checkpoint-every", "100000"];
+    let more = [&LONG[..], &["--checkpoint-every", "100000"]].concat();
     let mut session = Session::start(ROOMY, &arguments(&run, &more), &[]);
     session.wait(" left", |screen| screen.contains("epoch") && screen.contains(" left"));
     session.press("s");
@@ -179,7 +182,7 @@ fn keys_save_measure_and_stop() {
 #[test]
 fn a_signal_gives_the_terminal_back() {
     let folder = tempfile::tempdir().unwrap();
-    let more = ["--epochs", "500", "--set", "eval.every=0"];
+    let more = LONG;
     let run = folder.path().join("run");
     let mut session = Session::start(ROOMY, &arguments(&run, &more), &[]);
     session.wait_for(" left");
@@ -194,7 +197,7 @@ fn a_signal_gives_the_terminal_back() {
 #[test]
 fn a_run_whose_terminal_is_gone_saves_itself_and_ends() {
     let folder = tempfile::tempdir().unwrap();
-    let more = ["--epochs", "500", "--set", "eval.every=0"];
+    let more = LONG;
     let run = folder.path().join("run");
     let pair = native_pty_system().openpty(size(ROOMY)).unwrap();
     let mut command = CommandBuilder::new(assert_cmd::cargo::cargo_bin!("logo-ssl"));
@@ -232,7 +235,7 @@ fn an_error_gives_the_terminal_back_and_is_read() {
 #[test]
 fn a_terminal_may_change_its_size() {
     let folder = tempfile::tempdir().unwrap();
-    let more = ["--epochs", "500", "--set", "eval.every=0"];
+    let more = LONG;
     let run = folder.path().join("run");
     let mut session = Session::start([80, 24], &arguments(&run, &more), &[]);
     session.wait_for(" loss ");
