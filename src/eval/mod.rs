@@ -82,3 +82,25 @@ pub trait Evaluation: Sync {
         progress: &mut Progress<'_>,
     ) -> Result<Option<Outcome>>;
 }
+
+/// Which of `scores` is the greatest, of equals the first.
+fn first_greatest(scores: &[f64]) -> usize {
+    let better = |best: usize, at: usize| if scores[at] > scores[best] { at } else { best };
+    (0..scores.len()).fold(0, better)
+}
+
+/// What a measure makes, which asks `progress` whether to go on: measures know no errors of others, so what
+/// keeps `progress` from its work stops them and is the error here.
+fn measured<T>(
+    progress: &mut Progress<'_>,
+    measure: impl FnOnce(&mut measures::Progress<'_>) -> measures::Result<Option<T>>,
+) -> Result<Option<T>> {
+    let mut failed = None;
+    let made = measure(&mut |done, total| {
+        progress(done, total).unwrap_or_else(|error| {
+            failed = Some(error);
+            false
+        })
+    })?;
+    failed.map_or(Ok(made), Err)
+}

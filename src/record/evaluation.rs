@@ -114,6 +114,15 @@ impl Outcome {
         Self { found: Found::Scores(scores), confusion: None, hits: None }
     }
 
+    /// The accuracy by `hits`, one for each test image, as the leading score, and a named number beside it.
+    pub fn of_hits(hits: Vec<bool>, (name, number): (&'static str, f64)) -> Self {
+        let right = hits.iter().filter(|hit| **hit).count();
+        let mut scores = NamedScores::default();
+        scores.set("top-1", Score::share(right, hits.len()));
+        scores.set(name, number);
+        Self { hits: Some(hits), ..Self::of_scores(scores) }
+    }
+
     /// The score that tells a better encoder from a worse: kNN's top-1 at the first k, the first of other
     /// evaluations' scores. The higher, the better.
     pub fn leading(&self) -> Option<f64> {
