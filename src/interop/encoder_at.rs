@@ -50,7 +50,7 @@ impl EncoderAt {
                 presets::read_run_config(&RunFiles::of(root).config_path()).map(Some)
             }
             Self::Weights(file) => {
-                let (_, metadata) = tensors::read(file)?;
+                let metadata = tensors::metadata(file)?;
                 // A checkpoint's is no config, and that of a later version may have keys unknown here.
                 Ok(metadata.and_then(|text| presets::config_of_text(&text).ok()))
             }

@@ -40,15 +40,8 @@ pub fn write(path: &Path, state: &State, metadata: String) -> Result<()> {
 /// another type.
 pub fn read(path: &Path) -> Result<(State, Option<String>)> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let damaged =
-        |problem: String| Error::data(path, format!("no usable safetensors file: {problem}"));
-    // The first bytes of a sound file are a length, which may look like another format's.
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| {
-        let other = other_format(&bytes);
-        other.map_or_else(|| damaged(error.to_string()), |problem| Error::data(path, problem))
-    })?;
-    let metadata = header.metadata().as_ref().and_then(|map| map.get(KEY).cloned());
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
+    let (tensors, metadata) = parsed(path, &bytes)?;
+    let damaged = |problem: String| damaged(path, &problem);
     let mut state = State::new();
     for (name, view) in tensors.iter() {
         // PyTorch's counters of batches say nothing about the weights.
@@ -61,6 +54,33 @@ pub fn read(path: &Path) -> Result<(State, Option<String>)> {
         state.insert(name.to_owned(), TensorData::new(values, view.shape().to_vec()));
     }
     Ok((state, metadata))
+}
+
+/// The metadata alone of what [`read`] reads, without a look at the numbers.
+///
+/// # Errors
+/// As [`read`], but for tensors of another type.
+pub fn metadata(path: &Path) -> Result<Option<String>> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    parsed(path, &bytes).map(|(_, metadata)| metadata)
+}
+
+/// The tensors in `bytes`, the contents of `path`, and the metadata, where they are of this origin.
+fn parsed<'a>(path: &Path, bytes: &'a [u8]) -> Result<(SafeTensors<'a>, Option<String>)> {
+    // The first bytes of a sound file are a length, which may look like another format's.
+    let (_, header) =
+        SafeTensors::read_metadata(bytes).map_err(|error| match other_format(bytes) {
+            Some(problem) => Error::data(path, problem),
+            None => damaged(path, &error.to_string()),
+        })?;
+    let metadata = header.metadata().as_ref().and_then(|map| map.get(KEY).cloned());
+    let tensors =
+        SafeTensors::deserialize(bytes).map_err(|error| damaged(path, &error.to_string()))?;
+    Ok((tensors, metadata))
+}
+
+fn damaged(path: &Path, problem: &str) -> Error {
+    Error::data(path, format!("no usable safetensors file: {problem}"))
 }
 
 /// The numbers of a tensor as f32, where it has such.

@@ -50,7 +50,9 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
         return Ok(());
     };
     let at = EncoderAt::path(path);
-    let found = arguments.examine(&at, output)?;
+    let config = arguments.measured.config(&at)?;
+    let seed = config.seed;
+    let found = arguments.examine(&at, config, output)?;
     let kept = arguments.out.clone().or_else(|| match &at {
         EncoderAt::Run(root) => Some(RunFiles::of(root).evaluation()),
         EncoderAt::Weights(_) => None,
@@ -61,8 +63,8 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let other = arguments.against.as_deref().map(EncoderAt::path);
     let compared = match &other {
         Some(other) => {
-            let seed = arguments.measured.config(&at)?.seed;
-            found.compare(&arguments.examine(other, output)?, seed)?
+            let config = arguments.measured.config(other)?;
+            found.compare(&arguments.examine(other, config, output)?, seed)?
         }
         None => vec![],
     };
@@ -93,8 +95,7 @@ impl Arguments {
         }
     }
 
-    fn examine(&self, at: &EncoderAt, output: Output) -> Result<Findings> {
-        let config: Config = self.measured.config(at)?;
+    fn examine(&self, at: &EncoderAt, config: Config, output: Output) -> Result<Findings> {
         let Ready { config, labelled, encoder } = self.measured.open(at, config)?;
         let dataset = evaluated(&config);
         let examined =
