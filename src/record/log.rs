@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{KINDS, Record, SCHEMA};
+use super::{KINDS, Record, SCHEMA, is_kind};
 use crate::{Error, Result};
 
 /// A file of one JSON object a line.
@@ -118,7 +118,7 @@ fn unknown_kind(path: &Path, number: usize, line: &[u8]) -> Option<Error> {
          {SCHEMA}: {}); read the run with the version that wrote it",
         KINDS.join(", ")
     );
-    (!KINDS.contains(&kind.as_str())).then(|| Error::data(path, message))
+    (!is_kind(&kind)).then(|| Error::data(path, message))
 }
 
 fn broken_line(path: &Path, number: usize, error: &serde_json::Error) -> Error {

@@ -43,6 +43,11 @@ pub const SCHEMA: u32 = 3;
 const KINDS: [&str; 8] =
     ["step", "epoch", "knn", "scores", "changed", "timing", "evaluation", "asked"];
 
+/// Whether this version knows records of a kind.
+pub fn is_kind(kind: &str) -> bool {
+    KINDS.contains(&kind)
+}
+
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]

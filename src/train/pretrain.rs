@@ -22,7 +22,7 @@ use crate::interop::weights;
 use crate::loader::{Loader, LoaderPlan, ViewBatch, epoch_order};
 use crate::presets;
 use crate::preview::{self, preview_grid};
-use crate::record::scalars::{GRAD_NORM, LOSS, Z_STD};
+use crate::record::scalars::{COLLAPSED, GRAD_NORM, LOSS, Z_STD};
 use crate::record::{
     self, Event, JsonLines, Knn, Measured, Outcome, Record, RunDir, Scalars, Scores, Sink, Source,
 };
@@ -30,8 +30,6 @@ use crate::{Error, Result};
 
 /// Images in the picture of the views.
 const PREVIEW_IMAGES: usize = 4;
-/// Embeddings whose std is below this share of 1/√dim count as collapsing.
-const COLLAPSE: f64 = 0.1;
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -367,7 +365,7 @@ impl<'a> Pretraining<'a> {
     fn watch_for_collapse(&mut self, step: u64, scalars: &Scalars) {
         let healthy = 1.0 / (self.config.model.projector.dim as f64).sqrt();
         let Some(z_std) = scalars.get(Z_STD) else { return };
-        if z_std < COLLAPSE * healthy && !self.warned_of_collapse {
+        if z_std < COLLAPSED * healthy && !self.warned_of_collapse {
             self.warned_of_collapse = true;
             tracing::warn!(
                 "the embeddings are collapsing at step {step}: their std is {z_std:.5}, healthy is about {healthy:.5}. \

@@ -1,9 +1,9 @@
 //! Whether a run is well, one light a sign.
 
+use logo_ssl::record::scalars::COLLAPSED;
+
 use super::state::{Activity, State};
 
-/// Embeddings whose std is below this share of 1/√dim are collapsing, as the library warns.
-const COLLAPSED: f64 = 0.1;
 /// Below this share it is worth a look: healthy embeddings come to between a half and one.
 const NARROW: f64 = 0.3;
 /// Below this share of its usual speed a run is slow.
