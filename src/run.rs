@@ -104,6 +104,11 @@ impl Run {
         &self.splits
     }
 
+    /// What it computes on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Its settings.
     pub fn config(&self) -> &Config {
         &self.config

@@ -68,6 +68,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// What is measured on.
+    pub fn evaluated(&self) -> DatasetName {
+        match self.eval.dataset {
+            EvalDataset::Same => self.data.dataset,
+            EvalDataset::Other(name) => name,
+        }
+    }
+
     /// Refuses values out of range and settings that contradict each other, within a section first.
     ///
     /// # Errors

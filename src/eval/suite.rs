@@ -157,6 +157,10 @@ impl Examined<'_> {
             for &name in evaluations {
                 let evaluation = name.evaluation();
                 if evaluation.measures(*source) {
+                    // Each is told of, whether it has steps to tell of or not.
+                    if !progress(name, *source, 0, 1)? {
+                        return Ok(None);
+                    }
                     let mut told = |done, total| progress(name, *source, done, total);
                     let Some(outcome) = evaluation.run(&mut subject, &mut told)? else {
                         return Ok(None);

@@ -87,6 +87,11 @@ impl RunFiles {
         self.root.join("plots")
     }
 
+    /// The folder of the pictures that the report shows.
+    pub fn pictures(&self) -> PathBuf {
+        self.root.join("pictures")
+    }
+
     /// The report.
     pub fn report(&self) -> PathBuf {
         self.root.join("report.html")

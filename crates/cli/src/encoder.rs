@@ -93,7 +93,7 @@ impl Measured {
         let reason = splits.unmeasured;
         splits.evaluation.ok_or_else(|| {
             let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
-            let name = evaluated(config);
+            let name = config.evaluated();
             Error::Usage(format!(
                 "nothing can be measured on {name}{reason}; choose another by --dataset"
             ))
@@ -123,14 +123,6 @@ pub(crate) fn config_on(at: &EncoderAt, dataset: Option<DatasetName>) -> Result<
         }
     }
     Ok(config)
-}
-
-/// What is measured on.
-pub(crate) fn evaluated(config: &Config) -> DatasetName {
-    match config.eval.dataset {
-        EvalDataset::Same => config.data.dataset,
-        EvalDataset::Other(name) => name,
-    }
 }
 
 /// The settings that suit a dataset; the preset may be another's own.

@@ -1,6 +1,8 @@
 //! `logo-ssl eval`
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::Args;
 use indicatif::ProgressBar;
@@ -12,7 +14,7 @@ use logo_ssl_base::words::grouped;
 use serde_json::json;
 
 use super::Output;
-use super::encoder::{Measured, Ready, evaluated};
+use super::encoder::{Measured, Ready};
 use super::lines::title_of;
 use super::progress::bar;
 use crate::error::{Error, Result};
@@ -97,11 +99,10 @@ impl Arguments {
 
     fn examine(&self, at: &EncoderAt, config: Config, output: Output) -> Result<Findings> {
         let Ready { config, labelled, encoder } = self.measured.open(at, config)?;
-        let dataset = evaluated(&config);
+        let dataset = config.evaluated();
         let examined =
             Examined { encoder: &encoder, dataset, labelled: &labelled, config: &config };
-        let shown =
-            Shown { bar: bar(output, 0, "{prefix:>36} {bar:30.cyan} {pos}/{len}, {eta} to go") };
+        let mut shown = Shown::new(output);
         let found = examined.run(
             &self.evaluations(),
             !self.no_floors,
@@ -110,25 +111,48 @@ impl Arguments {
                 Ok(true)
             },
         )?;
-        shown.bar.finish_and_clear();
+        shown.end();
         found.ok_or_else(|| Error::Failed("the evaluation was stopped".into()))
     }
 }
 
-/// The evaluation under way, as a bar.
+/// The evaluation under way: a bar on a terminal, elsewhere a line when it is done.
 struct Shown {
     bar: ProgressBar,
+    lines: bool,
+    since: Instant,
 }
 
 impl Shown {
-    fn tell(&self, name: EvaluationName, source: Source, [done, total]: [usize; 2]) {
+    fn new(output: Output) -> Self {
+        let lines = !(output.quiet || output.json || std::io::stderr().is_terminal());
+        let bar = bar(output, 0, "{prefix:>36} {bar:30.cyan} {pos}/{len}, {eta} to go");
+        Self { bar, lines, since: Instant::now() }
+    }
+
+    fn tell(&mut self, name: EvaluationName, source: Source, [done, total]: [usize; 2]) {
         let prefix = format!("{}, {}", name.evaluation().title(), source_name(source));
         if self.bar.prefix() != prefix {
+            self.line();
             self.bar.reset();
             self.bar.set_prefix(prefix);
         }
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
+    }
+
+    /// Says what was evaluated, and in what time; the first that needs features counts theirs.
+    fn line(&mut self) {
+        let taken = self.since.elapsed();
+        self.since = Instant::now();
+        if self.lines && !self.bar.prefix().is_empty() {
+            remark!("{}: {:.1} s", self.bar.prefix(), taken.as_secs_f64());
+        }
+    }
+
+    fn end(&mut self) {
+        self.line();
+        self.bar.finish_and_clear();
     }
 }
 

@@ -8,7 +8,7 @@ use logo_ssl::record::KnnResult;
 use serde_json::json;
 
 use super::Output;
-use super::encoder::{Measured, Named, Ready, evaluated};
+use super::encoder::{Measured, Named, Ready};
 use crate::error::{Error, Result};
 
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
 
 fn print(results: &[KnnResult], config: &Config, labelled: &Labelled, output: Output) {
     let (train, test) = (labelled.bank.len(), labelled.test.len());
-    let name = evaluated(config);
+    let name = config.evaluated();
     if output.json {
         let knn = json!({ "dataset": name, "features": config.eval.features,
             "temperature": config.eval.temperature, "train_images": train, "test_images": test,

@@ -173,6 +173,9 @@ struct Running {
     /// Also write events for TensorBoard, into the run's folder tensorboard
     #[arg(long, hide_short_help = true)]
     tensorboard: bool,
+    /// Draw no pictures for the report: neighbours, map, affinity
+    #[arg(long, hide_short_help = true)]
+    no_pictures: bool,
 }
 
 impl Running {

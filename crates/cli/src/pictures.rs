@@ -9,7 +9,6 @@ use logo_ssl::interop::EncoderAt;
 use serde_json::{Value, json};
 
 use super::Output;
-use super::encoder::evaluated;
 use super::progress::bar;
 use crate::error::Error;
 
@@ -25,7 +24,7 @@ pub(crate) struct Draw {
 
 /// A bar of images.
 pub(crate) fn images_bar(output: Output) -> ProgressBar {
-    bar(output, 0, "{bar:30.cyan} {pos}/{len} images, {eta} to go")
+    bar(output, 0, "{prefix:>12} {bar:30.cyan} {pos}/{len} images, {eta} to go")
 }
 
 /// Shows how many images of how many are done, and has the work go on.
@@ -43,7 +42,7 @@ pub(crate) fn stopped() -> Error {
 /// Of which encoder a picture is, and of which images.
 pub(crate) fn what(at: &EncoderAt, config: &Config) -> String {
     let (EncoderAt::Run(path) | EncoderAt::Weights(path)) = at;
-    format!("{} on {}", name(path), evaluated(config))
+    format!("{} on {}", name(path), config.evaluated())
 }
 
 /// What a path is called; `.` by the folder that it is.

@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use logo_ssl::config::{Config, Unchosen};
 use logo_ssl::data::{DatasetName, Splits};
+use logo_ssl::executor::Device;
+use logo_ssl::interop::learner_of_run;
 use logo_ssl::presets::{self, Layers};
 use logo_ssl::record::Sink;
 use logo_ssl::record::run_dir::{self, RunDir, RunFiles};
 use logo_ssl::run::{Images, Run, Training, Wanted};
 use logo_ssl::train::{Control, Workers};
+use logo_ssl_report::Illustrated;
 use logo_ssl_report::export::TensorBoard;
 
 use serde_json::json;
@@ -17,7 +20,7 @@ use serde_json::json;
 use super::compute::{TrainOn, restart_with_environment_for};
 use super::dashboard::{self, Dashboard};
 use super::progress::{self, Progress};
-use super::{DataDir, Output, Running, log};
+use super::{DataDir, Output, Running, log, report};
 use crate::error::{Error, Result};
 
 /// Where runs are kept whose folder is not named.
@@ -234,6 +237,7 @@ pub(crate) fn run(arguments: Arguments, output: Output) -> Result<()> {
         workers,
         checkpoint_every: arguments.running.checkpoint_every,
         tensorboard: arguments.running.tensorboard,
+        pictures: !arguments.running.no_pictures,
         output,
     };
     train(run, &stop_on_signal(), how)
@@ -245,13 +249,16 @@ pub(crate) struct How {
     pub workers: Workers,
     pub checkpoint_every: u64,
     pub tensorboard: bool,
+    pub pictures: bool,
     pub output: Output,
 }
 
 /// Trains a run to its end, and shows what comes of it.
 pub(crate) fn train(run: Run, control: &Control, how: How) -> Result<()> {
-    let How { workers, checkpoint_every, tensorboard, output } = how;
+    let How { workers, checkpoint_every, tensorboard, pictures, output } = how;
     let files = RunFiles::clone(run.dir());
+    let learned = Learned::of(&run);
+    logo_ssl_report::remove_all(&files)?;
     tell_of_images(run.splits(), output);
     let mut display: Box<dyn Sink> = match dashboard::is_wanted(output) {
         true => Box::new(Dashboard::new(&files, run.config(), control)),
@@ -270,11 +277,42 @@ pub(crate) fn train(run: Run, control: &Control, how: How) -> Result<()> {
     if let Some(events) = &mut events {
         events.finish()?;
     }
-    let report = logo_ssl_report::generate(files.root())?;
     // What it drew gives way to the results.
     drop(display);
+    if pictures {
+        learned.draw(&files, control, output);
+    }
+    let report = logo_ssl_report::generate(files.root())?;
     progress::results(output, &summary, &files.weights(), &report);
     Ok(())
+}
+
+/// What the pictures of a run are drawn of, once it is trained.
+struct Learned {
+    config: Config,
+    splits: Splits,
+    device: Device,
+}
+
+impl Learned {
+    fn of(run: &Run) -> Self {
+        let (config, splits, device) = (run.config(), run.splits(), run.device());
+        Self { config: config.clone(), splits: splits.clone(), device: device.clone() }
+    }
+
+    /// The run is whole without its pictures, so that one that cannot be drawn is told of and no more.
+    fn draw(&self, files: &RunFiles, control: &Control, output: Output) {
+        let Self { config, splits, device } = self;
+        let drawn = learner_of_run(files.root(), config, device).map_err(Error::from);
+        let drawn = drawn.and_then(|learner| {
+            let run = files.root();
+            let run = Illustrated { run, config, splits, learner: &learner, device };
+            report::draw(run, control, output)
+        });
+        if let Err(error) = drawn {
+            tracing::warn!("the report goes without pictures: {error}");
+        }
+    }
 }
 
 /// What a run trains on and is measured by, and what was left out.

@@ -37,6 +37,7 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
         workers,
         checkpoint_every: arguments.running.checkpoint_every,
         tensorboard: arguments.running.tensorboard,
+        pictures: !arguments.running.no_pictures,
         output,
     };
     let sweep = arguments.read()?;

@@ -266,3 +266,50 @@ fn a_place_where_nothing_can_be_written_is_named_first() {
         .code(1)
         .stderr(contains("cannot write").and(contains("folder.svg")));
 }
+
+/// The report of a run, and whether it shows the three pictures.
+fn report_of(run: &Path) -> (String, [bool; 3]) {
+    let html = fs::read_to_string(run.join("report.html")).unwrap();
+    let titles = ["nearest neighbours</h3>", "in the plane</h3>", "which repel</h3>"];
+    let shown = titles.map(|title| html.contains(title));
+    (html, shown)
+}
+
+#[test]
+fn a_report_shows_what_was_learned() {
+    let folder = trained(&[]);
+    let run = run_of(&folder);
+    assert_eq!(report_of(&run).1, [false; 3], "drawn although --no-pictures was given");
+    let draw = |threads: &str| {
+        let mut command = command();
+        command.args(["report", "--pictures", "--threads", threads]).arg(&run).assert().success();
+        report_of(&run)
+    };
+    let (html, shown) = draw("1");
+    assert_eq!(shown, [true; 3]);
+    assert!(html.len() < 5_000_000, "{} bytes", html.len());
+    assert!(draw("3").0 == html, "another report by other threads");
+}
+
+#[test]
+fn training_ends_with_pictures_and_removes_those_of_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let arguments = support::tiny_arguments(&run);
+    let with_pictures = arguments.iter().filter(|argument| *argument != "--no-pictures");
+    command().args(with_pictures).args(["--epochs", "1"]).assert().success();
+    assert_eq!(report_of(&run).1, [true; 3]);
+    // A run that is trained on is another one: what it had learned before is not shown as its own.
+    let resumed =
+        ["pretrain", "--quiet", "--no-pictures", "--resume", "--epochs", "2", "--run-dir"];
+    command().args(resumed).arg(&run).assert().success();
+    assert_eq!(report_of(&run).1, [false; 3]);
+}
+
+#[test]
+fn a_plain_run_has_no_affinity_to_show() {
+    let folder = trained(&["framework.logo=false"]);
+    let run = run_of(&folder);
+    command().args(["report", "--pictures"]).arg(&run).assert().success();
+    assert_eq!(report_of(&run).1, [true, true, false]);
+}

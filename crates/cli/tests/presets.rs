@@ -24,7 +24,7 @@ const SMALL: [&str; 8] = [
 
 fn train(preset: &str, further: &[&str]) -> assert_cmd::Command {
     let mut command = command();
-    command.args(["pretrain", "--quiet", "--preset", preset, "--epochs", "1"]);
+    command.args(["pretrain", "--quiet", "--no-pictures", "--preset", preset, "--epochs", "1"]);
     command.args(["--batch-size", "16", "--limit", "16"]);
     for setting in SMALL.iter().chain(further) {
         command.args(["--set", setting]);

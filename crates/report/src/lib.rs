@@ -16,6 +16,7 @@ mod curves;
 pub mod export;
 mod figure;
 pub mod html;
+mod illustrate;
 pub mod pictures;
 pub mod plots;
 mod scene;
@@ -30,6 +31,8 @@ use logo_ssl::eval::Findings;
 use logo_ssl::presets;
 use logo_ssl::record::{self, RunFiles};
 use logo_ssl::{Error, Result};
+
+pub use illustrate::{Illustrated, Illustration, remove_all};
 
 /// Draws `plots/` and writes `report.html` from what a run directory holds; returns the latter's
 /// path.
@@ -46,6 +49,12 @@ pub fn generate(run_dir: &Path) -> Result<PathBuf> {
     let preview_path = files.preview();
     let preview =
         optional(std::fs::read(&preview_path).map(Some).map_err(Error::io("read", &preview_path)))?;
+    let pictures = Illustration::ALL.into_iter().map(|picture| {
+        let path = picture.path(&files);
+        let png = std::fs::read(&path).map(Some).map_err(Error::io("read", &path));
+        Ok(optional(png)?.map(|png| (picture, png)))
+    });
+    let pictures: Vec<_> = pictures.filter_map(Result::transpose).collect::<Result<_>>()?;
     let findings = Findings::read(&files.evaluation())?;
     plots::write_all(&records, config.model.projector.dim, &files.plots())?;
     let path = files.report();
@@ -61,6 +70,7 @@ pub fn generate(run_dir: &Path) -> Result<PathBuf> {
         version: env!("CARGO_PKG_VERSION"),
         findings: findings.as_ref(),
         preview: preview.as_deref(),
+        pictures: &pictures,
         commands: &commands,
     };
     html::write(&input, &path)?;
@@ -68,7 +78,7 @@ pub fn generate(run_dir: &Path) -> Result<PathBuf> {
 }
 
 /// What can be done in the folder of a run of `config`, and the command line that does it.
-fn commands(config: &Config) -> [(&'static str, String); 3] {
+fn commands(config: &Config) -> [(&'static str, String); 5] {
     let neighbours: Vec<String> = config.eval.k.iter().map(usize::to_string).collect();
     [
         (
@@ -86,7 +96,12 @@ fn commands(config: &Config) -> [(&'static str, String); 3] {
                 config.eval.temperature
             ),
         ),
+        (
+            "its evaluation by the standard suite, which this page then shows",
+            "logo-ssl eval . --suite standard".to_owned(),
+        ),
         ("this page and the plots, written again", "logo-ssl report .".to_owned()),
+        ("the same with its pictures", "logo-ssl report . --pictures".to_owned()),
     ]
 }
 

@@ -52,13 +52,14 @@ pub(crate) fn set<'a>(
 
 /// The arguments of a run of two epochs of four steps, through every part of the program.
 pub(crate) fn tiny_arguments(run_dir: &Path) -> Vec<String> {
-    let mut arguments: Vec<String> = ["pretrain", "--quiet", "--preset", "quickstart"]
-        .into_iter()
-        .chain(["--limit", "64", "--batch-size", "16"])
-        .chain(set(SMALL))
-        .chain(set(["eval.every=1"]))
-        .map(String::from)
-        .collect();
+    let mut arguments: Vec<String> =
+        ["pretrain", "--quiet", "--no-pictures", "--preset", "quickstart"]
+            .into_iter()
+            .chain(["--limit", "64", "--batch-size", "16"])
+            .chain(set(SMALL))
+            .chain(set(["eval.every=1"]))
+            .map(String::from)
+            .collect();
     arguments.extend(["--run-dir".to_owned(), run_dir.display().to_string()]);
     arguments
 }

@@ -5,6 +5,7 @@ mod accuracy;
 mod again;
 mod curves;
 mod health;
+mod pictures;
 mod speed;
 mod suite;
 mod summary;
@@ -14,8 +15,6 @@ mod text;
 
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use logo_ssl::config::Config;
 use logo_ssl::eval::Findings;
 use logo_ssl::record::Record;
@@ -25,6 +24,7 @@ use logo_ssl_base::files::write_atomic;
 use self::curves::Curves;
 use self::summary::Facts;
 use self::text::escape;
+use crate::Illustration;
 use crate::assets::CHART_STYLE;
 use crate::{curves as curves_of, plots};
 
@@ -56,6 +56,8 @@ pub struct ReportInput<'a> {
     pub findings: Option<&'a Findings>,
     /// A PNG that shows images and their views.
     pub preview: Option<&'a [u8]>,
+    /// Pictures of what it learned, as PNG.
+    pub pictures: &'a [(Illustration, Vec<u8>)],
     /// What can be done with the run, and the command line that does it.
     pub commands: &'a [(&'a str, &'a str)],
 }
@@ -104,7 +106,8 @@ fn page(report: &ReportInput<'_>) -> std::io::Result<String> {
     sections.push(suite::section(report.findings));
     sections.extend(accuracy::other_sections(report.records));
     sections.push(health::section(&facts));
-    sections.push(preview_section(report.preview));
+    sections.push(pictures::learned_section(report.pictures));
+    sections.push(pictures::preview_section(report.preview));
     sections.push(curves.section(
         curves_of::groups(report.records, embedding_dim),
         plots::all(report.records, embedding_dim),
@@ -133,19 +136,4 @@ fn page(report: &ReportInput<'_>) -> std::io::Result<String> {
         version = escape(report.version),
         script = curves.script(),
     ))
-}
-
-fn preview_section(preview: Option<&[u8]>) -> Section {
-    let body = preview.map_or_else(String::new, |png| {
-        format!(
-            "<figure><div class=\"preview\">\
-             <img alt=\"A grid: each row is a training image and its global and local views\" \
-             src=\"data:image/png;base64,{}\"></div>\
-             <figcaption>Training images, each with its global and local views as they enter the \
-             network. A person should still recognise the image in its global views.\
-             </figcaption></figure>\n",
-            STANDARD.encode(png)
-        )
-    });
-    Section::new("views", "What the network sees", body)
 }

@@ -22,6 +22,7 @@ fn input<'a>(records: &'a [Record], timings: &'a [Record]) -> ReportInput<'a> {
         version: "0.1.0",
         findings: None,
         preview: None,
+        pictures: &[],
         commands: &[("the same run", "logo-ssl pretrain --config config.toml")],
     }
 }
@@ -245,4 +246,16 @@ fn what_differs_from_the_preset_is_listed_with_both_values() {
     unknown.preset = "a<b".to_owned();
     let html = written(&ReportInput { config: &unknown, ..input(&records, &[]) });
     assert!(html.contains("has no preset a&lt;b"));
+}
+
+#[test]
+fn pictures_stand_in_the_page_each_with_its_words() {
+    let records = synthetic::records(1, true);
+    let drawn = [(Illustration::Neighbours, b"\x89PNG".to_vec()), (Illustration::Map, vec![1])];
+    let html = written(&ReportInput { pictures: &drawn, ..input(&records, &[]) });
+    assert_well_formed(&html);
+    assert_eq!(html.matches("<img alt=").count(), 2);
+    assert!(html.contains("src=\"data:image/png;base64,iVBORw==\""));
+    assert!(html.contains("nearest neighbours</h3>") && !html.contains("repel</h3>"));
+    assert!(!written(&input(&records, &[])).contains("What it has learned"));
 }
