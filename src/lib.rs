@@ -87,6 +87,7 @@ pub mod run;
 pub use logo_ssl_base::rng;
 pub mod sweep;
 pub mod train;
+pub mod verify;
 
 pub use error::{Error, Result, RunProblem};
 pub use graph;

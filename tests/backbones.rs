@@ -179,7 +179,7 @@ fn a_weights_file_says_which_network_it_is_of() {
         let backbone = Backbone::new(&settings);
         let state = backbone.by_formula();
         let path = folder.path().join(format!("{depth}.safetensors"));
-        tensors::write(&path, &state, String::new()).unwrap();
+        tensors::write(&path, &state, "").unwrap();
         let (read, device) = (weights::read(&path, &Device::cpu()).unwrap(), Device::cpu());
         let expected = features(&backbone.with(&state, &device));
         assert_eq!(features(&read), expected, "{depth} with the stem {stem}");

@@ -7,6 +7,7 @@ use half::{bf16, f16};
 use logo_ssl_data::decode::Content;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use super::seal::{self, Seal};
 use crate::model::params::{State, TensorData};
 use crate::{Error, Result};
 use logo_ssl_base::files::write_atomic;
@@ -14,19 +15,24 @@ use logo_ssl_base::files::write_atomic;
 /// The one metadata key used: with a single key the same contents give the same bytes.
 const KEY: &str = "logo_ssl";
 
+/// What is said of a file whose checksum is another's.
+const CHANGED: &str = "is damaged: its checksum is not that of what it holds, so some of its bytes are not those that were written";
+
 // Numbers are written as they lie in memory.
 const _: () = assert!(cfg!(target_endian = "little"), "safetensors files are little-endian");
 
-/// Writes `state` to `path`, atomically.
+/// Writes `state` and a text to `path`, atomically, with a checksum over both.
 ///
 /// # Errors
 /// [`Error::Io`] naming the file.
-pub fn write(path: &Path, state: &State, metadata: String) -> Result<()> {
+pub fn write(path: &Path, state: &State, metadata: &str) -> Result<()> {
     let views = state.iter().map(|(name, TensorData { shape, values })| {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values));
         (name.as_str(), view.expect("the bytes are the shape's"))
     });
-    let metadata = HashMap::from([(KEY.to_owned(), metadata)]);
+    let views: Vec<_> = views.collect();
+    let sealed = seal::sealed(metadata, views.iter().map(|(name, view)| (*name, view)));
+    let metadata = HashMap::from([(KEY.to_owned(), sealed)]);
     let bytes = safetensors::serialize(views, Some(metadata))
         .map_err(|error| Error::io("write", path)(std::io::Error::other(error)))?;
     Ok(write_atomic(path, &bytes)?)
@@ -36,11 +42,14 @@ pub fn write(path: &Path, state: &State, metadata: String) -> Result<()> {
 /// numbers become f32; the metadata is absent in a file of other origin.
 ///
 /// # Errors
-/// [`Error::Io`] when it cannot be read; [`Error::Data`] when it is damaged, is of another format, or holds
-/// another type.
+/// [`Error::Io`] when it cannot be read; [`Error::Data`] when it is damaged, which a checksum tells where it
+/// bears one, is of another format, or holds another type.
 pub fn read(path: &Path) -> Result<(State, Option<String>)> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     let (tensors, metadata) = parsed(path, &bytes)?;
+    if seal_of(&tensors, metadata.as_deref()) == Seal::Broken {
+        return Err(Error::data(path, CHANGED));
+    }
     let damaged = |problem: String| damaged(path, &problem);
     let mut state = State::new();
     for (name, view) in tensors.iter() {
@@ -53,7 +62,24 @@ pub fn read(path: &Path) -> Result<(State, Option<String>)> {
         })?;
         state.insert(name.to_owned(), TensorData::new(values, view.shape().to_vec()));
     }
-    Ok((state, metadata))
+    Ok((state, metadata.as_deref().map(seal::opened).map(str::to_owned)))
+}
+
+/// Whether a file is as it was written.
+///
+/// # Errors
+/// As [`read`], but for tensors of another type.
+pub fn verify(path: &Path) -> Result<Seal> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let (tensors, metadata) = parsed(path, &bytes)?;
+    match seal_of(&tensors, metadata.as_deref()) {
+        Seal::Broken => Err(Error::data(path, CHANGED)),
+        seal => Ok(seal),
+    }
+}
+
+fn seal_of(tensors: &SafeTensors<'_>, metadata: Option<&str>) -> Seal {
+    metadata.map_or(Seal::Absent, |text| seal::checked(text, tensors))
 }
 
 /// The metadata alone of what [`read`] reads, without a look at the numbers.
@@ -62,7 +88,8 @@ pub fn read(path: &Path) -> Result<(State, Option<String>)> {
 /// As [`read`], but for tensors of another type.
 pub fn metadata(path: &Path) -> Result<Option<String>> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    parsed(path, &bytes).map(|(_, metadata)| metadata)
+    let (_, metadata) = parsed(path, &bytes)?;
+    Ok(metadata.as_deref().map(seal::opened).map(str::to_owned))
 }
 
 /// The tensors in `bytes`, the contents of `path`, and the metadata, where they are of this origin.
@@ -153,11 +180,47 @@ mod tests {
         let path = dir.path().join("weights.safetensors");
         let state = State::from([("x".to_owned(), TensorData::new(vec![1.5], [1]))]);
         let found = (400..700).any(|length| {
-            write(&path, &state, "m".repeat(length)).unwrap();
+            write(&path, &state, &"m".repeat(length)).unwrap();
             let begins = std::fs::read(&path).unwrap().starts_with(&[0x80, 2]);
             begins && read(&path).unwrap().0 == state
         });
         assert!(found, "some length of the metadata makes such a header");
+    }
+
+    #[test]
+    fn whatever_byte_is_changed_is_found_or_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights.safetensors");
+        let tensor = |seed: f32| TensorData::new(vec![seed, 1.5, -2.0], [3]);
+        let state: State = [("b", 0.1), ("a", 7.0)].map(|(n, x)| (n.to_owned(), tensor(x))).into();
+        let text = r#"{"step":17}"#;
+        write(&path, &state, text).unwrap();
+        assert_eq!(verify(&path).unwrap(), Seal::Whole);
+        assert_eq!(read(&path).unwrap(), (state.clone(), Some(text.to_owned())));
+        assert_eq!(metadata(&path).unwrap().as_deref(), Some(text));
+        let whole = std::fs::read(&path).unwrap();
+        let mut found = 0;
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << (at % 8);
+            std::fs::write(&path, &bytes).unwrap();
+            match read(&path) {
+                // A checkpoint's text is JSON, and neither a key nor a checksum that is broken leaves it so.
+                Ok((read, text)) => assert!(
+                    read == state && text.is_none_or(|text| !text.starts_with('{')),
+                    "byte {at} was not found"
+                ),
+                Err(_) => found += 1,
+            }
+        }
+        assert!(found > whole.len() * 3 / 4, "{found} of {}", whole.len());
+    }
+
+    #[test]
+    fn files_without_a_checksum_are_read() {
+        let file = file(Dtype::F32, &[0; 8]);
+        assert_eq!(verify(file.path()).unwrap(), Seal::Absent);
+        assert!(read(file.path()).is_ok());
     }
 
     #[test]

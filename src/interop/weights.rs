@@ -24,7 +24,7 @@ const FIRST_TENSOR: &str = "conv1.weight";
 /// [`Error::Io`] naming the file.
 pub fn write(path: &Path, state: &State, config: &Config) -> Result<()> {
     let backbone = params::within(IN_CHECKPOINT, state);
-    tensors::write(path, &backbone, presets::to_toml(config))
+    tensors::write(path, &backbone, &presets::to_toml(config))
 }
 
 /// A backbone from a weights file, or from a checkpoint, in evaluation mode on `device`.

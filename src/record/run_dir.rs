@@ -67,6 +67,16 @@ impl RunFiles {
         self.checkpoints().join("last.safetensors")
     }
 
+    /// The checkpoint before that, which a run goes on from where the last one is damaged.
+    pub fn checkpoint_before(&self) -> PathBuf {
+        self.checkpoints().join("previous.safetensors")
+    }
+
+    /// Where a last checkpoint that is damaged is put.
+    pub fn damaged_checkpoint(&self) -> PathBuf {
+        self.checkpoints().join("damaged.safetensors")
+    }
+
     /// The checkpoint with the best kNN.
     pub fn best_checkpoint(&self) -> PathBuf {
         self.checkpoints().join("best.safetensors")

@@ -1,6 +1,7 @@
 //! Everything a run needs to go on as if it had never stopped, in one file.
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::thread::{self, JoinHandle};
 
 use serde::{Deserialize, Serialize};
@@ -41,7 +42,39 @@ pub struct Position {
 /// [`Error::Io`] naming the file; the one before is then untouched.
 pub fn write(path: &Path, position: &Position, state: &State) -> Result<()> {
     let position = serde_json::to_string(position).expect("a position is plain data");
-    tensors::write(path, state, position)
+    tensors::write(path, state, &position)
+}
+
+/// Writes the checkpoint that a run goes on from, and keeps the one before: there is one at any moment.
+///
+/// # Errors
+/// As [`write()`].
+fn write_last(files: &RunFiles, position: &Position, state: &State) -> Result<()> {
+    let (last, before) = (files.last_checkpoint(), files.checkpoint_before());
+    if last.exists() {
+        keep(&last, &before).map_err(Error::io("keep as the checkpoint before", &last))?;
+    }
+    write(&last, position, state)
+}
+
+/// Has the file at `path` lie at `to` as well, in the place of what is there.
+fn keep(path: &Path, to: &Path) -> std::io::Result<()> {
+    let other_name = to.with_extension("tmp");
+    let _ = fs::remove_file(&other_name);
+    match fs::hard_link(path, &other_name) {
+        Ok(()) => fs::rename(other_name, to),
+        // Some file systems know one name for a file. Then it is copied, which takes its room twice.
+        Err(_) => fs::copy(path, &other_name).and_then(|_| fs::rename(other_name, to)),
+    }
+}
+
+/// What a checkpoint is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// To go on from.
+    Last,
+    /// To keep the best kNN.
+    Best,
 }
 
 /// Writes checkpoints beside the training, which need not wait for the disk: one at a time, in order.
@@ -51,18 +84,26 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Waits until the checkpoint before is written, and begins with this one.
+    /// Waits until the checkpoint that was begun is written, and begins with this one.
     ///
     /// # Errors
-    /// The one before's, as [`write()`] has them; this one is then not begun.
+    /// The other's, as [`write()`] has them; this one is then not begun.
     pub(crate) fn begin(
         &mut self,
-        path: PathBuf,
+        files: &RunFiles,
+        which: Which,
         position: Position,
         snapshot: Snapshot,
     ) -> Result<()> {
         self.finish()?;
-        self.writing = Some(thread::spawn(move || write(&path, &position, &snapshot.state())));
+        let files = files.clone();
+        self.writing = Some(thread::spawn(move || {
+            let state = snapshot.state();
+            match which {
+                Which::Last => write_last(&files, &position, &state),
+                Which::Best => write(&files.best_checkpoint(), &position, &state),
+            }
+        }));
         Ok(())
     }
 
@@ -95,7 +136,8 @@ pub(crate) struct Last {
     pub(crate) changes: Vec<Change>,
 }
 
-/// The last checkpoint of a run of `config`, if one was written yet.
+/// The last checkpoint of a run of `config`, if one was written yet. Where it is damaged, the one before is the
+/// last from here on, a warning says so, and the damaged one is put aside.
 ///
 /// # Errors
 /// [`Error::Run`] when it belongs to a config that differs in more than may change on the way; else as
@@ -105,10 +147,30 @@ pub(crate) fn read_last(files: &RunFiles, config: &Config) -> Result<Option<Last
     if !path.exists() {
         return Ok(None);
     }
-    let (position, state) = read(&path)?;
+    let (position, state) = match read(&path) {
+        Err(damage @ Error::Data { .. }) => go_back(files, damage)?,
+        read => read?,
+    };
     let changes = presets::config_of_text(&position.config)?.changes_to(config);
     refuse_other(&files.config_path(), &changes)?;
     Ok(Some(Last { position, state, changes }))
+}
+
+/// The checkpoint before the last one, which has the `damage` and is put aside.
+fn go_back(files: &RunFiles, damage: Error) -> Result<(Position, State)> {
+    let (last, before) = (files.last_checkpoint(), files.checkpoint_before());
+    let aside = files.damaged_checkpoint();
+    let Ok((position, state)) = read(&before) else { return Err(damage) };
+    // In this order there is a last checkpoint at any moment.
+    keep(&last, &aside)
+        .and_then(|()| keep(&before, &last))
+        .map_err(Error::io("put aside", &last))?;
+    tracing::warn!(
+        "{damage}; the run goes on from the checkpoint before, after step {}, and the damaged one is kept as {}",
+        position.step,
+        aside.display()
+    );
+    Ok((position, state))
 }
 
 /// Refuses changes that a run cannot go on with, about the config at `path`.

@@ -1,12 +1,11 @@
 //! The training loop: views in, updates, evidence and checkpoints out.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::PREFETCH;
-use super::checkpoint::{self, Last, Position};
+use super::checkpoint::{self, Last, Position, Which};
 use super::control::Control;
 use super::learner::{Learner, Pending};
 use super::schedule::{Rates, Schedule};
@@ -395,13 +394,13 @@ impl<'a> Pretraining<'a> {
     fn save(&mut self) -> Result<()> {
         self.settle()?;
         self.position.log_bytes = self.sinks.logs.sync()?;
-        self.write_checkpoint(self.dir.last_checkpoint())?;
+        self.write_checkpoint(Which::Last)?;
         self.sinks.tell(&Event::Saving { step: self.position.step })
     }
 
-    fn write_checkpoint(&mut self, path: PathBuf) -> Result<()> {
+    fn write_checkpoint(&mut self, which: Which) -> Result<()> {
         let snapshot = self.learner.snapshot()?;
-        self.checkpoints.begin(path, self.position.clone(), snapshot)
+        self.checkpoints.begin(self.dir, which, self.position.clone(), snapshot)
     }
 
     /// The epoch's summary, its kNN where one is due, and a checkpoint after both.
@@ -432,7 +431,7 @@ impl<'a> Pretraining<'a> {
         let score = self.measure(&labelled, epoch, Source::Trained)?.unwrap_or(0.0);
         if self.position.best.is_none_or(|best| score > best) {
             self.position.best = Some(score);
-            self.write_checkpoint(self.dir.best_checkpoint())?;
+            self.write_checkpoint(Which::Best)?;
         }
         Ok(())
     }

@@ -30,6 +30,7 @@ mod report;
 mod serve;
 mod similarities;
 mod sweep;
+mod verify;
 mod watch;
 
 use std::path::PathBuf;
@@ -92,6 +93,8 @@ enum Command {
     Similarities(similarities::Arguments),
     /// Write the plots and report.html of a run again
     Report(report::Arguments),
+    /// Say what of a run can be trusted, file by file
+    Verify(verify::Arguments),
     /// Show a run in the terminal, live: curves, health, log
     Watch(watch::Arguments),
     /// Write the logs of a run for TensorBoard, or as CSV
@@ -235,6 +238,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Affinity(arguments) => affinity::run(&arguments, cli.output),
         Command::Similarities(arguments) => similarities::run(&arguments, cli.output),
         Command::Report(arguments) => report::run(&arguments, cli.output),
+        Command::Verify(arguments) => verify::run(&arguments, cli.output),
         Command::Watch(arguments) => watch::run(&arguments, cli.output),
         Command::ExportLogs(arguments) => export_logs::run(&arguments, cli.output),
         Command::Serve(arguments) => serve::run(&arguments, cli.output),

@@ -1,0 +1,336 @@
+//! A run cannot be lost: whatever ends it, the last whole checkpoint is gone on from, the message says what happened,
+//! and the end has the bytes of a run that nothing disturbed.
+//!
+//! Each fault is tried a few times here, and often by
+//!
+//! ```sh
+//! cargo test --release -p logo-ssl-cli --test reliability -- --ignored --nocapture
+//! ```
+
+#![cfg(unix)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use support::{files, plugin, skipped, tiny_arguments};
+use tempfile::TempDir;
+
+/// Where the results of a run lie, and their bytes.
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+/// A run of two epochs with a checkpoint after every step, so that one is being written at most moments.
+fn arguments(run: &Path) -> Vec<String> {
+    let mut arguments = tiny_arguments(run);
+    arguments.extend(["--epochs", "2", "--checkpoint-every", "1"].map(str::to_owned));
+    arguments
+}
+
+fn binary() -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("logo-ssl"));
+    command.env_remove("LOGO_SSL_DATA").stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// The run of [`arguments`], or what is left of it: begun where there is none, else gone on with.
+fn training(run: &Path, more: &[String]) -> Command {
+    let mut command = binary();
+    command.args(arguments(run)).args(more);
+    if run.join("config.toml").exists() {
+        command.arg("--resume");
+    }
+    command
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What an undisturbed run leaves, and how long it takes.
+struct Whole {
+    files: Files,
+    took: Duration,
+}
+
+impl Whole {
+    fn of(more: &[String]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        let start = Instant::now();
+        let output = training(&run, more).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        Self { took: start.elapsed(), files: files(&run) }
+    }
+}
+
+static WHOLE: LazyLock<Whole> = LazyLock::new(|| Whole::of(&[]));
+
+/// Goes on with a run to its end, and has it be as if nothing had happened. Returns what was said.
+fn assert_nothing_lost(run: &Path, more: &[String], whole: &Whole, what: &str) -> String {
+    let output = training(run, more).output().unwrap();
+    assert!(output.status.success(), "{what}: {}", said(&output));
+    let left = files(run);
+    for (name, bytes) in &whole.files {
+        assert!(&left[name] == bytes, "{what}: {} is another: {}", name.display(), said(&output));
+    }
+    said(&output)
+}
+
+/// Kills runs at moments spread over the time that one takes, each until it was killed `often` times, and
+/// has every one of them end as if it had not been.
+fn kills(runs: usize, often: usize, more: &[String], whole: &Whole) {
+    let (mut killed, mut tried) = (0, 0);
+    for number in 0..runs {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        for attempt in 0..often {
+            // Moments that no two attempts share: multiples of the golden ratio fill an interval evenly.
+            let moment = ((number * often + attempt) as f64 * 0.618_034).fract();
+            let mut child = training(&run, more).spawn().unwrap();
+            std::thread::sleep(whole.took.mul_f64(moment));
+            child.kill().unwrap();
+            killed += usize::from(!child.wait().unwrap().success());
+            tried += 1;
+        }
+        assert_nothing_lost(&run, more, whole, &format!("run {number}, killed {often} times"));
+    }
+    eprintln!("killed at {killed} of {tried} moments, {runs} runs: lost 0");
+    assert!(2 * killed >= tried, "only {killed} of {tried} runs were killed before their end");
+}
+
+#[test]
+fn killed_at_random_moments_it_loses_nothing() {
+    kills(4, 2, &[], &WHOLE);
+}
+
+#[test]
+#[ignore = "takes minutes; the shortened one runs always"]
+fn killed_at_two_hundred_and_forty_moments_it_loses_nothing() {
+    kills(80, 3, &[], &WHOLE);
+}
+
+#[test]
+#[ignore = "takes minutes, and needs a plugin in LOGO_SSL_PJRT_PLUGIN"]
+fn killed_on_a_plugin_it_loses_nothing() {
+    let Some(plugin) = plugin() else { return skipped("LOGO_SSL_PJRT_PLUGIN is unset") };
+    let more = ["--device".to_owned(), plugin.display().to_string()];
+    kills(10, 3, &more, &Whole::of(&more));
+}
+
+/// A run that was killed in its second epoch, so that it has two checkpoints.
+fn killed_midway() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let mut child = training(&run, &[]).spawn().unwrap();
+    let second = run.join("checkpoints/previous.safetensors");
+    let logged = || fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+    while !(second.exists() && logged().contains("\"step\":5")) {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before it could be killed");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    (folder, run)
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to.join(entry.file_name())),
+            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
+        }
+    }
+}
+
+/// Changes a byte in each of so many regions of the last checkpoint in turn, and cuts it there.
+fn damages(regions: usize) {
+    let (_folder, begun) = killed_midway();
+    let length = fs::read(begun.join("checkpoints/last.safetensors")).unwrap().len();
+    let mut went_back = 0;
+    for region in 0..regions {
+        let at = region * length / regions + (region * 37) % (length / regions);
+        for cut in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let run = folder.path().join("run");
+            copy(&begun, &run);
+            let last = run.join("checkpoints/last.safetensors");
+            let mut bytes = fs::read(&last).unwrap();
+            match cut {
+                true => bytes.truncate(at),
+                false => bytes[at] ^= 1 << (region % 8),
+            }
+            fs::write(&last, bytes).unwrap();
+            let verified = binary().arg("verify").arg(&run).output().unwrap();
+            let what = format!("byte {at} of {length}, cut: {cut}");
+            assert_eq!(verified.status.code(), Some(1), "{what}: {}", said(&verified));
+            let told = assert_nothing_lost(&run, &[], &WHOLE, &what);
+            assert!(told.contains("last.safetensors"), "{what}: {told}");
+            assert!(told.contains("goes on from the checkpoint before"), "{what}: {told}");
+            assert!(run.join("checkpoints/damaged.safetensors").exists(), "{what}");
+            went_back += 1;
+        }
+    }
+    eprintln!("{went_back} damaged checkpoints: each was found, lost 0");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_found_and_the_one_before_is_used() {
+    damages(3);
+}
+
+#[test]
+#[ignore = "takes minutes; the shortened one runs always"]
+fn every_region_of_a_checkpoint_is_checked() {
+    damages(100);
+}
+
+#[test]
+fn verify_names_what_is_damaged_and_where_a_run_goes_on() {
+    let (_folder, run) = killed_midway();
+    let verify = || {
+        let output = binary().args(["verify"]).arg(&run).stdout(Stdio::piped()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout.clone()).unwrap(), said(&output))
+    };
+    let (code, table, _) = verify();
+    assert_eq!(code, Some(0), "{table}");
+    assert!(table.contains("it goes on from step") && !table.contains("DAMAGED"), "{table}");
+    for name in ["last", "previous"] {
+        fs::write(run.join(format!("checkpoints/{name}.safetensors")), "no tensors").unwrap();
+    }
+    let (code, table, error) = verify();
+    assert_eq!(code, Some(1));
+    assert_eq!(table.matches("DAMAGED").count(), 2, "{table}");
+    assert!(error.contains("no checkpoint is whole"), "{error}");
+    // Where nothing can be gone on from, nothing is trained over it either.
+    let output = training(&run, &[]).output().unwrap();
+    assert!(!output.status.success() && said(&output).contains("last.safetensors"));
+    let nothing = binary().arg("verify").arg(run.join("checkpoints")).output().unwrap();
+    assert!(said(&nothing).contains("no config.toml"), "{}", said(&nothing));
+}
+
+/// Runs the script with the binary's arguments behind it: `"$@"`.
+fn through_shell(script: &str, run: &Path) -> Output {
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh"]).arg(assert_cmd::cargo::cargo_bin!("logo-ssl"));
+    command.args(arguments(run)).args(run.join("config.toml").exists().then_some("--resume"));
+    command.env_remove("LOGO_SSL_DATA").stdout(Stdio::null()).stderr(Stdio::piped());
+    command.output().unwrap()
+}
+
+#[test]
+fn where_files_can_grow_no_more_the_file_is_named_and_nothing_is_lost() {
+    // So many blocks of 512 bytes: for the first checkpoint, for the first lines of the log, for more of them.
+    for blocks in [1, 64, 400] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+        let output = through_shell(&script, &run);
+        let what = format!("files of at most {blocks} blocks");
+        if !output.status.success() {
+            assert_eq!(output.status.code(), Some(1), "{what}: {}", said(&output));
+            assert!(said(&output).contains(run.to_str().unwrap()), "{what}: {}", said(&output));
+        }
+        assert_nothing_lost(&run, &[], &WHOLE, &what);
+    }
+}
+
+/// A file system of its own for a run, of so many kilobytes, which is then made larger, or read-only and
+/// writable again; afterwards the run lies at `kept`.
+fn on_a_small_disk(folder: &Path, kept: &Path, first: &str, then: &str) -> Output {
+    let disk = folder.join("disk");
+    fs::create_dir(&disk).unwrap();
+    let script = format!(
+        "mount -t tmpfs -o {first} tmpfs {disk} || exit 99\n\
+         \"$@\"\necho \"exit status $?\" >&2\n\
+         mount -o remount,{then} {disk} || exit 98\n\
+         \"$@\" --resume\necho \"exit status $?\" >&2\n\
+         mount -o remount,rw,size=64m {disk} || exit 97\n\
+         \"$@\" --resume && cp -r {disk}/run {kept}",
+        disk = disk.display(),
+        kept = kept.display(),
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script, "sh"]);
+    command.arg(assert_cmd::cargo::cargo_bin!("logo-ssl")).args(arguments(&disk.join("run")));
+    command.env_remove("LOGO_SSL_DATA").stdout(Stdio::null()).stderr(Stdio::piped());
+    command.output().unwrap_or_else(|_| Output {
+        status: ExitStatus::default(),
+        stdout: vec![],
+        stderr: b"cannot mount: there is no unshare here".to_vec(),
+    })
+}
+
+#[test]
+fn a_full_disk_and_one_that_cannot_be_written_lose_nothing() {
+    for (first, then) in [("size=200k", "size=600k"), ("size=900k", "ro"), ("size=64m", "ro")] {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = folder.path().join("kept");
+        let output = on_a_small_disk(folder.path(), &kept, first, then);
+        let told = said(&output);
+        if output.status.code() == Some(99) || told.contains("cannot mount") {
+            return skipped("no file system can be mounted here");
+        }
+        let what = format!("{first}, then {then}: {told}");
+        assert!(output.status.success(), "{what}");
+        for word in ["panicked", "corrupt"] {
+            assert!(!told.contains(word), "{what}");
+        }
+        let left = files(&kept);
+        for (name, bytes) in &WHOLE.files {
+            assert!(&left[name] == bytes, "{} is another: {what}", name.display());
+        }
+    }
+}
+
+#[test]
+fn without_memory_it_ends_and_goes_on_with_some() {
+    for kilobytes in [60_000, 120_000, 240_000] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        through_shell(&format!("ulimit -v {kilobytes}; exec \"$@\""), &run);
+        assert_nothing_lost(&run, &[], &WHOLE, &format!("{kilobytes} kB of memory"));
+    }
+}
+
+#[test]
+fn two_processes_do_not_share_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let mut first = training(&run, &[]).spawn().unwrap();
+    while !run.join("metrics.jsonl").exists() {
+        assert!(first.try_wait().unwrap().is_none(), "the run ended before a second could begin");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let second = training(&run, &[]).output().unwrap();
+    assert!(!second.status.success());
+    assert!(said(&second).contains(run.to_str().unwrap()), "{}", said(&second));
+    assert!(first.wait().unwrap().success());
+    assert_nothing_lost(&run, &[], &WHOLE, "two processes");
+}
+
+#[test]
+fn signals_in_bursts_lose_nothing() {
+    for (number, burst) in
+        [["-INT"; 1].as_slice(), &["-INT"; 2], &["-TERM", "-INT", "-TERM", "-INT"]]
+            .into_iter()
+            .enumerate()
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        let mut child = training(&run, &[]).spawn().unwrap();
+        std::thread::sleep(WHOLE.took.mul_f64(0.3 + 0.2 * number as f64));
+        for signal in burst {
+            // One that has ended gets none.
+            let _ = Command::new("kill").arg(signal).arg(child.id().to_string()).output();
+        }
+        child.wait().unwrap();
+        assert_nothing_lost(&run, &[], &WHOLE, &format!("{burst:?}"));
+    }
+}
