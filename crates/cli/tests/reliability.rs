@@ -18,17 +18,33 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use support::{files, plugin, skipped, tiny_arguments};
+use support::pictures::two_classes;
+use support::{SMALL, files, plugin, set, skipped};
 use tempfile::TempDir;
 
 /// Where the results of a run lie, and their bytes.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// A run of two epochs with a checkpoint after every step, so that one is being written at most moments.
+/// Pictures of two classes, few enough that evaluations take no time.
+static PICTURES: LazyLock<TempDir> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    two_classes(folder.path(), 40);
+    folder
+});
+
+/// A run of two epochs of nine steps with a checkpoint after every step, so that one is being written at most
+/// moments.
 fn arguments(run: &Path) -> Vec<String> {
-    let mut arguments = tiny_arguments(run);
-    arguments.extend(["--epochs", "2", "--checkpoint-every", "1"].map(str::to_owned));
-    arguments
+    let flags = ["pretrain", "--quiet", "--no-pictures", "--preset", "folder", "--epochs", "2"];
+    let sizes = ["--batch-size", "8", "--checkpoint-every", "1"];
+    let settings =
+        ["model.stem=cifar", "optimizer.warmup_epochs=0.0", "eval.resize=18", "eval.crop=16"];
+    let settings = set(SMALL).chain(set(settings));
+    let arguments = flags.into_iter().chain(sizes).chain(settings).map(str::to_owned);
+    let places = [("--data-dir", PICTURES.path()), ("--run-dir", run)];
+    let places =
+        places.into_iter().flat_map(|(flag, path)| [flag.to_owned(), path.display().to_string()]);
+    arguments.chain(places).collect()
 }
 
 fn binary() -> Command {
@@ -129,7 +145,7 @@ fn killed_midway() -> (TempDir, PathBuf) {
     let mut child = training(&run, &[]).spawn().unwrap();
     let second = run.join("checkpoints/previous.safetensors");
     let logged = || fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
-    while !(second.exists() && logged().contains("\"step\":5")) {
+    while !(second.exists() && logged().contains("\"step\":12,")) {
         assert!(child.try_wait().unwrap().is_none(), "the run ended before it could be killed");
         std::thread::sleep(Duration::from_millis(2));
     }
