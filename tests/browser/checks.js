@@ -71,15 +71,15 @@ globalThis.checks = (() => {
     return [`the page is ${is} pixels wide in ${has}: ${widest.slice(0, 3).map(named).join(", ")}`];
   }
 
-  /** Headings go down one level at a time, and tables and pictures say what they are. */
-  function badStructure() {
+  /** Headings go down one level at a time, and tables and pictures say what they are; each landmark is there once. */
+  function badStructure(landmarks = ["main", "header", "nav", "footer"]) {
     const problems = [];
     const levels = [...document.querySelectorAll("h1, h2, h3, h4, h5, h6")].map(({ tagName }) => Number(tagName[1]));
     levels.forEach((level, i) => {
       if (level > (levels[i - 1] ?? 0) + 1) problems.push(`h${level} follows h${levels[i - 1]}`);
     });
     if (levels.filter((level) => level === 1).length !== 1) problems.push("there is not one h1");
-    for (const landmark of ["main", "header", "nav", "footer"]) {
+    for (const landmark of landmarks) {
       if (document.querySelectorAll(`body > ${landmark}`).length !== 1) problems.push(`there is not one ${landmark}`);
     }
     for (const table of document.querySelectorAll("table:not([aria-hidden] *)")) {

@@ -47,15 +47,15 @@ def noise(browser):
                 yield f"it fetches {parameters['request']['url']}"
 
 
-def looks(browser, url, screenshots):
+def looks(browser, url, screenshots, structure="checks.badStructure()"):
     """The page as it is shown at each width in each colour scheme."""
     for width in WIDTHS:
         for scheme in SCHEMES:
             browser.show(width, scheme)
             browser.open(url)
             browser.evaluate(CHECKS)
-            for check in ("tooWide", "lowContrast", "badStructure"):
-                for problem in browser.evaluate(f"checks.{check}()"):
+            for check in ("checks.tooWide()", "checks.lowContrast()", structure):
+                for problem in browser.evaluate(check):
                     yield f"{width} pixels, {scheme}: {problem}"
             for problem in noise(browser):
                 yield f"{width} pixels, {scheme}: {problem}"
@@ -215,8 +215,9 @@ def without_script(browser, url, screenshots):
         yield f"without scripts {live} charts and {still} plots are shown"
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(purpose, problems_of):
+    """Opens each page that is named and says what `problems_of` the browser, its address and a folder finds."""
+    parser = argparse.ArgumentParser(description=purpose)
     parser.add_argument("pages", nargs="+", type=pathlib.Path, metavar="PAGE")
     parser.add_argument("--chromium", default=chromium.find(), help="the browser [default: an installed Chromium]")
     parser.add_argument("--screenshots", type=pathlib.Path, metavar="DIR", help="keep pictures of the pages here")
@@ -231,11 +232,7 @@ def main():
     for page in arguments.pages:
         url = page.resolve(strict=True).as_uri()
         with chromium.Browser(arguments.chromium) as browser:
-            problems = [
-                *looks(browser, url, arguments.screenshots),
-                *charts(browser, url),
-                *without_script(browser, url, arguments.screenshots),
-            ]
+            problems = list(problems_of(browser, url, arguments.screenshots))
         for problem in problems:
             print(f"{page}: {problem}", file=sys.stderr)
         print(f"{page}: {len(problems)} problems")
@@ -243,5 +240,12 @@ def main():
     return int(failed)
 
 
+def problems_of(browser, url, screenshots):
+    """All that is wrong with a page of charts."""
+    yield from looks(browser, url, screenshots)
+    yield from charts(browser, url)
+    yield from without_script(browser, url, screenshots)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__.splitlines()[0], problems_of))

@@ -2,8 +2,9 @@
 
 use std::io;
 
-use image::imageops::{FilterType, resize};
-use image::{ImageFormat, RgbImage};
+use image::RgbImage;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::imageops::{self, resize};
 use tiny_skia::{
     FillRule, LineJoin, Paint as Brush, Path, PathBuilder, Pixmap, PixmapPaint, Rect, Stroke,
     StrokeDash, Transform,
@@ -27,7 +28,10 @@ pub(super) fn draw(scene: &Scene) -> io::Result<Vec<u8>> {
     let pixels = page.pixels().iter().flat_map(|pixel| [pixel.red(), pixel.green(), pixel.blue()]);
     let picture = RgbImage::from_raw(width, height, pixels.collect()).expect("three bytes a pixel");
     let mut encoded = io::Cursor::new(Vec::new());
-    picture.write_to(&mut encoded, ImageFormat::Png).map_err(io::Error::other)?;
+    // A report holds several: a second of work makes them a third smaller.
+    let encoder =
+        PngEncoder::new_with_quality(&mut encoded, CompressionType::Best, FilterType::Adaptive);
+    picture.write_with_encoder(encoder).map_err(io::Error::other)?;
     Ok(encoded.into_inner())
 }
 
@@ -86,7 +90,7 @@ fn draw_picture(page: &mut Pixmap, corner: Point, size: Point, image: &RgbImage)
     let [width, height] = size.map(|side| ((side * PNG_SCALE).round() as u32).max(1));
     // Pixels of a small image are to be seen, those of a photograph would flicker.
     let small = image.width() <= width && image.height() <= height;
-    let filter = if small { FilterType::Nearest } else { FilterType::Triangle };
+    let filter = if small { imageops::FilterType::Nearest } else { imageops::FilterType::Triangle };
     let resized = resize(image, width, height, filter);
     let Some(mut picture) = Pixmap::new(width, height) else { return };
     for (to, from) in picture.pixels_mut().iter_mut().zip(resized.pixels()) {
