@@ -100,6 +100,29 @@ pub enum Error {
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
 
+    /// A file holds several backbones that differ, such as a momentum encoder beside the one that is trained.
+    #[error(
+        "{path}: holds several backbones, whose names begin with {}; say which one is meant",
+        quoted(.prefixes), path = .path.display()
+    )]
+    Several {
+        /// The file.
+        path: PathBuf,
+        /// What the names of each begin with.
+        prefixes: Vec<String>,
+    },
+
+    /// The backbone of a file has other tensors than the ResNet that it looks like.
+    #[error("{path}: its backbone is not quite a ResNet: {}", unmatched(.missing, .unknown), path = .path.display())]
+    Unmatched {
+        /// The file.
+        path: PathBuf,
+        /// Tensors that a ResNet has and the file lacks, by torchvision's names.
+        missing: Vec<String>,
+        /// Tensors that the file has within the backbone and a ResNet lacks, by the file's names.
+        unknown: Vec<String>,
+    },
+
     /// Features cannot be measured: there are none, or one is not finite.
     #[error("the features cannot be measured: {0}")]
     Measure(#[from] measures::Error),
@@ -194,6 +217,38 @@ pub enum RunProblem {
 impl<S: Into<String>> From<S> for RunProblem {
     fn from(message: S) -> Self {
         Self::Other(message.into())
+    }
+}
+
+/// How many names of a long list a message shows.
+const MOST_NAMES: usize = 4;
+
+/// Names as a message lists them.
+fn quoted(names: &[String]) -> String {
+    let shown: Vec<String> =
+        names.iter().take(MOST_NAMES).map(|name| format!("`{name}`")).collect();
+    match names.len().checked_sub(MOST_NAMES + 1) {
+        None => shown.join(", "),
+        Some(more) => format!("{} and {} more", shown.join(", "), more + 1),
+    }
+}
+
+fn unmatched(missing: &[String], unknown: &[String]) -> String {
+    let part = |verb: &str, names: &[String]| match names {
+        [] => None,
+        _ => Some(format!("it {verb} {}", quoted(names))),
+    };
+    let parts = [part("lacks", missing), part("also has", unknown)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+impl From<checkpoints::Error> for Error {
+    fn from(error: checkpoints::Error) -> Self {
+        match error {
+            checkpoints::Error::Io(error) => Self::Io(error),
+            checkpoints::Error::Unusable { path, problem } => Self::data(path, problem.to_string()),
+            error => Self::Images(error.to_string()),
+        }
     }
 }
 

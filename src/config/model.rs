@@ -103,6 +103,26 @@ pub enum Backbone {
 }
 
 impl Backbone {
+    /// All of them, by depth.
+    pub const ALL: [Self; 6] = [
+        Backbone::Resnet10,
+        Backbone::Resnet18,
+        Backbone::Resnet34,
+        Backbone::Resnet50,
+        Backbone::Resnet101,
+        Backbone::Resnet152,
+    ];
+
+    /// How many layers with weights it has, which is its name.
+    pub fn depth(self) -> usize {
+        let convolutions = match self.block() {
+            BlockKind::Basic => 2,
+            BlockKind::Bottleneck => 3,
+        };
+        // The stem and the classifier count.
+        2 + convolutions * self.blocks().iter().sum::<usize>()
+    }
+
     /// The number of blocks in each of the four stages.
     pub fn blocks(self) -> [usize; 4] {
         match self {

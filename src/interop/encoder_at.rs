@@ -17,7 +17,7 @@ use crate::train::{Learner, checkpoint};
 pub enum EncoderAt {
     /// In a run directory: its last checkpoint.
     Run(PathBuf),
-    /// In a weights file, or a checkpoint.
+    /// In a weights file, or a checkpoint: of this program, of PyTorch, or safetensors of any other.
     Weights(PathBuf),
 }
 
@@ -42,7 +42,7 @@ impl EncoderAt {
                 presets::read_run_config(&RunFiles::of(root).config_path()).map(Some)
             }
             Self::Weights(file) => {
-                let (_, metadata) = tensors::read(file)?;
+                let metadata = tensors::metadata(&tensors::open(file)?);
                 // A checkpoint's is no config, and that of a later version may have keys unknown here.
                 Ok(metadata.and_then(|text| presets::config_of_text(&text).ok()))
             }

@@ -1,7 +1,9 @@
-//! Files that other programs read: safetensors with torchvision's names.
+//! Files that other programs read or wrote: safetensors with torchvision's names, and checkpoints of PyTorch.
 
 mod encoder_at;
+mod import;
 pub mod tensors;
 pub mod weights;
 
 pub use encoder_at::EncoderAt;
+pub use import::{Choice, Import, LeftOver, Mapped};

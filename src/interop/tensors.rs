@@ -1,11 +1,13 @@
 //! Named tensors of numbers and one text of metadata, in a safetensors file.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-use half::{bf16, f16};
+use checkpoints::{Checkpoint, Problem};
 use logo_ssl_data::decode::Content;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, TensorView};
 
 use crate::model::params::{State, TensorData};
 use crate::{Error, Result};
@@ -13,6 +15,8 @@ use logo_ssl_base::files::write_atomic;
 
 /// The one metadata key used: with a single key the same contents give the same bytes.
 const KEY: &str = "logo_ssl";
+/// How much of a file of unknown format is looked at, in bytes.
+const MOST_LOOKED_AT: u64 = 4096;
 
 // Numbers are written as they lie in memory.
 const _: () = assert!(cfg!(target_endian = "little"), "safetensors files are little-endian");
@@ -32,70 +36,55 @@ pub fn write(path: &Path, state: &State, metadata: String) -> Result<()> {
     Ok(write_atomic(path, &bytes)?)
 }
 
-/// Reads what [`write()`] wrote, or any other safetensors file of tensors in f16, bf16, f32 or f64, whose
-/// numbers become f32; the metadata is absent in a file of other origin.
+/// Reads what [`write()`] wrote, or any other file of tensors in f16, bf16, f32 or f64, whose numbers become
+/// f32: safetensors, or a checkpoint of PyTorch. The metadata is absent in a file of other origin.
 ///
 /// # Errors
 /// [`Error::Io`] when it cannot be read; [`Error::Data`] when it is damaged, is of another format, or holds
 /// another type.
 pub fn read(path: &Path) -> Result<(State, Option<String>)> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let damaged =
-        |problem: String| Error::data(path, format!("no usable safetensors file: {problem}"));
-    // The first bytes of a sound file are a length, which may look like another format's.
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| {
-        let other = other_format(&bytes);
-        other.map_or_else(|| damaged(error.to_string()), |problem| Error::data(path, problem))
-    })?;
-    let metadata = header.metadata().as_ref().and_then(|map| map.get(KEY).cloned());
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
+    let file = open(path)?;
+    file.refuse_unfolding(file.tensors().keys().map(String::as_str))?;
     let mut state = State::new();
-    for (name, view) in tensors.iter() {
+    for (name, info) in file.tensors() {
         // PyTorch's counters of batches say nothing about the weights.
-        if name.ends_with("num_batches_tracked") {
-            continue;
+        if !name.ends_with("num_batches_tracked") {
+            let tensor = TensorData::new(file.numbers(name)?, info.shape.clone());
+            state.insert(name.clone(), tensor);
         }
-        let values = numbers(&view).ok_or_else(|| {
-            damaged(format!("`{name}` is {:?}, expected F16, BF16, F32 or F64", view.dtype()))
-        })?;
-        state.insert(name.to_owned(), TensorData::new(values, view.shape().to_vec()));
     }
-    Ok((state, metadata))
+    Ok((state, metadata(&file)))
 }
 
-/// The numbers of a tensor as f32, where it has such.
-fn numbers(view: &TensorView<'_>) -> Option<Vec<f32>> {
-    fn of<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-        let (numbers, _) = bytes.as_chunks::<N>();
-        numbers.iter().map(|bytes| number(*bytes)).collect()
-    }
-    let bytes = view.data();
-    match view.dtype() {
-        Dtype::F16 => Some(of(bytes, |bytes| f16::from_le_bytes(bytes).to_f32())),
-        Dtype::BF16 => Some(of(bytes, |bytes| bf16::from_le_bytes(bytes).to_f32())),
-        Dtype::F32 => Some(of(bytes, f32::from_le_bytes)),
-        Dtype::F64 => Some(of(bytes, |bytes| f64::from_le_bytes(bytes) as f32)),
-        _ => None,
-    }
+/// Opens a file of tensors, of which nothing but the names is read yet.
+///
+/// # Errors
+/// As [`read`], but for the tensors' types.
+pub(super) fn open(path: &Path) -> Result<Checkpoint> {
+    Checkpoint::open(path).map_err(|error| match error {
+        checkpoints::Error::Unusable { problem: Problem::Unknown(_), .. } => {
+            other_format(path).map_or_else(|| error.into(), |problem| Error::data(path, problem))
+        }
+        error => error.into(),
+    })
 }
 
-/// What a file is that bears no weights in safetensors, and how its weights are had, where its contents
-/// tell.
-fn other_format(bytes: &[u8]) -> Option<String> {
-    // PyTorch's archives are zip files, its older files begin with a pickle.
-    match bytes {
-        [b'P', b'K', 3, 4, ..] | [0x80, 2..=5, ..] => Some(
-            "this is a PyTorch checkpoint (.pth, .pt or .ckpt), and weights are read from safetensors. In Python: \
-             safetensors.torch.save_file(torch.load(FILE, map_location=\"cpu\", weights_only=True), OUT), of the \
-             state dict where the checkpoint holds more"
-                .to_owned(),
-        ),
-        _ => Content::of(bytes).map(|content| content.to_string()),
-    }
+/// The text that [`write()`] put beside the tensors.
+pub(super) fn metadata(file: &Checkpoint) -> Option<String> {
+    file.metadata(KEY).map(str::to_owned)
+}
+
+/// What a file is that bears no weights, where its contents tell.
+fn other_format(path: &Path) -> Option<String> {
+    let mut first = Vec::new();
+    File::open(path).ok()?.take(MOST_LOOKED_AT).read_to_end(&mut first).ok()?;
+    Content::of(&first).map(|content| content.to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use half::{bf16, f16};
+
     use super::*;
 
     fn file(dtype: Dtype, bytes: &[u8]) -> tempfile::NamedTempFile {
@@ -141,20 +130,19 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_of_pytorch_is_named_as_what_it_is() {
+    fn what_is_no_file_of_tensors_is_named_as_what_it_is() {
         let beginnings: [&[u8]; 3] = [
             b"PK\x03\x04archive/data.pkl",
             b"\x80\x02\x8a\x0al\xfc",
             b"version https://git-lfs.github.com/spec/v1",
         ];
-        for (bytes, said) in beginnings.into_iter().zip(["PyTorch", "PyTorch", "Git LFS"]) {
+        for (bytes, said) in
+            beginnings.into_iter().zip(["PyTorch checkpoint", "PyTorch checkpoint", "Git LFS"])
+        {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), bytes).unwrap();
             let problem = read(file.path()).unwrap_err().to_string();
-            assert!(
-                problem.contains(said) && problem.contains("safetensors") == (said == "PyTorch"),
-                "{problem}"
-            );
+            assert!(problem.contains(said), "{problem}");
         }
     }
 }

@@ -35,6 +35,14 @@ pub(crate) fn line(error: &Error) -> String {
         Error::NoUserFolder { of: "datasets" } => {
             "there is no user data directory here; name one with --data-dir".to_owned()
         }
+        Error::Several { path, prefixes } => format!(
+            "{error}: `logo-ssl import {} --prefix {}` takes the first",
+            path.display(),
+            prefixes[0].trim_end_matches('.')
+        ),
+        Error::Unmatched { .. } => format!(
+            "{error}. `logo-ssl import` takes it all the same with --allow-missing, and it computes something else then"
+        ),
         Error::Sweep { place, problem } => format!("{place}: {}", line(problem)),
         Error::Device { problem, advice: Some(advice) } => {
             format!("{problem}. {}", of_device(advice))

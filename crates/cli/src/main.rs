@@ -14,6 +14,7 @@ mod encoder;
 mod error;
 mod eval;
 mod hints;
+mod import;
 mod knn;
 mod log;
 mod pretrain;
@@ -67,6 +68,8 @@ enum Command {
     Eval(eval::Arguments),
     /// Measure a trained encoder by its nearest neighbours
     Knn(knn::Arguments),
+    /// Take the backbone of another program's checkpoint, under torchvision's names
+    Import(import::Arguments),
     /// Write the plots and report.html of a run again
     Report(report::Arguments),
     /// Show all runs of a folder on a local page, live
@@ -192,6 +195,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Compare(arguments) => compare::run(&arguments, cli.output),
         Command::Eval(arguments) => eval::run(&arguments, cli.output),
         Command::Knn(arguments) => knn::run(&arguments, cli.output),
+        Command::Import(arguments) => import::run(&arguments, cli.output),
         Command::Report(arguments) => report::run(&arguments, cli.output),
         Command::Serve(arguments) => serve::run(&arguments, cli.output),
         Command::Devices(arguments) => devices::run(&arguments, cli.output),
