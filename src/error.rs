@@ -247,7 +247,6 @@ impl From<checkpoints::Error> for Error {
         match error {
             checkpoints::Error::Io(error) => Self::Io(error),
             checkpoints::Error::Unusable { path, problem } => Self::data(path, problem.to_string()),
-            error => Self::Images(error.to_string()),
         }
     }
 }

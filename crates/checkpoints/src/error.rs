@@ -4,7 +4,6 @@ use logo_ssl_base::files;
 
 /// What keeps a checkpoint from being read.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// The operating system refused to read the file.
     #[error(transparent)]
