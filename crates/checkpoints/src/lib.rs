@@ -9,6 +9,7 @@
 //! leaves to its user is refused here: files that unfold to more than they hold, and pickles that would run a
 //! command when Python opens them.
 
+mod acting;
 mod backbone;
 mod checkpoint;
 mod error;

@@ -1,44 +1,21 @@
 //! PyTorch's files. The `pytorch-reader` crate parses them; what is refused beside is here.
 
 use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use pytorch_reader::{DType, PickleValue, PytorchReader, Tensor};
-use zip::ZipArchive;
+use zip::{ZipArchive, ZipReadOptions};
 
+use crate::acting;
 use crate::checkpoint::{Element, TensorInfo};
 use crate::error::Problem;
 
 /// The longest pickle of an archive. One of a thousand tensors, with its optimizer, takes less than one MiB;
 /// every byte may become a Python object of a hundred.
 const LONGEST_PICKLE: u64 = 16 << 20;
-
-/// Modules with which a pickle would act on the machine. Nothing is called here in any case; a file that
-/// names them is refused so that it is not opened elsewhere.
-const ACTING_MODULES: [&str; 18] = [
-    "asyncio",
-    "code",
-    "commands",
-    "ctypes",
-    "importlib",
-    "multiprocessing",
-    "nt",
-    "os",
-    "pdb",
-    "posix",
-    "pty",
-    "runpy",
-    "shutil",
-    "socket",
-    "subprocess",
-    "sys",
-    "timeit",
-    "webbrowser",
-];
-/// Functions of Python's own with which it would.
-const ACTING_BUILTINS: [&str; 6] = ["__import__", "compile", "eval", "exec", "execfile", "open"];
 
 /// An open file.
 #[derive(Debug)]
@@ -52,9 +29,9 @@ impl PyTorch {
         path: &Path,
         length: u64,
     ) -> Result<(Self, BTreeMap<String, TensorInfo>), Problem> {
-        refuse_bomb(path, length)?;
+        refuse_harm(path, length)?;
         let unusable = |error: pytorch_reader::PytorchError| Problem::PyTorch(error.to_string());
-        refuse_acting(&PytorchReader::read_pickle_data(path, None).map_err(unusable)?)?;
+        acting::refuse_in_value(&PytorchReader::read_pickle_data(path, None).map_err(unusable)?)?;
         let tensors = PytorchReader::new(path).map_err(unusable)?.into_tensors();
         let described = tensors.iter().map(|(name, tensor)| (name.clone(), described(tensor)));
         let described = described.collect();
@@ -68,60 +45,52 @@ impl PyTorch {
     }
 }
 
-/// Refuses an archive whose entries unfold to more than the file, or whose pickle is too long.
+/// Refuses an archive whose entries unfold to more than the file, or whose pickle is too long; and a pickle
+/// that would act on the machine.
 ///
 /// PyTorch stores its entries as they are, so they never take more than the file; what is compressed beyond
 /// that, or overlaps, is no checkpoint.
-fn refuse_bomb(path: &Path, length: u64) -> Result<(), Problem> {
-    let unusable = |problem: String| Problem::PyTorch(problem);
-    let file = File::open(path).map_err(|error| unusable(error.to_string()))?;
-    let mut archive = match ZipArchive::new(BufReader::new(file)) {
-        Ok(archive) => archive,
-        // The other forms are read from one end to the other and have nothing to unfold; a damaged archive is
+fn refuse_harm(path: &Path, length: u64) -> Result<(), Problem> {
+    let unusable = |error: &dyn Error| Problem::PyTorch(error.to_string());
+    let mut file = File::open(path).map_err(|error| unusable(&error))?;
+    let Ok(mut archive) = ZipArchive::new(BufReader::new(&file)) else {
+        // The other forms are read from one end to the other and have nothing to unfold. A damaged archive is
         // refused by who reads it.
-        Err(_) => return Ok(()),
+        let mut first = Vec::new();
+        file.rewind()
+            .and_then(|()| file.take(LONGEST_PICKLE).read_to_end(&mut first))
+            .map_err(|error| unusable(&error))?;
+        return acting::refuse_in_opcodes(&first);
     };
-    let mut bytes = 0_u64;
+    let (mut bytes, mut pickles) = (0_u64, Vec::new());
     for index in 0..archive.len() {
-        let entry = archive.by_index_raw(index).map_err(|error| unusable(error.to_string()))?;
-        let name = entry.name().map_err(|error| unusable(error.to_string()))?;
-        if name.ends_with("data.pkl") && entry.size() > LONGEST_PICKLE {
-            let size = entry.size();
-            return Err(unusable(format!(
-                "its pickle has {size} bytes, of at most {LONGEST_PICKLE}"
-            )));
-        }
+        let entry = archive.by_index_raw(index).map_err(|error| unusable(&error))?;
         bytes = bytes.saturating_add(entry.size());
-    }
-    match bytes > length {
-        true => {
-            Err(Problem::Unfolds { what: "its archive's entries".to_owned(), bytes, file: length })
+        if entry.name().map_err(|error| unusable(&error))?.ends_with("data.pkl") {
+            pickles.push(index);
         }
-        false => Ok(()),
     }
-}
-
-/// Refuses a pickle that names what would act on the machine.
-fn refuse_acting(value: &PickleValue) -> Result<(), Problem> {
-    match value {
-        PickleValue::List(values) => values.iter().try_for_each(refuse_acting),
-        PickleValue::Dict(values) => values.values().try_for_each(refuse_acting),
-        PickleValue::Unsupported(name) if acts(name) => Err(Problem::Hostile(shown(name))),
-        _ => Ok(()),
+    if bytes > length {
+        let what = "its archive's entries".to_owned();
+        return Err(Problem::Unfolds { what, bytes, file: length });
     }
-}
-
-fn acts(name: &str) -> bool {
-    let Some((module, function)) = name.split_once('.') else { return false };
-    match module {
-        "builtins" | "__builtin__" => ACTING_BUILTINS.contains(&function),
-        _ => ACTING_MODULES.contains(&module),
+    for index in pickles {
+        // Whoever reads the pickle holds it to its checksum, which may be absent.
+        let options = ZipReadOptions::new().ignore_crc32(true);
+        let entry =
+            archive.by_index_with_options(index, options).map_err(|error| unusable(&error))?;
+        let mut pickle = Vec::new();
+        entry
+            .take(LONGEST_PICKLE + 1)
+            .read_to_end(&mut pickle)
+            .map_err(|error| unusable(&error))?;
+        if pickle.len() as u64 > LONGEST_PICKLE {
+            let problem = format!("its pickle has more than {LONGEST_PICKLE} bytes");
+            return Err(Problem::PyTorch(problem));
+        }
+        acting::refuse_in_opcodes(&pickle)?;
     }
-}
-
-/// As much of a name as a line of text bears.
-fn shown(name: &str) -> String {
-    name.escape_debug().take(80).collect()
+    Ok(())
 }
 
 fn described(tensor: &Tensor) -> TensorInfo {

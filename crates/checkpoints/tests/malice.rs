@@ -158,8 +158,8 @@ fn a_pickle_that_would_run_a_command_is_refused_wherever_it_stands() {
             pickle.tensor("0", 3, 0, &[3], &[1])
         };
         let nested = |pickle: Pickle| call(pickle.op(b"]}").text("b")).op(b"sa");
-        let files = [root, Pickle::only("a", beside), Pickle::only("a", nested)];
-        for pickle in files {
+        let dropped = call(Pickle::new()).op(b"0").op(&honest()[2..]).0;
+        for pickle in [root, Pickle::only("a", beside), Pickle::only("a", nested), dropped] {
             for bytes in [zipped(&pickle), stream(&pickle)] {
                 let problem = refused(&bytes);
                 let called = name.replace('\n', ".");
