@@ -163,7 +163,7 @@ def checkpoints():
         "views.pth": saved(views),
         "parameters.pth": saved({"w": torch.nn.Parameter(numbers)}, legacy=True),
         "protocol_4.pth": saved(named, legacy=True, pickle_protocol=4),
-        "module.pth": saved(torch.nn.Sequential(torch.nn.BatchNorm1d(2)), legacy=True),
+        "module.pth": saved(torch.nn.Sequential(torch.nn.BatchNorm1d(2))),
         "named.safetensors": save(dict(named), {"logo_ssl": "x"}),
     }
 

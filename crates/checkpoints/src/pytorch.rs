@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
-use pytorch_reader::{DType, PickleValue, PytorchReader, Tensor};
+use pytorch_reader::{DType, PytorchReader, Tensor};
 use zip::{ZipArchive, ZipReadOptions};
 
 use crate::acting;
