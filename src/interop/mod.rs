@@ -1,9 +1,11 @@
 //! Files that other programs read or wrote: safetensors with torchvision's names, and checkpoints of PyTorch.
 
+mod choice;
 mod encoder_at;
 mod import;
 pub mod tensors;
 pub mod weights;
 
+pub use choice::Choice;
 pub use encoder_at::EncoderAt;
-pub use import::{Choice, Import, LeftOver, Mapped};
+pub use import::{Import, LeftOver, Mapped};
