@@ -96,7 +96,8 @@ impl Import {
             .filter(|(ours, _)| !known(ours))
             .map(|(_, theirs)| (*theirs).to_owned())
             .collect();
-        if !choice.allow_missing && !(missing.is_empty() && unknown.is_empty()) {
+        let is_whole = missing.is_empty() && unknown.is_empty();
+        if !(is_whole || choice.allow_missing) {
             return Err(Error::Unmatched { path: path.to_path_buf(), missing, unknown });
         }
         let missing = first_values(&layouts, &missing);
