@@ -1,8 +1,6 @@
 //! The front door: a run described in a few words, with a default for whatever is not said.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use crate::config::{Config, Unchosen};
 use crate::data::{DatasetName, Parts, Places, Splits, recognise};
@@ -12,7 +10,7 @@ use crate::presets::{self, Layers};
 use crate::record::run_dir::unused;
 use crate::record::{Event, RunDir, RunFiles, Sink};
 use crate::run::{Images, Run, Training, Wanted};
-use crate::train::{Summary, Workers};
+use crate::train::{Control, Summary, Workers};
 use crate::{Error, Result};
 
 /// Steps between two checkpoints within an epoch, where nobody says otherwise.
@@ -38,7 +36,7 @@ pub struct Pretraining {
     run_dir: Option<PathBuf>,
     workers: Option<Workers>,
     checkpoint_every: u64,
-    stop: Arc<AtomicBool>,
+    control: Control,
     sinks: Vec<Box<dyn Sink>>,
     framework: Option<Box<dyn Framework>>,
 }
@@ -100,7 +98,7 @@ impl Pretraining {
             run_dir: None,
             workers: None,
             checkpoint_every: CHECKPOINT_EVERY,
-            stop: Arc::default(),
+            control: Control::default(),
             sinks: Vec::new(),
             framework: None,
         }
@@ -187,9 +185,9 @@ impl Pretraining {
         self
     }
 
-    /// Once `stop` is set, the run saves itself and ends with [`Error::Interrupted`].
-    pub fn stop_when(mut self, stop: Arc<AtomicBool>) -> Self {
-        self.stop = stop;
+    /// Lets `control` stop the run, have it save or measure itself, from a signal's handler for example.
+    pub fn control(mut self, control: Control) -> Self {
+        self.control = control;
         self
     }
 
@@ -228,7 +226,7 @@ impl Pretraining {
         let summary = run.train(Training {
             workers: self.workers.unwrap_or_else(|| Workers::measured(threads)),
             checkpoint_every: self.checkpoint_every,
-            stop: &self.stop,
+            control: self.control,
             sinks,
             framework: self.framework,
         })?;

@@ -2,7 +2,6 @@
 //! from where it stopped.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use logo_ssl_base::files::write_atomic;
 
@@ -13,7 +12,7 @@ use crate::framework::Framework;
 use crate::instructions::{self, LEVEL_VARIABLE};
 use crate::presets;
 use crate::record::{RunDir, Sink};
-use crate::train::{self, Setup, Summary, Workers, checkpoint};
+use crate::train::{self, Control, Setup, Summary, Workers, checkpoint};
 use crate::{Error, Result, RunProblem};
 
 /// The images that a run trains on and is measured by.
@@ -40,8 +39,8 @@ pub struct Training<'a> {
     pub workers: Workers,
     /// Steps between two checkpoints within an epoch, at least 1.
     pub checkpoint_every: u64,
-    /// Set to have the run save itself and stop after the current step.
-    pub stop: &'a AtomicBool,
+    /// Asks the run to stop, to save or to measure itself.
+    pub control: Control,
     /// Told of everything that happens, beside the run's own logs.
     pub sinks: Vec<&'a mut dyn Sink>,
     /// A framework of one's own in place of the config's. A run that goes on needs the same one again.
@@ -116,7 +115,7 @@ impl Run {
     /// As [`train::pretrain`]; the last checkpoint is whole in every case.
     pub fn train(self, how: Training<'_>) -> Result<Summary> {
         let Self { dir, config, splits, device } = self;
-        let Training { workers, checkpoint_every, stop, sinks, framework } = how;
+        let Training { workers, checkpoint_every, control, sinks, framework } = how;
         train::pretrain(Setup {
             config: &config,
             dir: &dir,
@@ -124,7 +123,7 @@ impl Run {
             device,
             workers,
             checkpoint_every: checkpoint_every.max(1),
-            stop,
+            control,
             // Each lives longer than the loop needs.
             sinks: sinks.into_iter().map(|sink| sink as &mut dyn Sink).collect(),
             framework,

@@ -1,6 +1,7 @@
 //! Which part of an image a view shows.
 
 use rand::{Rng, RngExt};
+use serde::Serialize;
 
 use crate::config::CropConfig;
 
@@ -8,8 +9,8 @@ use crate::config::CropConfig;
 const ATTEMPTS: usize = 10;
 
 /// A rectangle of whole pixels within an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CropBox {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct CropBox {
     /// Columns left of it.
     pub x: usize,
     /// Rows above it.

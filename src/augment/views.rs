@@ -296,8 +296,24 @@ impl EvalView {
     }
 }
 
+/// Writes what the encoder sees of the part `area` of an image to `out`: `[3, size, size]`, normalised by a
+/// mean and a standard deviation, and not augmented.
+///
+/// # Panics
+/// If the part leaves the image, or `out` has another length.
+pub(crate) fn part(
+    image: Image<'_>,
+    area: CropBox,
+    size: usize,
+    [mean, std]: [[f32; 3]; 2],
+    out: &mut [f32],
+) {
+    resized_crop(image, area, false, size, out);
+    color::normalise(out, mean, std);
+}
+
 /// The central square with the share `share` of the shorter side.
-fn central([width, height]: [usize; 2], share: f64) -> CropBox {
+pub(crate) fn central([width, height]: [usize; 2], share: f64) -> CropBox {
     let side = (width.min(height) as f64 * share).round().max(1.0) as usize;
     CropBox { x: (width - side) / 2, y: (height - side) / 2, width: side, height: side }
 }

@@ -45,15 +45,16 @@ impl Evaluation for Classes {
     }
 }
 
-/// The mean of the classes' accuracies, then each class's own.
+/// The accuracy over all classes, then each class's own.
 fn scores(counted: &Confusion, names: &[String], k: usize) -> NamedScores {
     let mut scores = NamedScores::default();
-    scores.set(format!("mean over classes, k={k}"), counted.balanced_accuracy());
+    let images = |class: usize| counted.row(class).iter().sum::<u64>() as usize;
+    let hits = |class: usize| counted.count(class, class) as usize;
+    let all = |of: &dyn Fn(usize) -> usize| (0..counted.classes()).map(of).sum();
+    scores.set(format!("all classes, k={k}"), Score::share(all(&hits), all(&images)));
     for (class, name) in names.iter().enumerate() {
-        let images = counted.row(class).iter().sum::<u64>() as usize;
-        if images > 0 {
-            let hits = counted.count(class, class) as usize;
-            scores.set(name.clone(), Score::share(hits, images));
+        if images(class) > 0 {
+            scores.set(name.clone(), Score::share(hits(class), images(class)));
         }
     }
     scores

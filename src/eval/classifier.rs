@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::encoder::Extractor;
 use super::features::FeatureSet;
 use super::lessons::Lessons;
-use super::{Encoder, Progress};
+use super::{Encoder, Progress, first_greatest};
 use crate::Result;
 use crate::config::Config;
 use crate::data::Images;
@@ -252,8 +252,7 @@ impl Head {
             products.sum::<f64>() + f64::from(row[self.dim])
         };
         let scores: Vec<f64> = self.rows.chunks(self.dim + 1).map(score).collect();
-        let better = |best: usize, at: usize| if scores[at] > scores[best] { at } else { best };
-        (0..scores.len()).fold(0, better)
+        first_greatest(&scores)
     }
 }
 

@@ -3,7 +3,7 @@
 use measures::Labels;
 use measures::clusters::{Agreement, Options, agreement, k_means};
 
-use super::{Effort, Evaluation, Progress, Subject};
+use super::{Effort, Evaluation, Progress, Subject, measured};
 use crate::Result;
 use crate::record::{NamedScores, Outcome, Score};
 
@@ -31,16 +31,8 @@ impl Evaluation for Clusters {
     ) -> Result<Option<Outcome>> {
         let options = Options::new(subject.labelled().bank.classes().len(), subject.config().seed);
         let Some([_, test]) = subject.features(progress)? else { return Ok(None) };
-        let mut failed = None;
-        let found = k_means(test.features()?, &options, &mut |done, total| {
-            progress(done, total).unwrap_or_else(|error| {
-                failed = Some(error);
-                false
-            })
-        })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
+        let features = test.features()?;
+        let found = measured(progress, |progress| k_means(features, &options, progress))?;
         let Some(found) = found else { return Ok(None) };
         let clusters = Labels::of_classes(&found.clusters, options.clusters)?;
         let classes = test.labels_of(options.clusters)?;

@@ -61,6 +61,42 @@ impl Encoder {
         self.extractor.backbone().plan().features()
     }
 
+    /// Whether it has a projector behind the backbone; one that was read from a weights file has none.
+    pub fn has_projector(&self) -> bool {
+        matches!(self.extractor.network, Part::Whole(_))
+    }
+
+    /// The length of the vectors that [`Encoder::features`] makes.
+    pub fn dim(&self, of: Features) -> usize {
+        match (&self.extractor.network, of) {
+            (Part::Whole(network), Features::Projector) => network.dim(),
+            _ => self.backbone_dim(),
+        }
+    }
+
+    /// The backbone in words: `resnet18 of width 64 with a stem of 3 × 3`. Its number counts layers with
+    /// weights, a classifier's among them, as the names of He et al. (2016) do.
+    pub fn architecture(&self) -> String {
+        let plan = self.extractor.backbone().plan();
+        let convolutions: usize = plan.blocks.iter().map(|block| block.main.len()).sum();
+        let (width, side) = (plan.stem.channels[1], plan.stem.kernel);
+        format!("resnet{} of width {width} with a stem of {side} × {side}", convolutions + 2)
+    }
+
+    /// CRC-32 of all numbers of the network, little-endian: what is trained, then the running statistics.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] where the device fails.
+    pub fn checksum(&self) -> Result<u32> {
+        let mut hasher = crc32fast::Hasher::new();
+        for array in &self.weights {
+            for number in array.read()? {
+                hasher.update(&number.to_le_bytes());
+            }
+        }
+        Ok(hasher.finalize())
+    }
+
     /// The features of images `[batch, 3, height, width]`, `[batch, features]` row by row. A backbone
     /// alone has no projector, so its features are the backbone's whatever is asked for.
     ///
@@ -68,7 +104,7 @@ impl Encoder {
     /// [`crate::Error::Device`] where the device fails.
     pub fn features(&self, images: TensorData, of: Features) -> Result<Vec<f32>> {
         let Self { extractor, weights } = self;
-        let projected = of == Features::Projector && matches!(extractor.network, Part::Whole(_));
+        let projected = of == Features::Projector && self.has_projector();
         let TensorData { shape, values } = images;
         let program = extractor.program(Key { images: shape.clone(), projected })?;
         let [trained, running] = weights.clone();

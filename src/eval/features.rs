@@ -1,5 +1,7 @@
 //! Images to feature vectors, without augmentation.
 
+use std::ops::Range;
+
 use measures::{Features, Labels};
 use rayon::prelude::*;
 
@@ -28,6 +30,8 @@ pub struct FeatureSet {
     pub norms: Vec<f32>,
     /// The class of each row.
     pub labels: Vec<usize>,
+    /// The image of each row, by its number among those that were asked for: broken ones have no row.
+    pub images: Vec<usize>,
 }
 
 impl FeatureSet {
@@ -43,7 +47,8 @@ impl FeatureSet {
 
     pub(crate) fn new(dim: usize, mut rows: Vec<f32>, labels: Vec<usize>) -> Self {
         let norms = rows.par_chunks_mut(dim.max(1)).map(normalise).collect();
-        Self { dim, rows, norms, labels }
+        let images = (0..labels.len()).collect();
+        Self { dim, rows, norms, labels, images }
     }
 
     /// The vector of one image, in unit length.
@@ -52,6 +57,20 @@ impl FeatureSet {
     /// If there is no such image.
     pub fn row(&self, image: usize) -> &[f32] {
         &self.rows[image * self.dim..][..self.dim]
+    }
+
+    /// The vectors of some images, in that order.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub(crate) fn select(&self, rows: &[usize]) -> Self {
+        Self {
+            dim: self.dim,
+            rows: rows.iter().flat_map(|&row| self.row(row)).copied().collect(),
+            norms: rows.iter().map(|&row| self.norms[row]).collect(),
+            labels: rows.iter().map(|&row| self.labels[row]).collect(),
+            images: rows.iter().map(|&row| self.images[row]).collect(),
+        }
     }
 
     /// The vectors as they came from the network, `[images, dim]`, row by row.
@@ -89,7 +108,7 @@ impl FeatureSet {
 }
 
 /// To unit length, and how long it was; a zero vector stays zero.
-fn normalise(row: &mut [f32]) -> f32 {
+pub(super) fn normalise(row: &mut [f32]) -> f32 {
     let norm = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
     let divisor = norm.max(1e-12);
     for x in row {
@@ -117,7 +136,7 @@ pub fn of_pixels(
         }
         view => view,
     };
-    features(images, config, view, progress, |batch| Ok(batch.values))
+    features(images, config, view, progress, |views| Ok(views.values))
 }
 
 /// What `encoder` makes of the images. None is returned when `progress` says no.
@@ -132,14 +151,47 @@ pub fn of_encoder(
     config: &Config,
     progress: &mut Progress<'_>,
 ) -> Result<Option<FeatureSet>> {
-    features(images, config, EvalView::of_config(&config.eval), progress, |batch| {
-        let [width, height] = batch.size;
-        let views = TensorData::new(batch.values, [batch.labels.len(), 3, height, width]);
-        encoder.features(views, config.eval.features)
-    })
+    let view = EvalView::of_config(&config.eval);
+    features(images, config, view, progress, |views| by_encoder(encoder, config, views))
 }
 
-/// The vectors that `vectors` makes of the images' views, batch by batch.
+/// Feature vectors of some images that lie one behind the other, as they come from the network.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Which images were looked at.
+    pub images: Range<usize>,
+    /// The numbers of those that could be read, in order.
+    pub read: Vec<usize>,
+    /// `[read, dim]`, row by row.
+    pub rows: Vec<f32>,
+}
+
+/// What `encoder` makes of the images from number `first` on, batch by batch in order, labelled or not.
+/// `tell` is given each batch and says whether to go on; false is returned when it says no.
+///
+/// Of how many images a batch is depends on the size of their views alone. So who begins again where a
+/// batch ended gets the batches that an undisturbed call would have got.
+///
+/// # Errors
+/// As [`of_encoder`], and those of `tell`.
+pub fn in_batches(
+    encoder: &Encoder,
+    images: &Images,
+    config: &Config,
+    first: usize,
+    tell: &mut dyn FnMut(Batch) -> Result<bool>,
+) -> Result<bool> {
+    let view = EvalView::of_config(&config.eval);
+    batches(images, config, view, first, |views| by_encoder(encoder, config, views), tell)
+}
+
+fn by_encoder(encoder: &Encoder, config: &Config, views: Views) -> Result<Vec<f32>> {
+    let [width, height] = views.size;
+    let views = TensorData::new(views.values, [views.read.len(), 3, height, width]);
+    encoder.features(views, config.eval.features)
+}
+
+/// The vectors that `vectors` makes of the labelled images' views, with their labels.
 fn features(
     images: &Images,
     config: &Config,
@@ -147,41 +199,82 @@ fn features(
     progress: &mut Progress<'_>,
     vectors: impl Fn(Views) -> Result<Vec<f32>>,
 ) -> Result<Option<FeatureSet>> {
-    let (mut rows, mut labels) = (Vec::new(), Vec::new());
-    let all: Vec<usize> = (0..images.len()).collect();
-    let mut rest = &all[..];
-    let mut batch = BATCH;
-    while !rest.is_empty() {
-        let (now, later) = rest.split_at(batch.min(rest.len()));
-        let views = Views::of(images, now, config, view)?;
-        batch = views.batch_within(BATCH_PIXELS);
-        labels.extend(&views.labels);
-        if !views.labels.is_empty() {
-            rows.extend(vectors(views)?);
-        }
-        if !progress(now.len())? {
-            return Ok(None);
-        }
-        rest = later;
-    }
+    let (mut rows, mut labels, mut read) = (Vec::new(), Vec::new(), Vec::new());
+    let is_done = batches(images, config, view, 0, vectors, &mut |batch| {
+        labels.extend(batch.read.iter().filter_map(|&index| images.label(index)));
+        read.extend(batch.read);
+        rows.extend(batch.rows);
+        progress(batch.images.len())
+    })?;
     let dim = rows.len() / labels.len().max(1);
-    Ok(Some(FeatureSet::new(dim, rows, labels)))
+    Ok(is_done.then(|| FeatureSet { images: read, ..FeatureSet::new(dim, rows, labels) }))
+}
+
+/// The vectors that `vectors` makes of the images' views, batch by batch from image `first` on.
+fn batches(
+    images: &Images,
+    config: &Config,
+    view: EvalView,
+    first: usize,
+    vectors: impl Fn(Views) -> Result<Vec<f32>>,
+    tell: &mut dyn FnMut(Batch) -> Result<bool>,
+) -> Result<bool> {
+    let Some(size) = size_of_views(images, view)? else {
+        return tell(Batch { images: first..images.len(), read: Vec::new(), rows: Vec::new() });
+    };
+    let [width, height] = size;
+    let most = (BATCH_PIXELS / (width * height).max(1)).clamp(1, BATCH);
+    for begin in (first..images.len()).step_by(most) {
+        let wanted = begin..images.len().min(begin + most);
+        let views = Views::of(images, wanted.clone(), config, view, size)?;
+        let read = views.read.clone();
+        let rows = if read.is_empty() { Vec::new() } else { vectors(views)? };
+        if !tell(Batch { images: wanted, read, rows })? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Width and height of the images' views; where images are seen as they are, those of the first that can be
+/// read. None where there is no such image.
+fn size_of_views(images: &Images, view: EvalView) -> Result<Option<[usize; 2]>> {
+    if let EvalView::Central { crop, .. } = view {
+        return Ok(Some([crop, crop]));
+    }
+    for index in 0..images.len() {
+        let size = images.read(index, |picture| {
+            let opened = picture.open()?;
+            let size = opened.size();
+            opened.pixels().map(|_| size)
+        })?;
+        if size.is_some() {
+            return Ok(size);
+        }
+    }
+    Ok(None)
 }
 
 /// The views of some images, normalised.
 struct Views {
     /// Width and height of each.
     size: [usize; 2],
-    /// `[images, 3, height, width]`
+    /// `[read, 3, height, width]`
     values: Vec<f32>,
-    /// Of those that could be read.
-    labels: Vec<usize>,
+    /// The numbers of the images that could be read.
+    read: Vec<usize>,
 }
 
 impl Views {
-    fn of(images: &Images, wanted: &[usize], config: &Config, view: EvalView) -> Result<Self> {
+    fn of(
+        images: &Images,
+        wanted: Range<usize>,
+        config: &Config,
+        view: EvalView,
+        size: [usize; 2],
+    ) -> Result<Self> {
         let statistics = [config.data.mean, config.data.std];
-        let one = |&index: &usize| {
+        let one = |index: usize| {
             let read = images.read(index, |picture| {
                 let opened = picture.open()?;
                 let [width, height] = view.size(opened.size());
@@ -189,25 +282,18 @@ impl Views {
                 view.write(opened, statistics, &mut values)?;
                 Ok(([width, height], values))
             });
-            Ok(read?.map(|(size, values)| (index, size, values)))
+            Ok(read?.map(|(own, values)| (index, own, values)))
         };
-        let read: Vec<_> = wanted.par_iter().map(one).collect::<Result<_>>()?;
-        let mut views = Self { size: [0, 0], values: Vec::new(), labels: Vec::new() };
-        for (index, size, values) in read.into_iter().flatten() {
-            if !views.labels.is_empty() && size != views.size {
-                return Err(other_size(&images.name(index), size, views.size));
+        let read: Vec<_> = wanted.into_par_iter().map(one).collect::<Result<_>>()?;
+        let mut views = Self { size, values: Vec::new(), read: Vec::new() };
+        for (index, own, values) in read.into_iter().flatten() {
+            if own != size {
+                return Err(other_size(&images.name(index), own, size));
             }
-            views.size = size;
             views.values.extend(values);
-            views.labels.extend(images.label(index));
+            views.read.push(index);
         }
         Ok(views)
-    }
-
-    /// How many such views have at most so many pixels, but not none and not too many.
-    fn batch_within(&self, pixels: usize) -> usize {
-        let [width, height] = self.size;
-        (pixels / (width * height).max(1)).clamp(1, BATCH)
     }
 }
 

@@ -5,7 +5,7 @@ use super::lessons::of_each_class;
 use super::linear_sgd::raw;
 use super::{Effort, Evaluation, Progress, Subject};
 use crate::Result;
-use crate::record::{NamedScores, Outcome, Score, Source};
+use crate::record::{Outcome, Source};
 
 /// Passes over the images, and the least number of updates that few images make.
 const EPOCHS: usize = 20;
@@ -76,10 +76,6 @@ impl Evaluation for FineTuning {
             return Ok(None);
         };
         let hits = classifier.heads()?[0].hits(&test);
-        let right = hits.iter().filter(|hit| **hit).count();
-        let mut scores = NamedScores::default();
-        scores.set("top-1", Score::share(right, hits.len()));
-        scores.set("labelled images", chosen.len() as f64);
-        Ok(Some(Outcome { hits: Some(hits), ..Outcome::of_scores(scores) }))
+        Ok(Some(Outcome::of_hits(hits, ("labelled images", chosen.len() as f64))))
     }
 }

@@ -6,7 +6,7 @@
 use cpu_kernels::{Bank, Neighbour};
 
 use super::features::FeatureSet;
-use super::{Effort, Evaluation, Progress, Subject};
+use super::{Effort, Evaluation, Progress, Subject, first_greatest};
 use crate::Result;
 use crate::config::EvalConfig;
 use crate::instructions;
@@ -80,6 +80,7 @@ fn drop_last_batch(bank: &mut FeatureSet, test: &mut FeatureSet, batch: usize) {
     test.rows.truncate(kept * test.dim);
     test.norms.truncate(kept);
     test.labels.truncate(kept);
+    test.images.truncate(kept);
 }
 
 /// How often the class of a `test` vector is the one (top-1), or among the five (top-5), that its
@@ -118,14 +119,8 @@ pub fn guesses(bank: &FeatureSet, test: &FeatureSet, k: usize, temperature: f64)
     let classes = classes(bank, test);
     let packed = Bank::new(instructions::level(), &bank.rows, bank.dim);
     packed.nearest(&test.rows, k, |_, neighbours| {
-        winner(&votes(neighbours, &bank.labels, classes, temperature))
+        first_greatest(&votes(neighbours, &bank.labels, classes, temperature))
     })
-}
-
-/// The class with most votes, of equals the lowest.
-fn winner(votes: &[f64]) -> usize {
-    let better = |best: usize, class: usize| if votes[class] > votes[best] { class } else { best };
-    (0..votes.len()).fold(0, better)
 }
 
 fn classes(bank: &FeatureSet, test: &FeatureSet) -> usize {
@@ -174,6 +169,7 @@ mod tests {
             rows: rows.to_vec(),
             norms: vec![1.0; labels.len()],
             labels: labels.to_vec(),
+            images: (0..labels.len()).collect(),
         }
     }
 

@@ -3,9 +3,9 @@
 use measures::logistic::{Grid, GridFit, fit_grid};
 
 use super::features::FeatureSet;
-use super::{Effort, Evaluation, Progress, Subject};
+use super::{Effort, Evaluation, Progress, Subject, measured};
 use crate::Result;
-use crate::record::{NamedScores, Outcome, Score};
+use crate::record::Outcome;
 
 /// The accuracy of multinomial logistic regression on the features as they come from the encoder, each
 /// dimension standardised: L-BFGS, the strength of its penalty chosen on a tenth of the training images, as
@@ -38,12 +38,8 @@ impl Evaluation for Linear {
         };
         let rows = test.raw_rows();
         let guesses = fitted.predict(measures::Features::new(&rows, test.dim)?)?;
-        let hits: Vec<bool> = guesses.iter().zip(&test.labels).map(|(a, b)| a == b).collect();
-        let right = hits.iter().filter(|hit| **hit).count();
-        let mut scores = NamedScores::default();
-        scores.set("top-1", Score::share(right, hits.len()));
-        scores.set("C", c);
-        Ok(Some(Outcome { hits: Some(hits), ..Outcome::of_scores(scores) }))
+        let hits = guesses.iter().zip(&test.labels).map(|(a, b)| a == b).collect();
+        Ok(Some(Outcome::of_hits(hits, ("C", c))))
     }
 }
 
@@ -56,12 +52,5 @@ fn fit(
 ) -> Result<Option<GridFit>> {
     let rows = bank.raw_rows();
     let data = measures::Features::new(&rows, bank.dim)?.labelled(bank.labels_of(classes)?)?;
-    let mut failed = None;
-    let fitted = fit_grid(data, grid, &mut |done, total| {
-        progress(done, total).unwrap_or_else(|error| {
-            failed = Some(error);
-            false
-        })
-    })?;
-    failed.map_or(Ok(fitted), Err)
+    measured(progress, |progress| fit_grid(data, grid, progress))
 }

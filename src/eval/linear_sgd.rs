@@ -8,7 +8,7 @@ use crate::Result;
 use crate::config::{Config, Features};
 use crate::data::Images;
 use crate::eval::Encoder;
-use crate::record::{NamedScores, Outcome, Score, Source};
+use crate::record::{Outcome, Source};
 
 /// Passes over the images, as SimSiam's probe (Chen and He, 2021, appendix A).
 const EPOCHS: usize = 90;
@@ -64,16 +64,11 @@ impl Evaluation for LinearSgd {
             return Ok(None);
         };
         let Some(test) = raw(encoder, &labelled.test, config)? else { return Ok(None) };
-        let right =
-            |head: &Head, set: &FeatureSet| head.hits(set).iter().filter(|hit| **hit).count();
+        let right = |head: &Head| head.hits(&chosen_on).iter().filter(|hit| **hit).count();
         // Of equals, the lower rate.
-        let best = (0..heads.len()).rev().max_by_key(|&at| right(&heads[at], &chosen_on));
+        let best = (0..heads.len()).rev().max_by_key(|&at| right(&heads[at]));
         let Some(best) = best else { return Ok(None) };
-        let hits = heads[best].hits(&test);
-        let mut scores = NamedScores::default();
-        scores.set("top-1", Score::share(right(&heads[best], &test), hits.len()));
-        scores.set("learning rate", RATES[best]);
-        Ok(Some(Outcome { hits: Some(hits), ..Outcome::of_scores(scores) }))
+        Ok(Some(Outcome::of_hits(heads[best].hits(&test), ("learning rate", RATES[best]))))
     }
 }
 

@@ -4,9 +4,12 @@
 //! then know its name, and training, its logs and the report have its scores. Several of them, of an encoder
 //! and of its floors, make a [`Suite`].
 
+pub mod affinity;
 pub mod classes;
 mod classifier;
 pub mod clusters;
+mod crops;
+pub mod embed;
 mod encoder;
 pub mod features;
 pub mod few_shot;
@@ -16,7 +19,11 @@ pub mod knn;
 mod lessons;
 pub mod linear;
 pub mod linear_sgd;
+pub mod map;
 mod name;
+pub mod neighbours;
+mod shown;
+pub mod similarities;
 mod subject;
 mod suite;
 
@@ -74,4 +81,26 @@ pub trait Evaluation: Sync {
         subject: &mut Subject<'_>,
         progress: &mut Progress<'_>,
     ) -> Result<Option<Outcome>>;
+}
+
+/// Which of `scores` is the greatest, of equals the first.
+fn first_greatest(scores: &[f64]) -> usize {
+    let better = |best: usize, at: usize| if scores[at] > scores[best] { at } else { best };
+    (0..scores.len()).fold(0, better)
+}
+
+/// What a measure makes, which asks `progress` whether to go on: measures know no errors of others, so what
+/// keeps `progress` from its work stops them and is the error here.
+fn measured<T>(
+    progress: &mut Progress<'_>,
+    measure: impl FnOnce(&mut measures::Progress<'_>) -> measures::Result<Option<T>>,
+) -> Result<Option<T>> {
+    let mut failed = None;
+    let made = measure(&mut |done, total| {
+        progress(done, total).unwrap_or_else(|error| {
+            failed = Some(error);
+            false
+        })
+    })?;
+    failed.map_or(Ok(made), Err)
 }

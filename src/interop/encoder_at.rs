@@ -30,6 +30,14 @@ impl EncoderAt {
         }
     }
 
+    /// The file that holds it.
+    pub fn file(&self) -> PathBuf {
+        match self {
+            Self::Run(root) => RunFiles::of(root).last_checkpoint(),
+            Self::Weights(file) => file.clone(),
+        }
+    }
+
     /// The settings that it was trained with; none where a file does not bear them, as those of other
     /// programs.
     ///
@@ -42,7 +50,7 @@ impl EncoderAt {
                 presets::read_run_config(&RunFiles::of(root).config_path()).map(Some)
             }
             Self::Weights(file) => {
-                let metadata = tensors::metadata(&tensors::open(file)?);
+                let metadata = tensors::metadata(file)?;
                 // A checkpoint's is no config, and that of a later version may have keys unknown here.
                 Ok(metadata.and_then(|text| presets::config_of_text(&text).ok()))
             }
@@ -68,14 +76,22 @@ impl EncoderAt {
     pub fn open(&self, config: &Config, device: &Device) -> Result<Encoder> {
         match self {
             Self::Weights(file) => weights::read(file, device),
-            Self::Run(root) => {
-                let path = RunFiles::of(root).last_checkpoint();
-                let (_, state) = checkpoint::read(&path)?;
-                weights::refuse_non_finite(&path, &state)?;
-                let mut learner = Learner::new(config, device)?;
-                learner.load(&state).map_err(|error| error.in_file(&path))?;
-                Ok(learner.encoder())
-            }
+            Self::Run(root) => Ok(learner_of_run(root, config, device)?.encoder()),
         }
     }
+}
+
+/// What the run in `root`, which was trained by `config`, had learned at its last checkpoint: the encoder,
+/// and with LoGo f_d.
+///
+/// # Errors
+/// [`crate::Error::Io`] and [`crate::Error::Data`] where there is no checkpoint or it is damaged or another
+/// config's, [`crate::Error::Device`] where the device has no place for it.
+pub fn learner_of_run(root: &Path, config: &Config, device: &Device) -> Result<Learner> {
+    let path = RunFiles::of(root).last_checkpoint();
+    let (_, state) = checkpoint::read(&path)?;
+    weights::refuse_non_finite(&path, &state)?;
+    let mut learner = Learner::new(config, device)?;
+    learner.load(&state).map_err(|error| error.in_file(&path))?;
+    Ok(learner)
 }

@@ -7,5 +7,5 @@ pub mod tensors;
 pub mod weights;
 
 pub use choice::Choice;
-pub use encoder_at::EncoderAt;
+pub use encoder_at::{EncoderAt, learner_of_run};
 pub use import::{Import, LeftOver, Mapped};

@@ -53,7 +53,15 @@ pub fn read(path: &Path) -> Result<(State, Option<String>)> {
             state.insert(name.clone(), tensor);
         }
     }
-    Ok((state, metadata(&file)))
+    Ok((state, own_metadata(&file)))
+}
+
+/// The metadata alone of what [`read`] reads, without a look at the numbers.
+///
+/// # Errors
+/// As [`read`], but for tensors of another type.
+pub fn metadata(path: &Path) -> Result<Option<String>> {
+    open(path).map(|file| own_metadata(&file))
 }
 
 /// Opens a file of tensors, of which nothing but the names is read yet.
@@ -70,7 +78,7 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint> {
 }
 
 /// The text that [`write()`] put beside the tensors.
-pub(super) fn metadata(file: &Checkpoint) -> Option<String> {
+fn own_metadata(file: &Checkpoint) -> Option<String> {
     file.metadata(KEY).map(str::to_owned)
 }
 

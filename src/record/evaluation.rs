@@ -60,8 +60,10 @@ pub struct KnnResult {
 impl KnnResult {
     /// Top-1 and top-5 over `test_images` images, with Wilson's 95 % intervals.
     pub fn shares(&self, test_images: usize) -> [Score; 2] {
-        let hits = |share: f64| (share * test_images as f64).round() as usize;
-        [self.top1, self.top5].map(|share| Score::share(hits(share), test_images))
+        [self.top1, self.top5].map(|share| {
+            let hits = (share * test_images as f64).round() as usize;
+            Score { value: share, ..Score::share(hits, test_images) }
+        })
     }
 }
 
@@ -110,6 +112,15 @@ impl Outcome {
     /// Scores, and nothing beside them.
     pub fn of_scores(scores: NamedScores) -> Self {
         Self { found: Found::Scores(scores), confusion: None, hits: None }
+    }
+
+    /// The accuracy by `hits`, one for each test image, as the leading score, and a named number beside it.
+    pub fn of_hits(hits: Vec<bool>, (name, number): (&'static str, f64)) -> Self {
+        let right = hits.iter().filter(|hit| **hit).count();
+        let mut scores = NamedScores::default();
+        scores.set("top-1", Score::share(right, hits.len()));
+        scores.set(name, number);
+        Self { hits: Some(hits), ..Self::of_scores(scores) }
     }
 
     /// The score that tells a better encoder from a worse: kNN's top-1 at the first k, the first of other

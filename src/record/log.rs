@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{KINDS, Record, SCHEMA};
+use super::{KINDS, Record, SCHEMA, is_kind};
 use crate::{Error, Result};
 
 /// A file of one JSON object a line.
@@ -87,16 +87,23 @@ pub fn read(path: &Path) -> Result<Vec<Record>> {
     let bytes = fs::read(path).map_err(Error::io("read", path))?;
     let mut records = Vec::new();
     for (index, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
-        match serde_json::from_slice(line) {
+        match record_of_line(path, index + 1, line) {
             Ok(record) => records.push(record),
             Err(_) if !line.ends_with(b"\n") => {}
-            Err(error) => {
-                return Err(unknown_kind(path, index + 1, line)
-                    .unwrap_or_else(|| broken_line(path, index + 1, &error)));
-            }
+            Err(error) => return Err(error),
         }
     }
     Ok(records)
+}
+
+/// The record on line `number` of the log at `path`.
+///
+/// # Errors
+/// [`Error::Data`] with the line's number when it is none.
+pub(super) fn record_of_line(path: &Path, number: usize, line: &[u8]) -> Result<Record> {
+    serde_json::from_slice(line).map_err(|error| {
+        unknown_kind(path, number, line).unwrap_or_else(|| broken_line(path, number, &error))
+    })
 }
 
 /// The error of a whole line whose kind is not of this schema version; none of any other line.
@@ -111,7 +118,7 @@ fn unknown_kind(path: &Path, number: usize, line: &[u8]) -> Option<Error> {
          {SCHEMA}: {}); read the run with the version that wrote it",
         KINDS.join(", ")
     );
-    (!KINDS.contains(&kind.as_str())).then(|| Error::data(path, message))
+    (!is_kind(&kind)).then(|| Error::data(path, message))
 }
 
 fn broken_line(path: &Path, number: usize, error: &serde_json::Error) -> Error {

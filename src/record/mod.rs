@@ -4,10 +4,11 @@
 //! A record is one line of a log: one JSON object, told apart by `"kind"`. `metrics.jsonl` holds
 //! [`Record::Step`], [`Record::Epoch`], [`Record::Knn`], [`Record::Scores`] and [`Record::Changed`]: the same
 //! config and seed give the same file.
-//! `timings.jsonl` holds what a clock said, [`Record::Timing`] and [`Record::Evaluation`], and differs
-//! from run to run.
+//! `timings.jsonl` holds what a clock or a person said, [`Record::Timing`], [`Record::Evaluation`] and
+//! [`Record::Asked`], and differs from run to run.
 
 mod evaluation;
+mod follow;
 mod log;
 pub mod run_dir;
 pub mod scalars;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Change;
 
 pub use evaluation::{Found, Knn, KnnResult, Measured, Outcome, Scores, Source};
+pub use follow::{Appended, Follower};
 pub use log::read;
 pub use run_dir::{RunDir, RunFiles};
 pub use scalars::Scalars;
@@ -33,12 +35,18 @@ pub use sink::{Event, JsonLines, Sink};
 /// their version as yet: those that name none are of version 1. A kind that this version does not know
 /// is refused by [`read`], so a later version that adds kinds is noticed and not half read.
 ///
-/// Version 2 has `changed` beside them. In version 3 a score may be an object with its interval, and
-/// `scores` may have a `confusion`.
+/// Version 2 has `changed` beside them. Version 3 has `asked`; in it a score may be an object with its
+/// interval, and `scores` may have a `confusion`.
 pub const SCHEMA: u32 = 3;
 
 /// The kinds of schema version 3, as lines name them.
-const KINDS: [&str; 7] = ["step", "epoch", "knn", "scores", "changed", "timing", "evaluation"];
+const KINDS: [&str; 8] =
+    ["step", "epoch", "knn", "scores", "changed", "timing", "evaluation", "asked"];
+
+/// Whether this version knows records of a kind.
+pub fn is_kind(kind: &str) -> bool {
+    KINDS.contains(&kind)
+}
 
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,11 +108,19 @@ pub enum Record {
         /// Seconds.
         seconds: f64,
     },
+    /// What an evaluation found that somebody asked for between two updates of an epoch. When that was follows
+    /// from no config, so that it is not in `metrics.jsonl`.
+    Asked {
+        /// Optimiser steps done.
+        step: u64,
+        /// A [`Record::Knn`] or [`Record::Scores`].
+        found: Box<Record>,
+    },
 }
 
 impl Record {
-    /// Whether a clock had a part in it, so that it differs from run to run.
+    /// Whether a clock or a person had a part in it, so that it differs from run to run.
     pub(crate) fn is_of_clock(&self) -> bool {
-        matches!(self, Record::Timing { .. } | Record::Evaluation { .. })
+        matches!(self, Record::Timing { .. } | Record::Evaluation { .. } | Record::Asked { .. })
     }
 }

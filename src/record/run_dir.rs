@@ -92,6 +92,18 @@ impl RunFiles {
         self.root.join("report.html")
     }
 
+    /// What the run trains on; none in runs of before that was kept.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when it is damaged.
+    pub fn fingerprint(&self) -> Result<Option<Fingerprint>> {
+        let path = self.fingerprint_path();
+        let Ok(text) = fs::read(&path) else { return Ok(None) };
+        serde_json::from_slice(&text).map(Some).map_err(|error| {
+            Error::data(path, format!("is damaged ({error}); remove it if the images are the same"))
+        })
+    }
+
     /// Where the run's images lie, as it was kept when the run began; nothing in runs of before that.
     ///
     /// # Errors
@@ -191,18 +203,6 @@ impl RunDir {
     /// [`Error::Io`] naming the file.
     pub(crate) fn keep_fingerprint(&self, fingerprint: &Fingerprint) -> Result<()> {
         keep(&self.fingerprint_path(), fingerprint)
-    }
-
-    /// What [`RunDir::keep_fingerprint`] kept; none in runs of before it.
-    ///
-    /// # Errors
-    /// [`Error::Data`] when it is damaged.
-    pub(crate) fn fingerprint(&self) -> Result<Option<Fingerprint>> {
-        let path = self.fingerprint_path();
-        let Ok(text) = fs::read(&path) else { return Ok(None) };
-        serde_json::from_slice(&text).map(Some).map_err(|error| {
-            Error::data(path, format!("is damaged ({error}); remove it if the images are the same"))
-        })
     }
 
     /// The run's logs, to be appended to. `metrics.jsonl` is cut to its first `bytes`: what came later

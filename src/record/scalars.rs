@@ -25,6 +25,9 @@ pub const AFFINITY_DIFFERENT: &str = "affinity_different";
 pub const OMEGA: &str = "omega";
 /// Standard deviation over the batch of normalised embeddings, averaged over dimensions.
 pub const Z_STD: &str = "z_std";
+/// Embeddings whose standard deviation [`Z_STD`] is below this share of 1/√dim, what even spread gives, count
+/// as collapsed.
+pub const COLLAPSED: f64 = 0.1;
 /// Mean cosine of an image's global embeddings.
 pub const COS_GG: &str = "cos_gg";
 /// Mean cosine of an image's local with its global embeddings; plain runs have none.

@@ -32,6 +32,11 @@ pub enum Event<'a> {
         /// Images in all.
         total: usize,
     },
+    /// A checkpoint is being written, beside the training.
+    Saving {
+        /// Optimiser steps done.
+        step: u64,
+    },
 }
 
 /// Something that is told of all events of a run, in order.
@@ -54,7 +59,7 @@ impl<F: FnMut(&Event<'_>)> Sink for F {
     }
 }
 
-/// The two logs of a run as a sink: records that a clock had a part in go to `timings.jsonl`, all others
+/// The two logs of a run as a sink: records that a clock or a person had a part in go to `timings.jsonl`, all others
 /// to `metrics.jsonl`.
 #[derive(Debug)]
 pub struct JsonLines {
@@ -81,7 +86,7 @@ impl Sink for JsonLines {
         match event {
             Event::Record(record) if record.is_of_clock() => self.timings.append(record),
             Event::Record(record) => self.metrics.append(record),
-            Event::Started { .. } | Event::Evaluating { .. } => Ok(()),
+            Event::Started { .. } | Event::Evaluating { .. } | Event::Saving { .. } => Ok(()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The loop, schedules, optimisers, checkpoints.
 
 pub mod checkpoint;
+mod control;
 mod gradients;
 mod learner;
 mod means;
@@ -15,6 +16,7 @@ mod update;
 mod views;
 mod workers;
 
+pub use control::Control;
 pub use learner::{Batch, Learner, Pending, Update};
 pub use optimizer::{Optimizer, Remembered};
 pub(crate) use pretrain::images_to_train_on;

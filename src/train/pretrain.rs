@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::PREFETCH;
 use super::checkpoint::{self, Last, Position};
+use super::control::Control;
 use super::learner::{Learner, Pending};
 use super::schedule::{Rates, Schedule};
 use super::views::Views;
@@ -22,7 +22,7 @@ use crate::interop::weights;
 use crate::loader::{Loader, LoaderPlan, ViewBatch, epoch_order};
 use crate::presets;
 use crate::preview::{self, preview_grid};
-use crate::record::scalars::{GRAD_NORM, LOSS, Z_STD};
+use crate::record::scalars::{COLLAPSED, GRAD_NORM, LOSS, Z_STD};
 use crate::record::{
     self, Event, JsonLines, Knn, Measured, Outcome, Record, RunDir, Scalars, Scores, Sink, Source,
 };
@@ -30,8 +30,6 @@ use crate::{Error, Result};
 
 /// Images in the picture of the views.
 const PREVIEW_IMAGES: usize = 4;
-/// Embeddings whose std is below this share of 1/√dim count as collapsing.
-const COLLAPSE: f64 = 0.1;
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -51,7 +49,7 @@ struct Pretraining<'a> {
     splits: Splits,
     workers: Workers,
     checkpoint_every: u64,
-    stop: &'a AtomicBool,
+    control: Control,
     sinks: Sinks<'a>,
     learner: Learner,
     /// The update that was begun last, whose numbers are not in the log yet.
@@ -89,8 +87,8 @@ pub struct Setup<'a> {
     pub workers: Workers,
     /// Steps between two checkpoints within an epoch; the result does not depend on it.
     pub checkpoint_every: u64,
-    /// Set to have the run save itself and stop after the current step.
-    pub stop: &'a AtomicBool,
+    /// Asks the run to stop, to save or to measure itself.
+    pub control: Control,
     /// Told of everything that happens, beside the run's own logs.
     pub sinks: Vec<&'a mut dyn Sink>,
     /// A framework of one's own in place of the config's.
@@ -101,6 +99,9 @@ pub struct Setup<'a> {
 struct Sinks<'a> {
     logs: JsonLines,
     others: Vec<&'a mut dyn Sink>,
+    /// The step behind which somebody asked for the evaluation under way. What it finds is then
+    /// [`Record::Asked`].
+    asked_at: Option<u64>,
 }
 
 impl Sinks<'_> {
@@ -110,7 +111,13 @@ impl Sinks<'_> {
     }
 
     fn record(&mut self, record: &Record) -> Result<()> {
-        self.tell(&Event::Record(record))
+        match self.asked_at {
+            Some(step) if !record.is_of_clock() => {
+                let found = Box::new(record.clone());
+                self.tell(&Event::Record(&Record::Asked { step, found }))
+            }
+            _ => self.tell(&Event::Record(record)),
+        }
     }
 
     /// Writes down that a run goes on with other settings from here on.
@@ -126,7 +133,7 @@ impl Sinks<'_> {
 ///
 /// # Errors
 /// [`Error::NonFinite`] when the loss or a gradient stops being a number, [`Error::Interrupted`]
-/// when `stop` was set, [`Error::Images`] when there are fewer images than a batch, [`Error::Io`]
+/// when `control` asked for it, [`Error::Images`] when there are fewer images than a batch, [`Error::Io`]
 /// when the run directory cannot be written. The last checkpoint is whole in every case.
 pub fn pretrain(setup: Setup<'_>) -> Result<Summary> {
     Pretraining::open(setup)?.run()
@@ -141,7 +148,7 @@ impl<'a> Pretraining<'a> {
             device,
             workers,
             checkpoint_every,
-            stop,
+            control,
             sinks,
             framework,
         } = setup;
@@ -168,7 +175,8 @@ impl<'a> Pretraining<'a> {
         };
         // The settings may be others than at the last checkpoint, and so may the machine's part of them.
         let position = Position { config: presets::to_toml(config), ..position };
-        let mut sinks = Sinks { logs: dir.logs(position.log_bytes)?, others: sinks };
+        let logs = dir.logs(position.log_bytes)?;
+        let mut sinks = Sinks { logs, others: sinks, asked_at: None };
         sinks.changed(position.step, changes)?;
         Ok(Self {
             sinks,
@@ -183,7 +191,7 @@ impl<'a> Pretraining<'a> {
             splits,
             workers,
             checkpoint_every,
-            stop,
+            control,
             learner,
             begun: None,
             checkpoints: checkpoint::Writer::default(),
@@ -255,6 +263,9 @@ impl<'a> Pretraining<'a> {
             if self.workers.note(waited, computing.elapsed()) && loader.len() > 0 {
                 drop(loader);
                 loader = self.batches(epoch, first_batch(self.position.step, self.steps_per_epoch));
+            }
+            if self.control.take_evaluate() {
+                self.evaluate_as_asked()?;
             }
         }
     }
@@ -354,7 +365,7 @@ impl<'a> Pretraining<'a> {
     fn watch_for_collapse(&mut self, step: u64, scalars: &Scalars) {
         let healthy = 1.0 / (self.config.model.projector.dim as f64).sqrt();
         let Some(z_std) = scalars.get(Z_STD) else { return };
-        if z_std < COLLAPSE * healthy && !self.warned_of_collapse {
+        if z_std < COLLAPSED * healthy && !self.warned_of_collapse {
             self.warned_of_collapse = true;
             tracing::warn!(
                 "the embeddings are collapsing at step {step}: their std is {z_std:.5}, healthy is about {healthy:.5}. \
@@ -364,15 +375,15 @@ impl<'a> Pretraining<'a> {
     }
 
     fn save_if_due(&mut self) -> Result<()> {
-        let stopping = self.stop.load(Ordering::SeqCst);
-        if stopping || self.position.step.is_multiple_of(self.checkpoint_every) {
+        let asked = self.control.take_save() || self.control.is_stopping();
+        if asked || self.position.step.is_multiple_of(self.checkpoint_every) {
             self.save()?;
         }
         self.check_stop()
     }
 
     fn check_stop(&self) -> Result<()> {
-        match self.stop.load(Ordering::SeqCst) {
+        match self.control.is_stopping() {
             false => Ok(()),
             true => Err(Error::Interrupted {
                 step: self.position.step,
@@ -384,7 +395,8 @@ impl<'a> Pretraining<'a> {
     fn save(&mut self) -> Result<()> {
         self.settle()?;
         self.position.log_bytes = self.sinks.logs.sync()?;
-        self.write_checkpoint(self.dir.last_checkpoint())
+        self.write_checkpoint(self.dir.last_checkpoint())?;
+        self.sinks.tell(&Event::Saving { step: self.position.step })
     }
 
     fn write_checkpoint(&mut self, path: PathBuf) -> Result<()> {
@@ -401,6 +413,8 @@ impl<'a> Pretraining<'a> {
         if evaluates {
             // Saved before the evaluation, so that a kill during it costs no training.
             self.save()?;
+            // Who asked for one meanwhile is answered by this.
+            self.control.take_evaluate();
         }
         self.settle()?;
         let (step, scalars) = (self.position.step, self.position.means.mean());
@@ -421,6 +435,20 @@ impl<'a> Pretraining<'a> {
             self.write_checkpoint(self.dir.best_checkpoint())?;
         }
         Ok(())
+    }
+
+    /// Measures the encoder between two updates of an epoch. That somebody asked for it is of no moment to the
+    /// run: it is neither in `metrics.jsonl` nor does it choose the best checkpoint.
+    fn evaluate_as_asked(&mut self) -> Result<()> {
+        let Some(labelled) = self.splits.evaluation.clone() else {
+            tracing::warn!("there is nothing to measure by: no labelled images");
+            return Ok(());
+        };
+        self.save()?;
+        self.sinks.asked_at = Some(self.position.step);
+        let measured = self.measure(&labelled, self.position.closed_epochs, Source::Trained);
+        self.sinks.asked_at = None;
+        measured.map(drop)
     }
 
     /// What the trained network must beat, on the same data.
@@ -472,10 +500,10 @@ impl<'a> Pretraining<'a> {
         subject: &mut Subject<'_>,
         source: Source,
     ) -> Result<Outcome> {
-        let (stop, sinks, name) = (self.stop, &mut self.sinks, evaluation.title());
+        let (control, sinks, name) = (&self.control, &mut self.sinks, evaluation.title());
         let mut progress = |done: usize, total: usize| {
             sinks.tell(&Event::Evaluating { evaluation: name, source, done, total })?;
-            Ok(!stop.load(Ordering::SeqCst))
+            Ok(!control.is_stopping())
         };
         match evaluation.run(subject, &mut progress)? {
             Some(outcome) => Ok(outcome),

@@ -32,6 +32,8 @@ pub enum Stream {
     Measure = 10,
     /// The labelled images that an evaluation learns from.
     Labels = 11,
+    /// The images that a picture of a run shows; `a` numbers the class.
+    Shown = 12,
 }
 
 /// The generator of `stream` at `(epoch, a, b)` under `seed`.

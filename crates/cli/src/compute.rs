@@ -18,9 +18,9 @@ const RESTARTED: &str = "LOGO_SSL_RESTARTED";
 /// Which device, of commands without a config of their own.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct On {
-    /// Where to compute; `logo-ssl devices` lists it [default: cpu]
+    /// Where to compute: cpu, cuda, … [default: cpu]
     ///
-    /// One of cpu, cuda, rocm, tpu; cuda:0,1 for several; or the path of a PJRT plugin.
+    /// `logo-ssl devices` lists what is here. One of cpu, cuda, rocm, tpu; cuda:0,1 for several; or the path of a PJRT plugin.
     #[arg(long, value_name = "NAME")]
     device: Option<DeviceName>,
 }

@@ -13,7 +13,8 @@ use serde_json::json;
 
 use super::Output;
 use super::encoder::{Measured, Ready, evaluated};
-use super::progress::{bar, title_of};
+use super::lines::title_of;
+use super::progress::bar;
 use crate::error::{Error, Result};
 
 #[derive(Debug, Args)]
@@ -21,22 +22,22 @@ pub(crate) struct Arguments {
     /// A run directory, or a file of weights
     #[arg(value_name = "RUN|WEIGHTS", required_unless_present = "list")]
     encoder: Option<PathBuf>,
-    /// Which evaluations: quick, standard or full
+    /// quick, standard or full
     #[arg(long, value_name = "NAME", default_value_t = Suite::Standard)]
     suite: Suite,
     /// These alone, by name, separated by commas
     #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with = "suite")]
     only: Vec<EvaluationName>,
-    /// Leave out the floors: the untrained encoder and the pixels
+    /// Leave out the untrained encoder and the pixels
     #[arg(long)]
     no_floors: bool,
-    /// A second encoder on the same images, told apart by paired tests
+    /// A second encoder, told apart by paired tests
     #[arg(long, value_name = "RUN|WEIGHTS")]
     against: Option<PathBuf>,
-    /// Where the findings go as JSON [default: evaluation.json in the run]
+    /// Findings as JSON [default: RUN/evaluation.json]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// List the evaluations and the suites that they are of
+    /// List the evaluations and their suites
     #[arg(long)]
     list: bool,
     #[command(flatten)]
@@ -49,7 +50,9 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
         return Ok(());
     };
     let at = EncoderAt::path(path);
-    let found = arguments.examine(&at, output)?;
+    let config = arguments.measured.config(&at)?;
+    let seed = config.seed;
+    let found = arguments.examine(&at, config, output)?;
     let kept = arguments.out.clone().or_else(|| match &at {
         EncoderAt::Run(root) => Some(RunFiles::of(root).evaluation()),
         EncoderAt::Weights(_) => None,
@@ -60,8 +63,8 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let other = arguments.against.as_deref().map(EncoderAt::path);
     let compared = match &other {
         Some(other) => {
-            let seed = arguments.measured.config(&at)?.seed;
-            found.compare(&arguments.examine(other, output)?, seed)?
+            let config = arguments.measured.config(other)?;
+            found.compare(&arguments.examine(other, config, output)?, seed)?
         }
         None => vec![],
     };
@@ -92,8 +95,7 @@ impl Arguments {
         }
     }
 
-    fn examine(&self, at: &EncoderAt, output: Output) -> Result<Findings> {
-        let config: Config = self.measured.config(at)?;
+    fn examine(&self, at: &EncoderAt, config: Config, output: Output) -> Result<Findings> {
         let Ready { config, labelled, encoder } = self.measured.open(at, config)?;
         let dataset = evaluated(&config);
         let examined =

@@ -54,7 +54,7 @@ pub(crate) fn line(error: &Error) -> String {
             epoch + 1
         ),
         Error::Interrupted { step, run_dir } => format!(
-            "stopped by a signal after step {step}; nothing is lost. Go on with: logo-ssl pretrain --resume --run-dir {}",
+            "stopped after step {step}; nothing is lost. Go on with: logo-ssl pretrain --resume --run-dir {}",
             run_dir.display()
         ),
         Error::Setting { message, .. } | Error::Images(message) => with_flags(message),

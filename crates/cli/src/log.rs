@@ -4,7 +4,6 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
-use indicatif::MultiProgress;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -28,12 +27,24 @@ pub(crate) fn to_stderr(quiet: bool) {
     }
 }
 
-/// The bars on the terminal, while there are any.
-static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
+/// Shows a line of text.
+pub(crate) type Show = Box<dyn Fn(&str) + Send>;
 
-/// Has warnings appear above `bars`, which they would tear otherwise; with none, as plain lines again.
-pub(crate) fn above_bars(bars: Option<MultiProgress>) {
-    *BARS.lock().unwrap_or_else(PoisonError::into_inner) = bars;
+/// Where lines go while the terminal is drawn on.
+static DIVERTED: Mutex<Option<Show>> = Mutex::new(None);
+
+/// Has warnings go to `show`, as they would tear what is drawn on the terminal; with none, they are plain lines
+/// on stderr again.
+pub(crate) fn divert(show: Option<Show>) {
+    *DIVERTED.lock().unwrap_or_else(PoisonError::into_inner) = show;
+}
+
+/// Shows a line that comes unawares, and may find another half printed.
+pub(crate) fn interject(text: &str) {
+    match &*DIVERTED.lock().unwrap_or_else(PoisonError::into_inner) {
+        Some(show) => show(text),
+        None => remark!("\n{text}"),
+    }
 }
 
 /// Takes in whole lines.
@@ -41,8 +52,8 @@ struct Stderr;
 
 impl Write for Stderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match &*BARS.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(bars) => bars.println(String::from_utf8_lossy(line).trim_end())?,
+        match &*DIVERTED.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(show) => show(String::from_utf8_lossy(line).trim_end()),
             None => io::stderr().write_all(line)?,
         }
         Ok(line.len())

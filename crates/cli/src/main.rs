@@ -4,24 +4,34 @@
 #[macro_use]
 mod say;
 
+mod affinity;
 mod bench;
 mod compare;
 mod compute;
 mod config;
+mod dashboard;
 mod data;
 mod devices;
+mod embed;
 mod encoder;
 mod error;
 mod eval;
+mod export_logs;
 mod hints;
 mod import;
 mod knn;
+mod lines;
 mod log;
+mod map;
+mod neighbours;
+mod pictures;
 mod pretrain;
 mod progress;
 mod report;
 mod serve;
+mod similarities;
 mod sweep;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,7 +47,7 @@ use logo_ssl_data::{Recognised, recognise};
 
 /// Self-supervised pretraining of image encoders with LoGo (CVPR 2022).
 #[derive(Debug, Parser)]
-#[command(name = "logo-ssl", version, propagate_version = true, args_override_self = true)]
+#[command(name = "logo-ssl", version, args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -52,8 +62,11 @@ struct Output {
     #[arg(long, short, global = true)]
     quiet: bool,
     /// Print one JSON object a line instead of text
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     json: bool,
+    /// Print plain lines where a terminal would show a dashboard or bars
+    #[arg(long, global = true, hide_short_help = true)]
+    plain: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -62,21 +75,35 @@ enum Command {
     Pretrain(pretrain::Arguments),
     /// Train several settings one after another, and compare them
     Sweep(sweep::Arguments),
-    /// Set finished runs side by side: a table with mean and spread over seeds, and plots
+    /// Set runs side by side: mean and spread over seeds, plots
     Compare(compare::Arguments),
-    /// Measure a trained encoder by the field's evaluations, with intervals and floors
+    /// Measure an encoder as the field does, with intervals and floors
     Eval(eval::Arguments),
+    /// Write the features of any images to a file
+    Embed(embed::Arguments),
     /// Measure a trained encoder by its nearest neighbours
     Knn(knn::Arguments),
     /// Take the backbone of another program's checkpoint, under torchvision's names
     Import(import::Arguments),
+    /// Draw test images beside their nearest neighbours
+    Neighbours(neighbours::Arguments),
+    /// Draw images in the plane, near where their features are
+    Map(map::Arguments),
+    /// Draw what LoGo learned: which crops attract, which repel
+    Affinity(affinity::Arguments),
+    /// Draw how alike views are, now and over training
+    Similarities(similarities::Arguments),
     /// Write the plots and report.html of a run again
     Report(report::Arguments),
+    /// Show a run in the terminal, live: curves, health, log
+    Watch(watch::Arguments),
+    /// Write the logs of a run for TensorBoard, or as CSV
+    ExportLogs(export_logs::Arguments),
     /// Show all runs of a folder on a local page, live
     Serve(serve::Arguments),
     /// Show where logo-ssl can compute
     Devices(devices::Arguments),
-    /// Measure how fast this machine trains, makes views, and searches
+    /// Measure how fast this machine trains, makes views, searches
     #[command(subcommand)]
     Bench(bench::Command),
     /// Get, inspect and preview datasets
@@ -90,8 +117,10 @@ enum Command {
 /// Where datasets lie.
 #[derive(Clone, Debug, Args)]
 struct DataDir {
-    /// Folder of datasets [default: $LOGO_SSL_DATA, else the user's data directory]
-    #[arg(long, value_name = "DIR")]
+    /// Folder of datasets [default: $LOGO_SSL_DATA]
+    ///
+    /// Without either, the user's data directory.
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     data_dir: Option<PathBuf>,
     /// Folder of the dataset that is evaluated, where that is another (eval.dataset) [default: the same]
     #[arg(long, value_name = "DIR", hide_short_help = true)]
@@ -129,7 +158,7 @@ impl DataDir {
 #[derive(Clone, Copy, Debug, Args)]
 struct Threads {
     /// Threads; results do not depend on it [default: all cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", hide_short_help = true)]
     threads: Option<usize>,
 }
 
@@ -144,6 +173,9 @@ struct Running {
     /// Steps between two checkpoints within an epoch
     #[arg(long, value_name = "STEPS", default_value_t = 100, hide_short_help = true)]
     checkpoint_every: u64,
+    /// Also write events for TensorBoard, into the run's folder tensorboard
+    #[arg(long, hide_short_help = true)]
+    tensorboard: bool,
 }
 
 impl Running {
@@ -177,6 +209,8 @@ fn main() -> ExitCode {
     cpu_kernels::keep_freed_memory();
     let cli = Cli::parse();
     log::to_stderr(cli.output.quiet || cli.output.json);
+    // In this order: a decoder's panic, which is caught, leaves the dashboard on the terminal.
+    dashboard::leave_on_panic();
     logo_ssl_data::decode::silence_caught_panics();
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -194,9 +228,16 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Sweep(arguments) => sweep::run(&arguments, cli.output),
         Command::Compare(arguments) => compare::run(&arguments, cli.output),
         Command::Eval(arguments) => eval::run(&arguments, cli.output),
+        Command::Embed(arguments) => embed::run(&arguments, cli.output),
         Command::Knn(arguments) => knn::run(&arguments, cli.output),
         Command::Import(arguments) => import::run(&arguments, cli.output),
+        Command::Neighbours(arguments) => neighbours::run(&arguments, cli.output),
+        Command::Map(arguments) => map::run(&arguments, cli.output),
+        Command::Affinity(arguments) => affinity::run(&arguments, cli.output),
+        Command::Similarities(arguments) => similarities::run(&arguments, cli.output),
         Command::Report(arguments) => report::run(&arguments, cli.output),
+        Command::Watch(arguments) => watch::run(&arguments, cli.output),
+        Command::ExportLogs(arguments) => export_logs::run(&arguments, cli.output),
         Command::Serve(arguments) => serve::run(&arguments, cli.output),
         Command::Devices(arguments) => devices::run(&arguments, cli.output),
         Command::Bench(command) => bench::run(&command, cli.output),

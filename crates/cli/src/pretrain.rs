@@ -1,22 +1,23 @@
 //! `logo-ssl pretrain`
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use logo_ssl::config::{Config, Unchosen};
 use logo_ssl::data::{DatasetName, Splits};
 use logo_ssl::presets::{self, Layers};
+use logo_ssl::record::Sink;
 use logo_ssl::record::run_dir::{self, RunDir, RunFiles};
 use logo_ssl::run::{Images, Run, Training, Wanted};
-use logo_ssl::train::Workers;
+use logo_ssl::train::{Control, Workers};
+use logo_ssl_report::export::TensorBoard;
 
 use serde_json::json;
 
 use super::compute::{TrainOn, restart_with_environment_for};
-use super::progress::Progress;
-use super::{DataDir, Output, Running};
+use super::dashboard::{self, Dashboard};
+use super::progress::{self, Progress};
+use super::{DataDir, Output, Running, log};
 use crate::error::{Error, Result};
 
 /// Where runs are kept whose folder is not named.
@@ -66,7 +67,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "IMAGES", help_heading = "Images", hide_short_help = true)]
     limit: Option<usize>,
     /// Source of all randomness (seed)
-    #[arg(long, value_name = "N", help_heading = "Settings")]
+    #[arg(long, value_name = "N", help_heading = "Settings", hide_short_help = true)]
     seed: Option<u64>,
     /// Store activations as f32 or bf16 (compute.precision)
     #[arg(long, value_name = "TYPE", help_heading = "Settings", hide_short_help = true)]
@@ -229,7 +230,12 @@ pub(crate) fn run(arguments: Arguments, output: Output) -> Result<()> {
         false => arguments.start(output)?,
     };
     arguments.on.tell_of_gpu(run.config(), output);
-    let how = How { workers, checkpoint_every: arguments.running.checkpoint_every, output };
+    let how = How {
+        workers,
+        checkpoint_every: arguments.running.checkpoint_every,
+        tensorboard: arguments.running.tensorboard,
+        output,
+    };
     train(run, &stop_on_signal(), how)
 }
 
@@ -238,24 +244,36 @@ pub(crate) fn run(arguments: Arguments, output: Output) -> Result<()> {
 pub(crate) struct How {
     pub workers: Workers,
     pub checkpoint_every: u64,
+    pub tensorboard: bool,
     pub output: Output,
 }
 
 /// Trains a run to its end, and shows what comes of it.
-pub(crate) fn train(run: Run, stop: &AtomicBool, how: How) -> Result<()> {
-    let How { workers, checkpoint_every, output } = how;
+pub(crate) fn train(run: Run, control: &Control, how: How) -> Result<()> {
+    let How { workers, checkpoint_every, tensorboard, output } = how;
     let files = RunFiles::clone(run.dir());
     tell_of_images(run.splits(), output);
-    let mut progress = Progress::new(output, files.root(), run.config());
+    let mut display: Box<dyn Sink> = match dashboard::is_wanted(output) {
+        true => Box::new(Dashboard::new(&files, run.config(), control)),
+        false => Box::new(Progress::new(output, files.root(), run.config())),
+    };
+    let mut events = tensorboard.then(|| TensorBoard::of_run(files.root()));
+    let mut sinks: Vec<&mut dyn Sink> = vec![&mut *display];
+    sinks.extend(events.as_mut().map(|events| events as &mut dyn Sink));
     let summary = run.train(Training {
         workers,
         checkpoint_every,
-        stop,
-        sinks: vec![&mut progress],
+        control: control.clone(),
+        sinks,
         framework: None,
     })?;
+    if let Some(events) = &mut events {
+        events.finish()?;
+    }
     let report = logo_ssl_report::generate(files.root())?;
-    progress.finish(&summary, &files.weights(), &report);
+    // What it drew gives way to the results.
+    drop(display);
+    progress::results(output, &summary, &files.weights(), &report);
     Ok(())
 }
 
@@ -276,18 +294,22 @@ fn tell_of_images(splits: &Splits, output: Output) {
     }
 }
 
-/// A flag that SIGINT and SIGTERM set; the second signal ends the process at once.
-pub(crate) fn stop_on_signal() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let handler = move || {
-        if flag.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-        remark!("\nfinishing the step and saving; once more to stop at once");
-    };
+/// SIGINT and SIGTERM stop the run; the second signal ends the process at once.
+pub(crate) fn stop_on_signal() -> Control {
+    let control = Control::default();
+    let signalled = control.clone();
+    let handler = move || stop(&signalled);
     if let Err(error) = ctrlc::set_handler(handler) {
         tracing::warn!("signals will end the run without saving: {error}");
     }
-    stop
+    control
+}
+
+/// Has the run save itself and stop. Who asks twice does not want to wait for that.
+pub(crate) fn stop(control: &Control) {
+    if control.stop() {
+        dashboard::leave();
+        std::process::exit(130);
+    }
+    log::interject("finishing the step and saving; once more to stop at once");
 }

@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use logo_ssl::Result;
-use logo_ssl::config::{Change, Config};
-use logo_ssl::eval::EvaluationName;
-use logo_ssl::record::scalars::{GLOBAL_GLOBAL, LOCAL_GLOBAL, LOCAL_LOCAL, LOSS, Z_STD};
-use logo_ssl::record::{Event, Knn, Record, Scalars, Scores, Sink, Source};
+use logo_ssl::config::Config;
+use logo_ssl::record::scalars::LOSS;
+use logo_ssl::record::{Event, Record, Scalars, Sink, Source};
 use logo_ssl::train::Summary;
 use serde_json::json;
 
-use super::{Output, log};
+use super::{Output, lines, log};
 
 /// How often a plain line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Shows a run's events: two bars on a terminal, plain lines elsewhere, JSON on request.
+/// Shows a run's events: two bars on a terminal that is too small for more, plain lines elsewhere, JSON on
+/// request.
 pub(crate) struct Progress {
     output: Output,
     run_dir: PathBuf,
@@ -60,14 +60,18 @@ impl Bars {
         let epoch = bar("{prefix:>12} {bar:30.cyan} {pos}/{len} {msg}");
         let run = bar("{prefix:>12} {bar:30.blue} {pos}/{len} steps, {elapsed} gone, {eta} to go");
         run.set_prefix("run");
-        log::above_bars(Some(all.clone()));
+        let above = all.clone();
+        // Fails only when the terminal is gone, and then nobody reads it.
+        log::divert(Some(Box::new(move |line| drop(above.println(line)))));
         Self { all, epoch, run }
     }
 }
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        log::above_bars(None);
+        self.epoch.finish_and_clear();
+        self.run.finish_and_clear();
+        log::divert(None);
     }
 }
 
@@ -88,7 +92,8 @@ impl Sink for Progress {
 impl Progress {
     /// For the run in `run_dir`.
     pub(crate) fn new(output: Output, run_dir: &Path, config: &Config) -> Self {
-        let bars = !output.quiet && !output.json && std::io::stderr().is_terminal();
+        let bars =
+            !output.quiet && !output.json && !output.plain && std::io::stderr().is_terminal();
         Self {
             output,
             run_dir: run_dir.to_path_buf(),
@@ -121,45 +126,17 @@ impl Progress {
             Record::Timing { step, images_per_second, .. } => {
                 self.step(*step, *images_per_second);
             }
-            Record::Epoch { epoch, scalars, .. } => self.epoch(*epoch, scalars),
-            Record::Knn(knn) => self.line(&describe(knn)),
-            Record::Scores(scores) => self.line(&describe_scores(scores)),
-            Record::Changed { step, changes } => {
-                self.line(&format!("from step {step} on: {}", Change::list(changes)));
+            record => {
+                if let Some(line) = lines::of(record, self.embedding_dim) {
+                    self.line(&line);
+                }
             }
-            _ => {}
         }
-    }
-
-    /// Prints the result and where everything lies.
-    pub(crate) fn finish(&self, summary: &Summary, weights: &Path, report: &Path) {
-        if let Some(bars) = &self.bars {
-            bars.epoch.finish_and_clear();
-            bars.run.finish_and_clear();
-        }
-        if self.output.json {
-            let done = json!({ "event": "done", "steps": summary.steps, "knn": summary.knn,
-                "weights": weights, "report": report });
-            say!("{done}");
-            return;
-        }
-        for knn in &summary.knn {
-            say!("{}", describe(knn));
-        }
-        for scores in &summary.scores {
-            say!("{}", describe_scores(scores));
-        }
-        say!("weights: {}", weights.display());
-        say!("report:  {}", report.display());
     }
 
     fn started(&mut self, done: u64, total: u64, steps_per_epoch: u64) {
         (self.total, self.steps_per_epoch) = (total, steps_per_epoch);
-        let verb = if done == 0 { "new run" } else { "going on" };
-        self.line(&format!(
-            "{verb} in {}: step {done} of {total}, {steps_per_epoch} an epoch",
-            self.run_dir.display()
-        ));
+        self.line(&lines::of_start(&self.run_dir, done, total, steps_per_epoch));
         if let Some(bars) = &self.bars {
             bars.run.set_length(total);
             bars.run.set_position(done);
@@ -168,7 +145,8 @@ impl Progress {
     }
 
     fn step(&mut self, step: u64, images_per_second: f64) {
-        let (loss, spread) = (self.scalars.get_or_nan(LOSS), self.spread(&self.scalars));
+        let loss = self.scalars.get_or_nan(LOSS);
+        let spread = lines::spread(&self.scalars, self.embedding_dim);
         let within = (step - 1) % self.steps_per_epoch + 1;
         let epoch = (step - 1) / self.steps_per_epoch + 1;
         if let Some(bars) = &self.bars {
@@ -195,11 +173,6 @@ impl Progress {
         }
     }
 
-    /// The embeddings' std as a share of the healthy 1/√dim.
-    fn spread(&self, scalars: &Scalars) -> f64 {
-        scalars.get_or_nan(Z_STD) * (self.embedding_dim as f64).sqrt()
-    }
-
     /// Images a second since the start.
     fn speed(&self, step: u64) -> Option<f64> {
         let (first, since) = self.first.filter(|(first, _)| step > *first)?;
@@ -214,22 +187,12 @@ impl Progress {
         Some(indicatif::HumanDuration(left))
     }
 
-    fn epoch(&self, epoch: usize, scalars: &Scalars) {
-        let [loss, gg] = [LOSS, GLOBAL_GLOBAL].map(|name| scalars.get_or_nan(name));
-        let mut line = format!("epoch {epoch}: loss {loss:.4}, L_gg {gg:.4}");
-        if let [Some(lg), Some(ll)] = [LOCAL_GLOBAL, LOCAL_LOCAL].map(|name| scalars.get(name)) {
-            line.push_str(&format!(", L_lg {lg:.4}, L_ll {ll:.4}"));
-        }
-        line.push_str(&format!(", std {:.3} of healthy", self.spread(scalars)));
-        self.line(&line);
-    }
-
     fn evaluating(&self, evaluation: &'static str, source: Source, [done, total]: [usize; 2]) {
         if let Some(bars) = &self.bars {
             bars.epoch.set_length(total as u64);
             bars.epoch.set_position(done as u64);
             bars.epoch.set_prefix(evaluation);
-            bars.epoch.set_message(format!("features of the {}", name(source)));
+            bars.epoch.set_message(format!("features of the {}", lines::source(source)));
         }
     }
 
@@ -253,6 +216,9 @@ impl Progress {
             Event::Record(Record::Changed { step, changes }) => {
                 json!({ "event": "changed", "step": step, "changes": changes })
             }
+            Event::Record(Record::Asked { step, found }) => {
+                json!({ "event": "asked", "step": step, "found": found })
+            }
             _ => return,
         };
         say!("{value}");
@@ -268,37 +234,20 @@ impl Progress {
     }
 }
 
-fn name(source: Source) -> &'static str {
-    match source {
-        Source::Pixels => "raw pixels",
-        Source::Untrained => "untrained backbone",
-        Source::Trained => "trained backbone",
+/// Prints what came of a run, and where everything lies.
+pub(crate) fn results(output: Output, summary: &Summary, weights: &Path, report: &Path) {
+    if output.json {
+        let done = json!({ "event": "done", "steps": summary.steps, "knn": summary.knn,
+            "weights": weights, "report": report });
+        say!("{done}");
+        return;
     }
-}
-
-/// One line: `kNN, trained backbone (epoch 8): 61.2 % at k = 1, …`.
-pub(crate) fn describe(knn: &Knn) -> String {
-    let of = measured(knn.source, knn.epoch);
-    let results = knn.results.iter().map(|r| format!("{:.2} % at k = {}", 100.0 * r.top1, r.k));
-    format!("kNN, {of}: {}", results.collect::<Vec<_>>().join(", "))
-}
-
-/// What an evaluation is called for people; that of another version by its name.
-pub(crate) fn title_of(evaluation: &str) -> &str {
-    evaluation.parse::<EvaluationName>().map_or(evaluation, |name| name.evaluation().title())
-}
-
-/// One line: `probe, trained backbone (epoch 8): top1 0.6120, …`.
-fn describe_scores(scores: &Scores) -> String {
-    let Scores { evaluation, source, epoch, scores, .. } = scores;
-    let title = title_of(evaluation);
-    let numbers = scores.iter().map(|(name, score)| format!("{name} {score}"));
-    format!("{title}, {}: {}", measured(*source, *epoch), numbers.collect::<Vec<_>>().join(", "))
-}
-
-fn measured(source: Source, epoch: usize) -> String {
-    match source {
-        Source::Trained => format!("{} (epoch {epoch})", name(source)),
-        floor => name(floor).to_owned(),
+    for knn in &summary.knn {
+        say!("{}", lines::of_knn(knn));
     }
+    for scores in &summary.scores {
+        say!("{}", lines::of_scores(scores));
+    }
+    say!("weights: {}", weights.display());
+    say!("report:  {}", report.display());
 }

@@ -1,13 +1,13 @@
 //! `logo-ssl sweep`
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use logo_ssl::config::{Config, Unchosen};
 use logo_ssl::record::{RunDir, RunFiles};
 use logo_ssl::run::{Images, Run, Wanted};
 use logo_ssl::sweep::{Planned, Sweep};
+use logo_ssl::train::Control;
 use logo_ssl_report::compare::Comparison;
 
 use super::compute::{TrainOn, restart_with_environment_for};
@@ -33,17 +33,22 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let workers = arguments.running.install()?;
-    let how = How { workers, checkpoint_every: arguments.running.checkpoint_every, output };
+    let how = How {
+        workers,
+        checkpoint_every: arguments.running.checkpoint_every,
+        tensorboard: arguments.running.tensorboard,
+        output,
+    };
     let sweep = arguments.read()?;
     let out = arguments.out();
     arguments.on.tell_of_gpu(&sweep.runs[0].config, output);
-    let stop = stop_on_signal();
+    let control = stop_on_signal();
     let total = sweep.runs.len();
     for (number, planned) in sweep.runs.iter().enumerate() {
         if !output.quiet && !output.json {
             say!("run {} of {total}: {}", number + 1, planned.name);
         }
-        arguments.train(planned, &out.join(&planned.name), &stop, how.clone())?;
+        arguments.train(planned, &out.join(&planned.name), &control, how.clone())?;
     }
     let runs: Vec<PathBuf> = sweep.runs.iter().map(|planned| out.join(&planned.name)).collect();
     compare::show(&Comparison::read(&runs)?, &out, output)
@@ -63,14 +68,14 @@ impl Arguments {
     }
 
     /// Starts the run in `root`, goes on with it, or leaves it as it is if it is finished.
-    fn train(&self, planned: &Planned, root: &Path, stop: &AtomicBool, how: How) -> Result<()> {
+    fn train(&self, planned: &Planned, root: &Path, control: &Control, how: How) -> Result<()> {
         let config = &planned.config;
         let images = Images::Named(self.data_dir.places());
         restart_with_environment_for(&config.compute.device)?;
         if !RunFiles::of(root).config_path().exists() {
             return pretrain::train(
                 Run::create(root, config.clone(), &images, Unchosen::default())?,
-                stop,
+                control,
                 how,
             );
         }
@@ -80,7 +85,7 @@ impl Arguments {
         }
         let wanted = Wanted { device: Some(&config.compute.device), ..Wanted::default() };
         let run = Run::resume(dir, before, &images, wanted)?;
-        pretrain::train(run, stop, how)
+        pretrain::train(run, control, how)
     }
 }
 

@@ -75,6 +75,33 @@ fn the_standard_suite_has_every_evaluation_with_its_floors_and_the_same_bytes_tw
 }
 
 #[test]
+fn the_reports_numbers_are_those_of_the_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    trained(&run);
+    let found = findings(&run, &["--suite", "quick"]);
+    command().arg("report").arg(&run).assert().success();
+    let report = fs::read_to_string(run.join("report.html")).unwrap();
+    let mut compared = 0;
+    for result in found["results"].as_array().unwrap() {
+        // The first column of every table is the run's.
+        for (name, score) in result["scores"].as_object().unwrap() {
+            let Some(value) = score["value"].as_f64() else { continue };
+            let [low, high] = ["low", "high"].map(|end| 100.0 * score[end].as_f64().unwrap());
+            let cell = format!("{:.1} % <small>{low:.1} to {high:.1}</small>", 100.0 * value);
+            assert!(report.contains(&cell), "{name}: {cell}");
+            let line = format!("<th scope=\"row\">{name}</th><td>{cell}");
+            assert!(result["source"] != "trained" || report.contains(&line), "{line}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 30, "{compared} numbers");
+    let confusion = found["results"].as_array().unwrap().iter().find_map(|r| r.get("confusion"));
+    let first = confusion.unwrap()["counts"][0][0].as_u64().unwrap();
+    assert!(report.contains(&format!("\">{first}</td>")), "the confusion matrix has {first}");
+}
+
+#[test]
 fn classifiers_are_trained_on_frozen_and_on_moving_backbones() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

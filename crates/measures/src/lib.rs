@@ -27,6 +27,7 @@
 //! - [`neighbours`], [`few_shot`]: nearest images; few labelled images of each class.
 //! - [`clusters`]: k-means, and how its clusters agree with classes.
 //! - [`geometry`]: alignment, uniformity, effective rank, dead dimensions, hubs.
+//! - [`Histogram`]: how numbers are distributed.
 //! - [`Confusion`]: which classes are taken for which.
 //! - [`interval`], [`paired`]: how sure one can be of a share, a mean, a difference.
 //! - [`reduce`]: principal components, t-SNE, and how far a map can be trusted.
@@ -37,6 +38,7 @@ mod error;
 mod features;
 pub mod few_shot;
 pub mod geometry;
+mod histogram;
 pub mod interval;
 mod lbfgs;
 pub mod logistic;
@@ -51,6 +53,7 @@ mod vectors;
 pub use confusion::{Confused, Confusion};
 pub use error::{Error, Result};
 pub use features::{Features, Labelled, Labels};
+pub use histogram::Histogram;
 
 /// Told how much is done, and of how much; says whether to go on.
 pub type Progress<'a> = dyn FnMut(usize, usize) -> bool + 'a;

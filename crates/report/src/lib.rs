@@ -1,4 +1,5 @@
-//! Evidence: the plots and the report of a run, made from its directory alone, and comparisons of runs.
+//! Evidence: the plots and the report of a run, made from its directory alone, comparisons of runs, and their logs
+//! for TensorBoard and in CSV.
 //!
 //! ```no_run
 //! # fn main() -> logo_ssl::Result<()> {
@@ -12,9 +13,12 @@ pub mod assets;
 mod chart;
 pub mod compare;
 mod curves;
+pub mod export;
 mod figure;
 pub mod html;
+pub mod pictures;
 pub mod plots;
+mod scene;
 mod scores;
 pub mod thin;
 mod timing;

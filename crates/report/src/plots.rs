@@ -6,7 +6,7 @@ use plotters::style::RGBColor;
 
 use super::figure::{self, Figure, Level, Panel, Point, Series};
 use logo_ssl::record::scalars::{
-    COS_GG, COS_LG, COS_LL, GLOBAL_GLOBAL, LOCAL_GLOBAL, LOCAL_LOCAL, LOSS, Z_STD,
+    COLLAPSED, COS_GG, COS_LG, COS_LL, GLOBAL_GLOBAL, LOCAL_GLOBAL, LOCAL_LOCAL, LOSS, Z_STD,
 };
 use logo_ssl::record::{Knn, Record, Scalars, Source};
 use logo_ssl::{Error, Result};
@@ -139,9 +139,9 @@ fn spread(records: &[Record], embedding_dim: usize) -> Captioned {
     }
 }
 
-/// The spread of z under which a run counts as collapsed: a tenth of what even spread gives.
+/// The spread of z under which a run counts as collapsed.
 pub(super) fn collapse_below(embedding_dim: usize) -> f64 {
-    0.1 / (embedding_dim as f64).sqrt()
+    COLLAPSED / (embedding_dim as f64).sqrt()
 }
 
 fn cosines(records: &[Record]) -> Captioned {

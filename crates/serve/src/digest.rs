@@ -177,7 +177,7 @@ impl Digest {
             Record::Evaluation { seconds, .. } => {
                 self.longest_evaluation = self.longest_evaluation.max(seconds);
             }
-            Record::Changed { .. } | Record::Timing { .. } => {}
+            Record::Changed { .. } | Record::Timing { .. } | Record::Asked { .. } => {}
         }
     }
 

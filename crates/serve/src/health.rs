@@ -1,12 +1,9 @@
 //! Whether a run goes well, as a few lights.
 
-use logo_ssl::record::scalars::Z_STD;
+use logo_ssl::record::scalars::{COLLAPSED, Z_STD};
 use serde::Serialize;
 
 use crate::run::{Run, State};
-
-/// The spread of embeddings under which a run counts as collapsed, as a share of an even spread, 1/√d.
-const COLLAPSED: f64 = 0.1;
 
 /// The share of its usual speed under which a run counts as slow.
 const SLOW: f64 = 0.5;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use logo_ssl::record::Record;
+use logo_ssl::record::{Record, is_kind};
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 /// What a line says.
@@ -37,18 +37,13 @@ impl<'a> Line<'a> {
             }
             Ok(Flat { kind, .. }) => match serde_json::from_slice(line) {
                 Ok(record) => Some(Self::Record(record)),
-                Err(_) if is_known(kind) => None,
+                Err(_) if is_kind(kind) => None,
                 Err(_) => Some(Self::Unknown(kind.to_owned())),
             },
             // Names with escapes cannot be borrowed from the line.
             Err(_) => serde_json::from_slice(line).ok().map(Self::Record),
         }
     }
-}
-
-/// Whether this version knows records of a kind.
-fn is_known(kind: &str) -> bool {
-    ["step", "epoch", "knn", "scores", "changed", "timing", "evaluation"].contains(&kind)
 }
 
 /// An object's kind and numbers; what else it holds is passed over.

@@ -62,7 +62,7 @@ fn matrix(confusion: &Confusion) -> String {
         head: classes[at].clone(),
         cells: (0..classes.len()).map(|guess| cell((at, row), guess)).collect(),
     });
-    let heads = std::iter::once("class, and what it was taken for".to_owned());
+    let heads = std::iter::once("class".to_owned());
     Table {
         caption: "Images of each class by the class that they were taken for",
         heads: heads.chain(classes.iter().cloned()).collect(),

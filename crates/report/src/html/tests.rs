@@ -224,7 +224,7 @@ fn a_collapsed_run_is_warned_of() {
 #[test]
 fn an_accuracy_stands_with_its_interval() {
     let html = written(&input(&synthetic::records(8, true), &[]));
-    assert!(html.contains("<td>61.7 % <small>58.7 to 64.7</small></td>"));
+    assert!(html.contains("<td>61.7 % <small>58.6 to 64.7</small></td>"));
 }
 
 #[test]
