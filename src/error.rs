@@ -7,6 +7,7 @@ use logo_ssl_base::files;
 use crate::config::Change;
 use crate::data::Remedy;
 use crate::executor::Advice;
+use crate::interop::{Fit, PartFit};
 use crate::model::params::Mismatch;
 
 /// The library's result.
@@ -123,6 +124,18 @@ pub enum Error {
         unknown: Vec<String>,
     },
 
+    /// Parts of a file that a run was to begin from do not fit its settings.
+    #[error(
+        "{path}: {}. Change the settings, or have what does not fit start as in any run",
+        misfits(.parts), path = .path.display()
+    )]
+    Misfit {
+        /// The file.
+        path: PathBuf,
+        /// Those that do not fit.
+        parts: Vec<PartFit>,
+    },
+
     /// Features cannot be measured: there are none, or one is not finite.
     #[error("the features cannot be measured: {0}")]
     Measure(#[from] measures::Error),
@@ -209,6 +222,11 @@ pub enum RunProblem {
     #[error("has no kNN result of the trained network yet; resume the run, and let it finish")]
     Unmeasured,
 
+    /// It was to begin from a file, and was cut off before it had written the weights of that. This is the
+    /// file's name.
+    #[error("was cut off before it had the weights of {0}; remove it, and start it again")]
+    Unbegun(String),
+
     /// Anything else, with what to do about it.
     #[error("{0}")]
     Other(String),
@@ -240,6 +258,18 @@ fn unmatched(missing: &[String], unknown: &[String]) -> String {
     };
     let parts = [part("lacks", missing), part("also has", unknown)];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+fn misfits(parts: &[PartFit]) -> String {
+    let each = parts.iter().map(|PartFit { part, from, fit }| {
+        let from = from.as_ref().map_or_else(String::new, |from| format!(" `{from}`"));
+        let why = match fit {
+            Fit::Misfit { why } => why,
+            _ => "does not fit",
+        };
+        format!("its {part}{from} {why}")
+    });
+    each.collect::<Vec<_>>().join("; ")
 }
 
 impl From<checkpoints::Error> for Error {
@@ -274,6 +304,7 @@ impl Error {
             Error::Setting { .. }
             | Error::Name { .. }
             | Error::Images(_)
+            | Error::Misfit { .. }
             | Error::NoUserFolder { .. }
             | Error::Sweep { .. }
             | Error::Run { problem: RunProblem::OtherConfig(_), .. } => 2,

@@ -17,13 +17,46 @@ pub struct Choice {
     /// Without one, there has to be one backbone alone.
     pub prefix: Option<String>,
     /// Whether it may lack tensors, which then have their first values under seed 0, or have more than a
-    /// ResNet has, which are then left out. It then computes something else than where it comes from.
+    /// ResNet has, which are then left out. It then computes something else than where it comes from. Of what a
+    /// run begins from, whether heads may not fit; what is lacking then starts under the run's seed.
     pub allow_missing: bool,
 }
 
 /// The one backbone of `file` that is meant.
 pub(super) fn chosen(path: &Path, file: &Checkpoint, choice: &Choice) -> Result<Backbone> {
+    chosen_among(path, file, &Backbone::find(file), choice)
+}
+
+/// The backbone of `file` that is meant, and the one that follows it, where there is one such. Where `both` are
+/// wanted and none is named, nothing is left to choose.
+pub(super) fn chosen_with_momentum(
+    path: &Path,
+    file: &Checkpoint,
+    choice: &Choice,
+    both: bool,
+) -> Result<(Backbone, Option<Backbone>)> {
     let found = Backbone::find(file);
+    let (momentum, trained): (Vec<_>, Vec<_>) =
+        found.iter().cloned().partition(Backbone::is_momentum);
+    let are_both_there = !momentum.is_empty() && !trained.is_empty();
+    let among = match both && are_both_there && choice.prefix.is_none() {
+        true => &trained,
+        false => &found,
+    };
+    let backbone = chosen_among(path, file, among, choice)?;
+    let follower = match &momentum[..] {
+        [only] if !backbone.is_momentum() => Some(only.clone()),
+        _ => None,
+    };
+    Ok((backbone, follower))
+}
+
+fn chosen_among(
+    path: &Path,
+    file: &Checkpoint,
+    found: &[Backbone],
+    choice: &Choice,
+) -> Result<Backbone> {
     let own = format!("{IN_CHECKPOINT}.");
     let candidates: Vec<&Backbone> = match &choice.prefix {
         Some(asked) => match found.iter().find(|backbone| backbone.prefix == *asked) {
@@ -36,7 +69,7 @@ pub(super) fn chosen(path: &Path, file: &Checkpoint, choice: &Choice) -> Result<
         },
     };
     let Some((&first, others)) = candidates.split_first() else {
-        return Err(Error::data(path, none_found(file, &found, choice)));
+        return Err(Error::data(path, none_found(file, found, choice)));
     };
     for other in others {
         if !are_the_same(file, first, other)? {

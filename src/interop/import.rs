@@ -1,18 +1,14 @@
 //! The backbone of another program's checkpoint, under torchvision's names.
 
-use std::borrow::Cow;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use checkpoints::{Backbone, Checkpoint, Element};
-use logo_ssl_base::files::write_atomic;
-use safetensors::tensor::{Dtype, View};
 
 use super::choice::{Choice, chosen};
-use super::tensors;
-use crate::config::{BlockKind, Precision, Stem};
+use super::{tensors, weights};
+use crate::config::{BlockKind, MOST_WIDTH, Precision, Stem};
 use crate::eval::{Encoder, Extractor};
 use crate::executor::Device;
 use crate::model::params::{Declaration, Entry, Layout, Mismatch};
@@ -50,7 +46,7 @@ pub struct LeftOver {
 #[derive(Debug)]
 pub struct Import {
     path: PathBuf,
-    file: Checkpoint,
+    file: Arc<Checkpoint>,
     /// What its names begin with in the file; with a dot at its end, or empty.
     pub prefix: String,
     /// The ResNet that it is.
@@ -73,11 +69,24 @@ impl Import {
     pub fn open(path: &Path, choice: &Choice) -> Result<Self> {
         let file = tensors::open(path)?;
         let backbone = chosen(path, &file, choice)?;
+        Self::of(path, Arc::new(file), &backbone, choice.allow_missing)
+    }
+
+    /// The `backbone` of the file at `path`.
+    ///
+    /// # Errors
+    /// As [`Import::open`].
+    pub(super) fn of(
+        path: &Path,
+        file: Arc<Checkpoint>,
+        backbone: &Backbone,
+        allow_missing: bool,
+    ) -> Result<Self> {
         let theirs = backbone.tensors(&file);
         let unusable =
             |problem: String| Error::data(path, format!("no ResNet backbone: {problem}"));
         let architecture = architecture_of(&theirs, &file).map_err(unusable)?;
-        check_sequence(&backbone, architecture.stem).map_err(unusable)?;
+        check_sequence(backbone, architecture.stem).map_err(unusable)?;
         file.refuse_unfolding(theirs.values().copied())?;
 
         let layouts = network(&architecture).1;
@@ -97,12 +106,12 @@ impl Import {
             .map(|(_, theirs)| (*theirs).to_owned())
             .collect();
         let is_whole = missing.is_empty() && unknown.is_empty();
-        if !(is_whole || choice.allow_missing) {
+        if !(is_whole || allow_missing) {
             return Err(Error::Unmatched { path: path.to_path_buf(), missing, unknown });
         }
         let missing = first_values(&layouts, &missing);
         let left_over = left_over(&file, &mapped);
-        let (path, prefix) = (path.to_path_buf(), backbone.prefix);
+        let (path, prefix) = (path.to_path_buf(), backbone.prefix.clone());
         Ok(Self { path, file, prefix, architecture, mapped, missing, left_over })
     }
 
@@ -141,67 +150,20 @@ impl Import {
     /// [`Error::Data`] where the file that it is from is damaged or a number is not finite; [`Error::Io`]
     /// naming the file that could not be read or written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let failure = RefCell::new(None);
         let layouts = network(&self.architecture).1;
         let entries = layouts.iter().flat_map(|layout| layout.entries());
-        let views = entries
-            .map(|entry| (entry.name.as_str(), Unread { import: self, entry, failure: &failure }));
-        let bytes = safetensors::serialize(views, None)
-            .map_err(|error| Error::io("write", path)(std::io::Error::other(error)))?;
-        match failure.into_inner() {
-            Some(error) => Err(error),
-            None => Ok(write_atomic(path, &bytes)?),
-        }
+        let tensors = entries.map(|entry| (entry.name.as_str(), &entry.shape[..]));
+        tensors::write_each(path, tensors, |ours| self.numbers(ours))
     }
 
     /// The numbers of the tensor that torchvision calls `ours`.
-    fn numbers(&self, ours: &str) -> Result<Vec<f32>> {
+    pub(super) fn numbers(&self, ours: &str) -> Result<Vec<f32>> {
         let Some(mapped) = self.mapped.iter().find(|mapped| mapped.ours == ours) else {
             return Ok(self.missing[ours].clone());
         };
         let numbers = self.file.numbers(&mapped.theirs)?;
-        match numbers.iter().find(|number| !number.is_finite()) {
-            Some(number) => Err(Error::data(
-                &self.path,
-                format!(
-                    "`{}` holds {number}: the training that it is from went wrong; take an earlier file",
-                    mapped.theirs
-                ),
-            )),
-            None => Ok(numbers),
-        }
-    }
-}
-
-/// A tensor that is read when it is written.
-struct Unread<'a> {
-    import: &'a Import,
-    entry: &'a Entry,
-    /// The first error of any tensor; what is written then has no meaning.
-    failure: &'a RefCell<Option<Error>>,
-}
-
-impl View for Unread<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.entry.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        match self.import.numbers(&self.entry.name) {
-            Ok(numbers) => Cow::Owned(bytemuck::cast_slice(&numbers).to_vec()),
-            Err(error) => {
-                self.failure.borrow_mut().get_or_insert(error);
-                Cow::Borrowed(&[])
-            }
-        }
-    }
-
-    fn data_len(&self) -> usize {
-        self.entry.range.len() * size_of::<f32>()
+        weights::refuse_non_finite_of(&self.path, &mapped.theirs, &numbers)?;
+        Ok(numbers)
     }
 }
 
@@ -219,6 +181,11 @@ fn architecture_of(
 ) -> Result<Architecture, String> {
     let stem = theirs.get(STEM).ok_or("its stem is not the one convolution `conv1.weight`")?;
     let (width, stem) = match file.tensors()[*stem].shape[..] {
+        [width, ..] if width > MOST_WIDTH => {
+            return Err(format!(
+                "its stem has {width} channels, at most {MOST_WIDTH} are possible"
+            ));
+        }
         [width, 3, 3, 3] => (width, Stem::Cifar),
         [width, 3, 7, 7] => (width, Stem::Imagenet),
         ref shape => {

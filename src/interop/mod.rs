@@ -3,9 +3,11 @@
 mod choice;
 mod encoder_at;
 mod import;
+mod init;
 pub mod tensors;
 pub mod weights;
 
 pub use choice::Choice;
 pub use encoder_at::{EncoderAt, learner_of_run};
 pub use import::{Import, LeftOver, Mapped};
+pub use init::{Fit, Init, InitFrom, Origin, Part, PartFit};

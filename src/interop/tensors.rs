@@ -1,17 +1,17 @@
 //! Named tensors of numbers and one text of metadata, in a safetensors file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use checkpoints::{Checkpoint, Problem};
 use logo_ssl_data::decode::Content;
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo, TensorView};
 
 use crate::model::params::{State, TensorData};
 use crate::{Error, Result};
-use logo_ssl_base::files::write_atomic;
+use logo_ssl_base::files::{AtomicFile, write_atomic};
 
 /// The one metadata key used: with a single key the same contents give the same bytes.
 const KEY: &str = "logo_ssl";
@@ -34,6 +34,44 @@ pub fn write(path: &Path, state: &State, metadata: String) -> Result<()> {
     let bytes = safetensors::serialize(views, Some(metadata))
         .map_err(|error| Error::io("write", path)(std::io::Error::other(error)))?;
     Ok(write_atomic(path, &bytes)?)
+}
+
+/// Writes tensors to `path`, atomically and without metadata. One of them is in memory at a time: `numbers` makes
+/// those of a name when it is its turn.
+///
+/// # Errors
+/// [`Error::Io`] naming the file; the first error of `numbers`.
+pub(super) fn write_each<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>,
+    mut numbers: impl FnMut(&str) -> Result<Vec<f32>>,
+) -> Result<()> {
+    let tensors: BTreeMap<&str, &[usize]> = tensors.into_iter().collect();
+    let unwritable = |error| Error::io("write", path)(error);
+    let mut file = AtomicFile::create(path)?;
+    let header = header(&tensors).map_err(unwritable)?;
+    file.write_all(&(header.len() as u64).to_le_bytes()).map_err(unwritable)?;
+    file.write_all(&header).map_err(unwritable)?;
+    for name in tensors.keys() {
+        file.write_all(bytemuck::cast_slice(&numbers(name)?)).map_err(unwritable)?;
+    }
+    Ok(file.commit()?)
+}
+
+/// The header of a file of `tensors` of f32, one behind the other, as [`safetensors::serialize`] makes it.
+fn header(tensors: &BTreeMap<&str, &[usize]>) -> io::Result<Vec<u8>> {
+    let mut end = 0;
+    let infos = tensors.iter().map(|(name, shape)| {
+        let start = end;
+        end += shape.iter().product::<usize>() * size_of::<f32>();
+        let data_offsets = (start, end);
+        ((*name).to_owned(), TensorInfo { dtype: Dtype::F32, shape: shape.to_vec(), data_offsets })
+    });
+    let header = Metadata::new(None, infos.collect()).map_err(io::Error::other)?;
+    let mut text = serde_json::to_vec(&header)?;
+    // The numbers begin at a multiple of eight bytes.
+    text.resize(text.len().next_multiple_of(8), b' ');
+    Ok(text)
 }
 
 /// Reads what [`write()`] wrote, or any other file of tensors in f16, bf16, f32 or f64, whose numbers become
@@ -121,6 +159,33 @@ mod tests {
         }
         let problem = read(file(Dtype::U8, &[1, 2]).path()).unwrap_err().to_string();
         assert!(problem.contains("`x` is U8"), "{problem}");
+    }
+
+    #[test]
+    fn tensors_that_are_written_one_by_one_make_the_same_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights.safetensors");
+        let state = State::from([
+            ("b.weight".to_owned(), TensorData::new(vec![1.5, -2.0, 0.0], [3, 1])),
+            ("a".to_owned(), TensorData::new(vec![4.0], [1])),
+            ("c".to_owned(), TensorData::new(vec![], [0])),
+        ]);
+        let shapes = state.iter().map(|(name, data)| (name.as_str(), &data.shape[..]));
+        write_each(&path, shapes, |name| Ok(state[name].values.clone())).unwrap();
+        let views = state.iter().map(|(name, TensorData { shape, values })| {
+            let bytes = bytemuck::cast_slice(values);
+            (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+        });
+        assert_eq!(std::fs::read(&path).unwrap(), safetensors::serialize(views, None).unwrap());
+
+        let shapes = state.iter().map(|(name, data)| (name.as_str(), &data.shape[..]));
+        let fails = |name: &str| match name {
+            "a" => Ok(vec![0.0]),
+            _ => Err(Error::data(&path, "no such number")),
+        };
+        assert!(write_each(&path, shapes, fails).is_err());
+        assert_eq!(read(&path).unwrap().0, state, "what was there before stays");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

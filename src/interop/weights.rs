@@ -40,12 +40,13 @@ pub fn read(path: &Path, device: &Device) -> Result<Encoder> {
 /// # Errors
 /// [`Error::Data`] naming `path` and the first such tensor.
 pub fn refuse_non_finite(path: &Path, state: &State) -> Result<()> {
-    let bad = state.iter().find_map(|(name, data)| {
-        let value = data.values.iter().find(|value| !value.is_finite())?;
-        Some((name, value))
-    });
-    match bad {
-        Some((name, value)) => Err(Error::data(
+    state.iter().try_for_each(|(name, data)| refuse_non_finite_of(path, name, &data.values))
+}
+
+/// As [`refuse_non_finite`], of the tensor `name` alone.
+pub(super) fn refuse_non_finite_of(path: &Path, name: &str, values: &[f32]) -> Result<()> {
+    match values.iter().find(|value| !value.is_finite()) {
+        Some(value) => Err(Error::data(
             path,
             format!(
                 "`{name}` holds {value}: the training that it is from went wrong; take an earlier file"

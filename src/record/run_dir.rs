@@ -11,6 +11,7 @@ use super::log::Log;
 use crate::config::Config;
 use crate::data::{Fingerprint, Places};
 use crate::error::RunProblem;
+use crate::interop::Origin;
 use crate::presets;
 use crate::{Error, Result};
 use logo_ssl_base::files::{create_folder, write_atomic};
@@ -45,6 +46,11 @@ impl RunFiles {
     /// What was trained on, as far as it costs little to know.
     pub(crate) fn fingerprint_path(&self) -> PathBuf {
         self.root.join("images.json")
+    }
+
+    /// The file that the run began from, where it began from one.
+    pub(crate) fn origin_path(&self) -> PathBuf {
+        self.root.join("init.json")
     }
 
     /// The log of what follows from config and seed.
@@ -101,6 +107,20 @@ impl RunFiles {
         let Ok(text) = fs::read(&path) else { return Ok(None) };
         serde_json::from_slice(&text).map(Some).map_err(|error| {
             Error::data(path, format!("is damaged ({error}); remove it if the images are the same"))
+        })
+    }
+
+    /// The file that the run began from; none where it began at random.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when what was kept of it is damaged.
+    pub fn origin(&self) -> Result<Option<Origin>> {
+        let path = self.origin_path();
+        let Ok(text) = fs::read(&path) else { return Ok(None) };
+        serde_json::from_slice(&text).map(Some).map_err(|error| {
+            let problem =
+                "it says what the run began from; remove it where the run has checkpoints";
+            Error::data(path, format!("is damaged ({error}); {problem}"))
         })
     }
 
@@ -203,6 +223,14 @@ impl RunDir {
     /// [`Error::Io`] naming the file.
     pub(crate) fn keep_fingerprint(&self, fingerprint: &Fingerprint) -> Result<()> {
         keep(&self.fingerprint_path(), fingerprint)
+    }
+
+    /// Keeps which file the run began from, so that it can be told.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file.
+    pub(crate) fn keep_origin(&self, origin: &Origin) -> Result<()> {
+        keep(&self.origin_path(), origin)
     }
 
     /// The run's logs, to be appended to. `metrics.jsonl` is cut to its first `bytes`: what came later

@@ -1,11 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checkpoint::Checkpoint;
+use crate::names;
 
 /// The tensor by which a ResNet is found, behind whatever its names begin with.
 const FIRST_BLOCK: &str = "0.conv1.weight";
 /// What counts a batch norm's batches; it says nothing about the weights.
-const COUNTER: &str = "num_batches_tracked";
+pub(crate) const COUNTER: &str = "num_batches_tracked";
 
 /// A ResNet among the tensors of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +91,12 @@ impl Backbone {
             Naming::Named => None,
             Naming::Numbered { stem, layers } => Some(layers - stem - 2),
         }
+    }
+
+    /// Whether its name says that it follows another network that is trained, as those of a momentum encoder,
+    /// a target or a teacher do.
+    pub fn is_momentum(&self) -> bool {
+        names::is_momentum(&self.prefix)
     }
 
     /// Whether `asked` means this one: its whole prefix, or the parts at its end or beginning.

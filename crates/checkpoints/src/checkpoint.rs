@@ -54,17 +54,20 @@ pub enum Element {
     F32,
     /// Double precision.
     F64,
-    /// Anything else, such as counters and masks, by its name.
+    /// Whole numbers of 64 bits, as counters are.
+    I64,
+    /// Anything else, such as masks, by its name.
     Other(&'static str),
 }
 
 impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Element::F16 => "F16",
             Element::Bf16 => "BF16",
             Element::F32 => "F32",
             Element::F64 => "F64",
+            Element::I64 => "I64",
             Element::Other(name) => name,
         })
     }
@@ -121,22 +124,59 @@ impl Checkpoint {
     /// [`Error::Unusable`] where there is no such tensor, it is of no real numbers, it unfolds to more than the
     /// file holds, or the file is damaged there; [`Error::Io`] where it cannot be read.
     pub fn numbers(&self, name: &str) -> Result<Vec<f32>, Error> {
-        let problem = |problem: Problem| problem.of(&self.path);
-        let info = self.tensors.get(name);
-        let info = info.ok_or_else(|| problem(Problem::Absent(name.to_owned())))?;
+        self.read(name).map_err(|problem| problem.of(&self.path))
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<f32>, Problem> {
+        let info = self.info(name)?;
+        match info.element {
+            Element::F16 | Element::Bf16 | Element::F32 | Element::F64 => {
+                Ok(numbers(info.element, &self.bytes(name, info)?))
+            }
+            element => {
+                let (name, element) = (name.to_owned(), element.to_string());
+                Err(Problem::Type { name, element })
+            }
+        }
+    }
+
+    /// The one whole number that the tensor `name` holds, such as a counter.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::numbers`].
+    pub fn integer(&self, name: &str) -> Result<i64, Error> {
+        self.read_integer(name).map_err(|problem| problem.of(&self.path))
+    }
+
+    fn read_integer(&self, name: &str) -> Result<i64, Problem> {
+        let info = self.info(name)?;
+        let no_integer = || Problem::NoInteger {
+            name: name.to_owned(),
+            element: info.element.to_string(),
+            shape: info.shape.clone(),
+        };
+        match info.element {
+            Element::I64 => {
+                let bytes = self.bytes(name, info)?;
+                bytes.try_into().map(i64::from_le_bytes).map_err(|_| no_integer())
+            }
+            _ => Err(no_integer()),
+        }
+    }
+
+    fn info(&self, name: &str) -> Result<&TensorInfo, Problem> {
+        self.tensors.get(name).ok_or_else(|| Problem::Absent(name.to_owned()))
+    }
+
+    fn bytes(&self, name: &str, info: &TensorInfo) -> Result<Vec<u8>, Problem> {
         if info.bytes > self.length {
             let (what, bytes, file) = (format!("`{name}`"), info.bytes, self.length);
-            return Err(problem(Problem::Unfolds { what, bytes, file }));
+            return Err(Problem::Unfolds { what, bytes, file });
         }
-        if let Element::Other(element) = info.element {
-            let (name, element) = (name.to_owned(), element.to_owned());
-            return Err(problem(Problem::Type { name, element }));
-        }
-        let bytes = match &self.source {
+        match &self.source {
             Source::PyTorch(file) => file.bytes(name),
             Source::Safetensors(file) => file.bytes(name),
-        };
-        Ok(numbers(info.element, &bytes.map_err(problem)?))
+        }
     }
 
     /// Refuses tensors that together unfold to many times what the file holds, as one storage under a
@@ -200,6 +240,6 @@ fn numbers(element: Element, bytes: &[u8]) -> Vec<f32> {
         Element::Bf16 => of(bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
         Element::F32 => of(bytes, f32::from_le_bytes),
         Element::F64 => of(bytes, |bytes| f64::from_le_bytes(bytes) as f32),
-        Element::Other(_) => Vec::new(),
+        Element::I64 | Element::Other(_) => Vec::new(),
     }
 }

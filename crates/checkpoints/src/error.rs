@@ -58,6 +58,16 @@ pub enum Problem {
         /// What it is made of.
         element: String,
     },
+    /// A tensor is not the one whole number that it should be.
+    #[error("`{name}` is {element} of shape {shape:?}, expected one number of I64")]
+    NoInteger {
+        /// The tensor.
+        name: String,
+        /// What it is made of.
+        element: String,
+        /// The lengths of its axes.
+        shape: Vec<usize>,
+    },
     /// There is no such tensor.
     #[error("there is no tensor `{0}`")]
     Absent(String),

@@ -1,8 +1,8 @@
-//! Named tensors in the checkpoints of other programs, and the ResNets among them.
+//! Named tensors in the checkpoints of other programs, and the ResNets and their heads among them.
 //!
 //! [`Checkpoint`] opens PyTorch's files and safetensors and reads one tensor at a time as f32.
 //! [`Backbone`] finds a ResNet among the names, whatever they begin with, and says what torchvision calls
-//! each of its tensors.
+//! each of its tensors. [`Head`] finds what stands beside it, such as a projector.
 //!
 //! Nothing in a file is executed. PyTorch's files are parsed by
 //! [`pytorch_reader`](https://docs.rs/pytorch-reader), which calls no function that a pickle names; what it
@@ -13,12 +13,15 @@ mod acting;
 mod backbone;
 mod checkpoint;
 mod error;
+mod head;
+mod names;
 mod pytorch;
 mod safe;
 
 pub use backbone::Backbone;
 pub use checkpoint::{Checkpoint, Element, TensorInfo};
 pub use error::{Error, Problem};
+pub use head::{Head, Layer, Norm};
 
 /// Has the examples of the README compiled and run with those of the documentation.
 #[cfg(doctest)]

@@ -99,7 +99,7 @@ fn described(tensor: &Tensor) -> TensorInfo {
         DType::BF16 => Element::Bf16,
         DType::F32 => Element::F32,
         DType::F64 => Element::F64,
-        DType::I64 => Element::Other("I64"),
+        DType::I64 => Element::I64,
         DType::I32 => Element::Other("I32"),
         DType::I16 => Element::Other("I16"),
         DType::I8 => Element::Other("I8"),

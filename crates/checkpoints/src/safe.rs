@@ -81,7 +81,7 @@ fn described(info: &safetensors::tensor::TensorInfo) -> TensorInfo {
         Dtype::U16 => Element::Other("U16"),
         Dtype::I32 => Element::Other("I32"),
         Dtype::U32 => Element::Other("U32"),
-        Dtype::I64 => Element::Other("I64"),
+        Dtype::I64 => Element::I64,
         Dtype::U64 => Element::Other("U64"),
         _ => Element::Other("of a rare type"),
     };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use logo_ssl::config::{Backbone, BlockKind, Stem};
+use logo_ssl::config::BlockKind;
 use logo_ssl::interop::{Choice, Import, LeftOver, Mapped};
 use logo_ssl::model::Architecture;
 use logo_ssl_base::words::grouped;
@@ -80,12 +80,15 @@ fn print(import: &Import, out: &Path, output: Output) {
         left_over(&import.left_over);
     }
     let numbers: usize = mapped.iter().map(|mapped| mapped.shape.iter().product::<usize>()).sum();
+    let behind = match import.prefix.as_str() {
+        "" => String::new(),
+        prefix => format!(", behind `{prefix}`"),
+    };
     say!(
-        "{}: {} tensors with {} numbers, behind `{}`",
-        name(&import.architecture),
+        "{}: {} tensors with {} numbers{behind}",
+        import.architecture,
         mapped.len(),
         grouped(numbers as u64),
-        import.prefix
     );
     say!("weights: {}", out.display());
 }
@@ -101,24 +104,6 @@ fn left_over(left_over: &[LeftOver]) {
     if left_over.len() > MOST_LEFT_OVER {
         say!("  … and {} more; --json has them all", left_over.len() - MOST_LEFT_OVER);
     }
-}
-
-/// What a ResNet is called, with its width and its stem.
-fn name(architecture: &Architecture) -> String {
-    let Architecture { stem, block, blocks, width, .. } = architecture;
-    let known = Backbone::ALL
-        .into_iter()
-        .find(|known| known.blocks() == *blocks && known.block() == *block);
-    let depth = match (known, block) {
-        (Some(known), _) => format!("ResNet-{}", known.depth()),
-        (None, BlockKind::Basic) => format!("a ResNet of {blocks:?} basic blocks"),
-        (None, BlockKind::Bottleneck) => format!("a ResNet of {blocks:?} bottlenecks"),
-    };
-    let stem = match stem {
-        Stem::Cifar => "the stem for small images (3×3, stride 1)",
-        Stem::Imagenet => "the stem for large images (7×7, stride 2, max-pool)",
-    };
-    format!("{depth} of width {width} with {stem}")
 }
 
 fn as_json(import: &Import, out: &Path) -> serde_json::Value {

@@ -19,6 +19,7 @@ mod eval;
 mod export_logs;
 mod hints;
 mod import;
+mod init;
 mod knn;
 mod lines;
 mod log;
@@ -83,7 +84,7 @@ enum Command {
     Embed(embed::Arguments),
     /// Measure a trained encoder by its nearest neighbours
     Knn(knn::Arguments),
-    /// Take the backbone of another program's checkpoint, under torchvision's names
+    /// Take the backbone of another program's checkpoint
     Import(import::Arguments),
     /// Draw test images beside their nearest neighbours
     Neighbours(neighbours::Arguments),
