@@ -84,10 +84,7 @@ impl Run {
         fit(&mut config, &splits, unchosen);
         let init = from.map(|from| Init::open(from, &config)).transpose()?;
         let device = open(&config)?;
-        let dir = RunDir::create(root, &config)?;
-        if let Some(init) = &init {
-            dir.keep_origin(init.origin())?;
-        }
+        let dir = RunDir::create_from(root, &config, init.as_ref().map(Init::origin))?;
         if let Images::Named(places) = images {
             dir.keep_places(places)?;
         }

@@ -12,13 +12,11 @@ use logo_ssl::Error;
 use logo_ssl::config::Features;
 use logo_ssl::executor::Device;
 use logo_ssl::interop::{Choice, Import, weights};
-use logo_ssl::model::params::TensorData;
 use serde::Deserialize;
-use support::distance;
+use support::{distance, images};
 
 /// An `nn.Sequential` that is another network than the ResNet whose parts it has.
 const OTHER_NETWORK: &str = "lightly_no_relu.ckpt";
-const IMAGES: [usize; 4] = [2, 3, 33, 30];
 
 /// What is expected of a file.
 #[derive(Deserialize)]
@@ -41,20 +39,6 @@ fn expected() -> BTreeMap<String, Expected> {
 fn choice(prefix: &str) -> Choice {
     let prefix = (!prefix.is_empty()).then(|| prefix.to_owned());
     Choice { prefix, ..Choice::default() }
-}
-
-/// The images of make_backbones.py, `uniform("images", IMAGES)`.
-fn images() -> TensorData {
-    let key = "images".bytes().fold(0xCBF2_9CE4_8422_2325_u64, |key, byte| {
-        (key ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
-    });
-    let numbers = (1..=IMAGES.iter().product::<usize>() as u64).map(|index| {
-        let z = key.wrapping_add(index.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 23) - 1.0) as f32
-    });
-    TensorData::new(numbers.collect(), IMAGES)
 }
 
 #[test]

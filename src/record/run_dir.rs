@@ -169,12 +169,22 @@ impl RunDir {
     /// [`Error::Run`] when it does, or when another process holds it; [`Error::Io`] when it cannot
     /// be written.
     pub fn create(root: &Path, config: &Config) -> Result<Self> {
+        Self::create_from(root, config, None)
+    }
+
+    /// The same, of a run that begins from a file, which is kept with it.
+    ///
+    /// # Errors
+    /// As [`RunDir::create`].
+    pub fn create_from(root: &Path, config: &Config, origin: Option<&Origin>) -> Result<Self> {
         create_folder(root)?;
         let dir = Self::lock(root)?;
         if dir.config_path().exists() {
             return Err(Error::run(root, RunProblem::Taken));
         }
         create_folder(&dir.checkpoints())?;
+        // The config comes last: with it there is a run, and it must not begin from anything else.
+        dir.keep_origin(origin)?;
         write_atomic(&dir.config_path(), presets::to_toml(config).as_bytes())?;
         Ok(dir)
     }
@@ -225,12 +235,15 @@ impl RunDir {
         keep(&self.fingerprint_path(), fingerprint)
     }
 
-    /// Keeps which file the run began from, so that it can be told.
-    ///
-    /// # Errors
-    /// [`Error::Io`] naming the file.
-    pub(crate) fn keep_origin(&self, origin: &Origin) -> Result<()> {
-        keep(&self.origin_path(), origin)
+    /// Keeps which file the run begins from, so that it can be told.
+    fn keep_origin(&self, origin: Option<&Origin>) -> Result<()> {
+        let path = self.origin_path();
+        match origin {
+            Some(origin) => keep(&path, origin),
+            // A run that was removed may have left it.
+            None if path.exists() => fs::remove_file(&path).map_err(Error::io("remove", &path)),
+            None => Ok(()),
+        }
     }
 
     /// The run's logs, to be appended to. `metrics.jsonl` is cut to its first `bytes`: what came later
