@@ -168,8 +168,7 @@ fn a_file_without_heads_begins_with_the_backbone_alone() {
 fn what_follows_the_encoder_starts_as_the_encoder_where_it_is_not_there() {
     let mut settings = SIMSIAM.to_vec();
     settings[0] = "framework.name=byol";
-    let (init, learner) =
-        begun(&config(&settings), &beginning("simsiam.pth.tar").into()).unwrap();
+    let (init, learner) = begun(&config(&settings), &beginning("simsiam.pth.tar").into()).unwrap();
     assert_eq!(fit(&init, Part::MomentumEncoder), Some(&Fit::Absent));
     let state = learner.state().unwrap();
     let [encoder, follower] =
@@ -210,7 +209,8 @@ fn a_queue_of_another_length_is_refused_or_starts_at_random() {
     let config = config(&settings);
     let path = beginning("moco.pth.tar");
     let problem = Init::open(&path.clone().into(), &config).unwrap_err().to_string();
-    let expected = "its queue `state_dict.module.queue` needs framework.momentum.queue = 12 instead of 16";
+    let expected =
+        "its queue `state_dict.module.queue` needs framework.momentum.queue = 12 instead of 16";
     assert!(problem.contains(expected), "{problem}");
     let (init, learner) = begun(&config, &partly(path)).unwrap();
     assert!(is_taken(&init, Part::MomentumEncoder) && is_taken(&init, Part::Projector));
@@ -285,7 +285,9 @@ fn a_run_begins_from_all_that_another_had_learned() {
     }
     checkpoint::write(&path, &checkpoint::Position::default(), &learned).unwrap();
     let (init, learner) = begun(&now, &path.clone().into()).unwrap();
-    for part in [Part::Backbone, Part::Projector, Part::MomentumEncoder, Part::Queue, Part::Affinity] {
+    for part in
+        [Part::Backbone, Part::Projector, Part::MomentumEncoder, Part::Queue, Part::Affinity]
+    {
         assert!(is_taken(&init, part), "{part}: {:?}", fit(&init, part));
     }
     let state = learner.state().unwrap();

@@ -135,8 +135,12 @@ fn of_two_encoders_one_is_asked_for_unless_there_is_a_place_for_both() {
     assert!(!run.exists(), "a refusal leaves nothing");
     let mut named = begin(&run, &beginning("moco.pth.tar"), &settings);
     named.args(["--init-prefix", "encoder_q"]).assert().success().stderr(
-        contains("momentum encoder  state_dict.module.encoder_k     stays there: the settings have none")
-            .and(contains("predictor         –                               not there: starts at random")),
+        contains(
+            "momentum encoder  state_dict.module.encoder_k     stays there: the settings have none",
+        )
+        .and(contains(
+            "predictor         –                               not there: starts at random",
+        )),
     );
 }
 
@@ -166,7 +170,11 @@ fn what_does_not_fit_is_refused_with_what_to_type() {
         .args(["--init-allow-missing"])
         .assert()
         .code(2)
-        .stderr(contains("ResNet-10").and(contains("ResNet-18")).and(contains("--set model.backbone=…")));
+        .stderr(
+            contains("ResNet-10")
+                .and(contains("ResNet-18"))
+                .and(contains("--set model.backbone=…")),
+        );
     begin(&other, Path::new("none.pth"), &SIMSIAM).assert().code(1).stderr(contains("none.pth"));
     assert!(!other.exists());
 }
