@@ -8,7 +8,7 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use flate2::{Compression, write::GzEncoder};
-use logo_ssl_checkpoints::{Backbone, Checkpoint};
+use logo_ssl_checkpoints::{Backbone, Checkpoint, Head};
 use logo_ssl_data::cifar::{Cifar, Format};
 use logo_ssl_data::idx::{Array, read_csv};
 use logo_ssl_data::pack::Pack;
@@ -56,9 +56,18 @@ pub(crate) fn checkpoint(data: &[u8]) -> bool {
         assert_eq!(info.shape.iter().product::<usize>(), numbers.len());
         assert!(numbers.len() <= data.len(), "no tensor is longer than its file");
     }
-    for backbone in Backbone::find(&checkpoint) {
+    let backbones = Backbone::find(&checkpoint);
+    for backbone in &backbones {
         let tensors = backbone.tensors(&checkpoint);
         assert!(tensors.values().all(|theirs| checkpoint.tensors().contains_key(*theirs)));
+    }
+    for head in Head::find(&checkpoint, &backbones) {
+        let mut length = head.input();
+        for layer in &head.layers {
+            assert_eq!(checkpoint.tensors()[&layer.weight].shape, layer.shape);
+            assert_eq!(layer.shape[1], length, "what one layer makes the next one takes");
+            length = layer.shape[0];
+        }
     }
     true
 }

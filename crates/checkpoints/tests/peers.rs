@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
-use logo_ssl_checkpoints::{Backbone, Checkpoint, Element};
+use logo_ssl_checkpoints::{Backbone, Checkpoint, Element, Head, Layer};
 
 /// Files with one backbone, or one under two names, and its prefixes.
 const ONE: [(&str, &[&str]); 15] = [
@@ -35,9 +35,12 @@ const TWO: [(&str, &str, &str); 5] = [
 ];
 
 fn open(file: &str) -> Checkpoint {
-    let fixtures: PathBuf =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/checkpoints");
-    Checkpoint::open(&fixtures.join(file)).unwrap()
+    open_in("checkpoints", file)
+}
+
+fn open_in(folder: &str, file: &str) -> Checkpoint {
+    let fixtures: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
+    Checkpoint::open(&fixtures.join(folder).join(file)).unwrap()
 }
 
 /// What make_backbones.py puts at `name`.
@@ -144,4 +147,79 @@ fn what_lies_between_the_parts_of_a_sequence_is_counted() {
     {
         assert_eq!(Backbone::find(&open(file))[0].modules_between(), between, "{file}");
     }
+}
+
+/// A head in a word for each layer: its outputs, `b` where it has a bias, and its norm.
+fn in_words(head: &Head) -> String {
+    let layer = |Layer { shape, bias, norm, .. }: &Layer| {
+        let norm = match norm {
+            None => "",
+            Some(norm) if norm.affine.is_some() => "+affine",
+            Some(_) => "+norm",
+        };
+        format!("{}{}{norm}", shape[0], if bias.is_some() { "b" } else { "" })
+    };
+    head.layers.iter().map(layer).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn heads_are_chains_of_layers_beside_a_backbone() {
+    let of_simsiam = [
+        ("state_dict.module.encoder.fc", "8+affine 8+affine 5b+norm"),
+        ("state_dict.module.predictor", "4+affine 5b"),
+    ];
+    let of_moco =
+        [("state_dict.module.encoder_k.fc", "8b 5b"), ("state_dict.module.encoder_q.fc", "8b 5b")];
+    let of_byol = [
+        ("state_dict.prediction_head", "4+affine 5b"),
+        ("state_dict.projection_head", "4+affine 5b"),
+        ("state_dict.projection_head_momentum", "4+affine 5b"),
+    ];
+    let of_solo_learn = [("state_dict.classifier", "3b"), ("state_dict.projector", "4+affine 3b")];
+    for (folder, file, expected) in [
+        ("beginnings", "simsiam.pth.tar", &of_simsiam[..]),
+        ("beginnings", "moco.pth.tar", &of_moco),
+        ("beginnings", "byol.ckpt", &of_byol),
+        ("checkpoints", "solo_learn.ckpt", &of_solo_learn),
+        ("checkpoints", "torchvision.pth", &[("fc", "3b")]),
+        ("checkpoints", "vissl.torch", &[("classy_state_dict.base_model.model.heads", "3b")]),
+        ("checkpoints", "dino.pth", &[]),
+    ] {
+        let checkpoint = open_in(folder, file);
+        let heads = Head::find(&checkpoint, &Backbone::find(&checkpoint));
+        let found: Vec<(&str, String)> =
+            heads.iter().map(|head| (head.prefix.as_str(), in_words(head))).collect();
+        let expected: Vec<(&str, String)> =
+            expected.iter().map(|&(prefix, words)| (prefix, words.to_owned())).collect();
+        assert_eq!(found, expected, "{file}");
+        for head in &heads {
+            assert_eq!(head.is_predictor(), head.prefix.contains("predict"), "{}", head.prefix);
+        }
+    }
+}
+
+#[test]
+fn what_follows_the_encoder_says_so_by_its_name() {
+    for (file, trained, following) in TWO {
+        let found = Backbone::find(&open(file));
+        let momentum = |prefix| found.iter().find(|b| b.prefix == prefix).unwrap().is_momentum();
+        assert!(!momentum(trained) && momentum(following), "{file}");
+    }
+    let checkpoint = open_in("beginnings", "moco.pth.tar");
+    let backbones = Backbone::find(&checkpoint);
+    for head in Head::find(&checkpoint, &backbones) {
+        let nearest = backbones.iter().max_by_key(|backbone| head.nearness(backbone)).unwrap();
+        assert!(head.prefix.starts_with(&nearest.prefix), "{} on {}", head.prefix, nearest.prefix);
+        assert_eq!(head.is_momentum(), nearest.is_momentum());
+    }
+}
+
+#[test]
+fn a_counter_is_a_whole_number_and_weights_are_none() {
+    let checkpoint = open_in("beginnings", "moco.pth.tar");
+    assert_eq!(checkpoint.integer("state_dict.module.queue_ptr").unwrap(), 4);
+    let problem = checkpoint.integer("state_dict.module.queue").unwrap_err().to_string();
+    assert!(problem.contains("is F32 of shape [5, 12]"), "{problem}");
+    let problem = checkpoint.numbers("state_dict.module.queue_ptr").unwrap_err().to_string();
+    assert!(problem.contains("`state_dict.module.queue_ptr` is I64"), "{problem}");
 }
