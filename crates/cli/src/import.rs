@@ -1,12 +1,13 @@
 //! `logo-ssl import`
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use logo_ssl::config::BlockKind;
 use logo_ssl::interop::{Choice, Import, LeftOver, Mapped};
 use logo_ssl::model::Architecture;
-use logo_ssl_base::words::grouped;
+use logo_ssl_base::words::{counted, grouped};
 use serde_json::json;
 
 use super::Output;
@@ -14,8 +15,6 @@ use crate::error::{Error, Result};
 
 /// Where the weights go when nothing is said.
 const OUT: &str = "weights.safetensors";
-/// How many tensors that stay in the file are named.
-const MOST_LEFT_OVER: usize = 8;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -77,7 +76,7 @@ fn print(import: &Import, out: &Path, output: Output) {
         for missing in import.missing() {
             say!("{:theirs$}  {missing:ours$}  not there: its first values under seed 0", "");
         }
-        left_over(&import.left_over);
+        left_over(import);
     }
     let numbers: usize = mapped.iter().map(|mapped| mapped.shape.iter().product::<usize>()).sum();
     let behind = match import.prefix.as_str() {
@@ -93,17 +92,32 @@ fn print(import: &Import, out: &Path, output: Output) {
     say!("weights: {}", out.display());
 }
 
-fn left_over(left_over: &[LeftOver]) {
+/// Says what stays in the file, by what the names begin with behind what they share with the backbone's.
+fn left_over(import: &Import) {
+    let left_over = &import.left_over;
     if left_over.is_empty() {
         return;
     }
-    say!("not of the backbone, and left out: {} tensors", left_over.len());
-    for LeftOver { name, shape } in left_over.iter().take(MOST_LEFT_OVER) {
-        say!("  {name}  {shape:?}");
+    let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
+    for LeftOver { name, .. } in left_over {
+        *groups.entry(group(name, &import.prefix)).or_default() += 1;
     }
-    if left_over.len() > MOST_LEFT_OVER {
-        say!("  … and {} more; --json has them all", left_over.len() - MOST_LEFT_OVER);
+    say!("not of the backbone, and left out: {}", counted(left_over.len(), "tensor"));
+    let width = groups.keys().map(|group| group.len()).max().unwrap_or(0);
+    for (group, count) in groups {
+        say!("  {group:width$}  {}", counted(count, "tensor"));
     }
+}
+
+/// The beginning of `name` that sets it apart from the names behind `prefix`: whole parts, the last of which
+/// differs.
+fn group<'a>(name: &'a str, prefix: &str) -> &'a str {
+    let parts = name.split('.').zip(prefix.split('.'));
+    let shared: usize =
+        parts.take_while(|(own, other)| own == other).map(|(own, _)| own.len() + 1).sum();
+    let rest = name.get(shared..).unwrap_or_default();
+    let end = rest.find('.').map_or(name.len(), |dot| shared + dot);
+    &name[..end]
 }
 
 fn as_json(import: &Import, out: &Path) -> serde_json::Value {
@@ -126,4 +140,31 @@ fn as_json(import: &Import, out: &Path) -> serde_json::Value {
         "missing": import.missing().collect::<Vec<_>>(),
         "left_over": left_over.collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_is_grouped_by_where_it_parts_from_the_backbone() {
+        for (name, prefix, expected) in [
+            (
+                "state_dict.module.encoder.fc.0.weight",
+                "state_dict.module.encoder.",
+                "state_dict.module.encoder.fc",
+            ),
+            (
+                "state_dict.module.predictor.0.weight",
+                "state_dict.module.encoder.",
+                "state_dict.module.predictor",
+            ),
+            ("state_dict.queue", "state_dict.module.encoder.", "state_dict.queue"),
+            ("optimizer.state.0.step", "state_dict.", "optimizer"),
+            ("fc.weight", "", "fc"),
+            ("queue", "", "queue"),
+        ] {
+            assert_eq!(group(name, prefix), expected, "{name}");
+        }
+    }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Init {
     ///
     /// Of this or another program (.pth, .ckpt, safetensors): the backbone, and projector, predictor, momentum
     /// encoder and queue where they are there and fit.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", hide_short_help = true)]
     init: Option<PathBuf>,
     /// With --init: of several backbones, the one whose names begin with this, such as encoder_q
     #[arg(long, value_name = "PREFIX", requires = "init", hide_short_help = true)]

@@ -24,8 +24,9 @@ fn a_checkpoint_becomes_weights_that_measure_the_same() {
         "module.encoder.layer1.0.conv3.weight",
         "  layer1.0.conv3.weight",
         "a ResNet of [1, 1, 1, 1] bottlenecks of width 1 with the stem for large images",
-        "behind `module.encoder.`",
-        "module.predictor.0.weight  [4, 3]",
+        "behind `state_dict.module.encoder.`",
+        "left out: 15 tensors",
+        "  state_dict.module.predictor   7 tensors",
     ] {
         assert!(said.contains(part), "{part} is not in\n{said}");
     }
