@@ -225,7 +225,8 @@ def embedded(binary, weights, images, out):
     command = [binary, "embed", images, "--weights", weights, "--out", out, "--dataset", "folder", "--quiet"]
     run(command + [word for value in seen for word in ("--set", value)])
     with safe_open(out, "np") as file:
-        return dict(zip(json.loads(file.metadata()["ids"]), file.get_tensor("features")))
+        names = (Path(name).name for name in json.loads(file.metadata()["ids"]))
+        return dict(zip(names, file.get_tensor("features")))
 
 
 def row(binary, case, images, pixels, folder):
@@ -239,7 +240,8 @@ def row(binary, case, images, pixels, folder):
         theirs = network(batch).flatten(1).double().numpy()
     ours = np.stack([ours[name] for name in sorted(ours)]).astype(np.float64)
     error = np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
-    print(f"| {package} {version(package)} | {what} | `{told['prefix']}` | {len(told['mapped'])} | {error:.1e} |", flush=True)
+    names = f"`{told['prefix']}`" if told["prefix"] else "–"
+    print(f"| {package} {version(package)} | {what} | {names} | {len(told['mapped'])} | {error:.1e} |", flush=True)
 
 
 def main():
