@@ -9,16 +9,23 @@ without the import of torch, which is printed beside. Memory is the process's pe
 call.
 """
 import argparse
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import torch
 import torchvision
+
+# A process inherits the peak of the one that starts it, so a small one starts all.
+MEASURE = """
+import resource, subprocess, sys, time
+start = time.perf_counter()
+done = subprocess.run(sys.argv[1:], check=True, capture_output=True, text=True)
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+print(done.stdout, end="")
+"""
 
 THEIRS = """
 import resource, sys, time
@@ -35,13 +42,12 @@ print(imported - start, loaded - imported, time.perf_counter() - imported, peak(
 """
 
 
-def ours(binary, *arguments):
-    """Seconds and peak KiB of a run."""
-    start = time.perf_counter()
-    process = subprocess.Popen([binary, *arguments], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0, f"{binary} failed"
-    return time.perf_counter() - start, usage.ru_maxrss
+def measured(*command):
+    """Seconds of a command, its peak in KiB, and the words that it prints."""
+    measure = [sys.executable, "-S", "-c", MEASURE, *map(str, command)]
+    answer = subprocess.run(measure, check=True, capture_output=True, text=True).stdout
+    seconds, peak, *words = answer.split()
+    return float(seconds), float(peak), words
 
 
 def main():
@@ -54,15 +60,14 @@ def main():
         torch.manual_seed(0)
         torch.save(torchvision.models.resnet50(weights=None).state_dict(), file)
         mib = file.stat().st_size / 2**20
-        idle = ours(asked.binary, "--version")[1]
+        idle = measured(asked.binary, "--version")[1]
         rows = {"import": [], "import MiB": [], "torch.load": [], "load and save": [], "load and save MiB": []}
         for _ in range(asked.pairs):
-            seconds, peak = ours(asked.binary, "import", file, "--out", out, "--quiet")
+            seconds, peak, _ = measured(asked.binary, "import", file, "--out", out, "--quiet")
             rows["import"].append(seconds)
             rows["import MiB"].append((peak - idle) / 1024)
-            command = [sys.executable, "-c", THEIRS, file, out]
-            answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-            imported, loaded, saved, peak = map(float, answer)
+            words = measured(sys.executable, "-c", THEIRS, file, out)[2]
+            imported, loaded, saved, peak = map(float, words)
             rows["torch.load"].append(loaded)
             rows["load and save"].append(saved)
             rows["load and save MiB"].append(peak / 1024)
