@@ -1,23 +1,27 @@
 """Writes fuzz/seeds: for each target a few small inputs that its parser takes.
 
-    pip install numpy pillow pyarrow
+    pip install numpy pillow pyarrow safetensors torch
     python fuzz/make_seeds.py
 
 The pictures are gradients of 5 x 3 pixels, the numbers come from a fixed seed: nothing is anybody's.
 """
 
+import argparse
 import gzip
 import io
 import json
 import pickle
 import struct
 import tarfile
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from PIL import Image
+from safetensors.torch import save
 
 SEEDS = Path(__file__).parent / "seeds"
 FIXTURES = Path(__file__).parent.parent / "crates/data/tests/fixtures"
@@ -133,6 +137,35 @@ def pickles():
         "nested": ([], (), {}, None, True, False, (1, 2), (1, 2, 3, 4)),
     }
     return {f"protocol_{protocol}": pickle.dumps(small, protocol) for protocol in range(5)}
+
+
+def checkpoints():
+    """PyTorch's forms, and a backbone's names behind a prefix and by number; each tensor of a few numbers."""
+    numbers = torch.arange(6, dtype=torch.float32)
+    parts = ["conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "layer1.0.shortcut.0.weight"]
+    named = OrderedDict((f"module.{name}", numbers.half()) for name in parts)
+    numbered = {"0.weight": numbers.view(1, 2, 3, 1), "1.running_mean": numbers.double()}
+    numbered |= {f"{layer}.0.conv1.weight": numbers[layer - 4 : layer - 2].bfloat16() for layer in range(4, 8)}
+    views = {"turned": numbers.view(2, 3).t(), "tail": numbers[4:], "steps": torch.tensor(3)}
+    optimizer = {"state": {0: {"momentum_buffer": numbers}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
+    whole = {"epoch": 3, "state_dict": named, "optimizer": optimizer, "args": argparse.Namespace(arch="a")}
+    whole["best"] = np.float64(0.5)
+
+    def saved(data, legacy=False, **options):
+        out = io.BytesIO()
+        torch.save(data, out, _use_new_zipfile_serialization=not legacy, **options)
+        return out.getvalue()
+
+    return {
+        "archive.pth": saved(whole),
+        "stream.pth": saved(whole, legacy=True),
+        "numbered.pth": saved(numbered, legacy=True),
+        "views.pth": saved(views),
+        "parameters.pth": saved({"w": torch.nn.Parameter(numbers)}, legacy=True),
+        "protocol_4.pth": saved(named, legacy=True, pickle_protocol=4),
+        "module.pth": saved(torch.nn.Sequential(torch.nn.BatchNorm1d(2))),
+        "named.safetensors": save(dict(named), {"logo_ssl": "x"}),
+    }
 
 
 def idx_file(sizes):
@@ -280,6 +313,7 @@ def packs():
 def main():
     targets = {
         "archive": archives,
+        "checkpoint": checkpoints,
         "cifar": cifars,
         "idx": idx_files,
         "image": images,

@@ -7,6 +7,7 @@ use logo_ssl_base::files;
 use crate::config::Change;
 use crate::data::Remedy;
 use crate::executor::Advice;
+use crate::interop::{Fit, PartFit};
 use crate::model::params::Mismatch;
 
 /// The library's result.
@@ -100,6 +101,41 @@ pub enum Error {
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
 
+    /// A file holds several backbones that differ, such as a momentum encoder beside the one that is trained.
+    #[error(
+        "{path}: holds several backbones, whose names begin with {}; say which one is meant",
+        quoted(.prefixes), path = .path.display()
+    )]
+    Several {
+        /// The file.
+        path: PathBuf,
+        /// What the names of each begin with.
+        prefixes: Vec<String>,
+    },
+
+    /// The backbone of a file has other tensors than the ResNet that it looks like.
+    #[error("{path}: its backbone is not quite a ResNet: {}", unmatched(.missing, .unknown), path = .path.display())]
+    Unmatched {
+        /// The file.
+        path: PathBuf,
+        /// Tensors that a ResNet has and the file lacks, by torchvision's names.
+        missing: Vec<String>,
+        /// Tensors that the file has within the backbone and a ResNet lacks, by the file's names.
+        unknown: Vec<String>,
+    },
+
+    /// Parts of a file that a run was to begin from do not fit its settings.
+    #[error(
+        "{path}: {}. Change the settings, or have what does not fit start as in any run",
+        misfits(.parts), path = .path.display()
+    )]
+    Misfit {
+        /// The file.
+        path: PathBuf,
+        /// Those that do not fit.
+        parts: Vec<PartFit>,
+    },
+
     /// Features cannot be measured: there are none, or one is not finite.
     #[error("the features cannot be measured: {0}")]
     Measure(#[from] measures::Error),
@@ -186,6 +222,11 @@ pub enum RunProblem {
     #[error("has no kNN result of the trained network yet; resume the run, and let it finish")]
     Unmeasured,
 
+    /// It was to begin from a file, and was cut off before it had written the weights of that. This is the
+    /// file's name.
+    #[error("was cut off before it had the weights of {0}; remove it, and start it again")]
+    Unbegun(String),
+
     /// Anything else, with what to do about it.
     #[error("{0}")]
     Other(String),
@@ -194,6 +235,49 @@ pub enum RunProblem {
 impl<S: Into<String>> From<S> for RunProblem {
     fn from(message: S) -> Self {
         Self::Other(message.into())
+    }
+}
+
+/// How many names of a long list a message shows.
+const MOST_NAMES: usize = 4;
+
+/// Names as a message lists them.
+fn quoted(names: &[String]) -> String {
+    let shown: Vec<String> =
+        names.iter().take(MOST_NAMES).map(|name| format!("`{name}`")).collect();
+    match names.len().checked_sub(MOST_NAMES + 1) {
+        None => shown.join(", "),
+        Some(more) => format!("{} and {} more", shown.join(", "), more + 1),
+    }
+}
+
+fn unmatched(missing: &[String], unknown: &[String]) -> String {
+    let part = |verb: &str, names: &[String]| match names {
+        [] => None,
+        _ => Some(format!("it {verb} {}", quoted(names))),
+    };
+    let parts = [part("lacks", missing), part("also has", unknown)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+fn misfits(parts: &[PartFit]) -> String {
+    let each = parts.iter().map(|PartFit { part, from, fit }| {
+        let from = from.as_ref().map_or_else(String::new, |from| format!(" `{from}`"));
+        let why = match fit {
+            Fit::Misfit { why } => why,
+            _ => "does not fit",
+        };
+        format!("its {part}{from} {why}")
+    });
+    each.collect::<Vec<_>>().join("; ")
+}
+
+impl From<checkpoints::Error> for Error {
+    fn from(error: checkpoints::Error) -> Self {
+        match error {
+            checkpoints::Error::Io(error) => Self::Io(error),
+            checkpoints::Error::Unusable { path, problem } => Self::data(path, problem.to_string()),
+        }
     }
 }
 
@@ -220,6 +304,7 @@ impl Error {
             Error::Setting { .. }
             | Error::Name { .. }
             | Error::Images(_)
+            | Error::Misfit { .. }
             | Error::NoUserFolder { .. }
             | Error::Sweep { .. }
             | Error::Run { problem: RunProblem::OtherConfig(_), .. } => 2,

@@ -6,6 +6,7 @@ use crate::config::{Config, Unchosen};
 use crate::data::{DatasetName, Parts, Places, Splits, recognise};
 use crate::executor::DeviceName;
 use crate::framework::Framework;
+use crate::interop::InitFrom;
 use crate::presets::{self, Layers};
 use crate::record::run_dir::unused;
 use crate::record::{Event, RunDir, RunFiles, Sink};
@@ -39,6 +40,7 @@ pub struct Pretraining {
     control: Control,
     sinks: Vec<Box<dyn Sink>>,
     framework: Option<Box<dyn Framework>>,
+    init: Option<InitFrom>,
 }
 
 type Edit = Box<dyn FnOnce(&mut Config)>;
@@ -101,6 +103,7 @@ impl Pretraining {
             control: Control::default(),
             sinks: Vec::new(),
             framework: None,
+            init: None,
         }
     }
 
@@ -166,6 +169,20 @@ impl Pretraining {
         self
     }
 
+    /// Begins from the weights of a checkpoint of this or another program, or of a run: the backbone, and heads,
+    /// momentum encoder and queue where they are there ([`Init`](crate::interop::Init)). A run that was begun
+    /// goes on without the file.
+    ///
+    /// ```no_run
+    /// # use logo_ssl::Pretraining;
+    /// Pretraining::on("~/pictures").preset("imagenet1k-simsiam-logo").init("simsiam.pth.tar").run()?;
+    /// # Ok::<(), logo_ssl::Error>(())
+    /// ```
+    pub fn init(mut self, from: impl Into<InitFrom>) -> Self {
+        self.init = Some(from.into());
+        self
+    }
+
     /// The folder of the results. A run that was interrupted there goes on, a finished one is left as it
     /// is. Without it each run gets a new folder, `runs/PRESET`, `runs/PRESET-2` and so on.
     pub fn run_dir(mut self, folder: impl Into<PathBuf>) -> Self {
@@ -206,7 +223,7 @@ impl Pretraining {
     ///
     /// # Errors
     /// [`Error::Setting`] when settings are wrong or contradict each other; [`Error::Run`] when the folder
-    /// holds a run whose settings differ in more than may change on the way; otherwise as [`Run::create`] and [`Run::train`].
+    /// holds a run whose settings differ in more than may change on the way; otherwise as [`Run::create_from`] and [`Run::train`].
     pub fn run(mut self) -> Result<Finished> {
         self.recognise()?;
         let preset = self.preset.clone().unwrap_or_else(|| presets::DEFAULT.to_owned());
@@ -217,7 +234,7 @@ impl Pretraining {
             None => unused(&Path::new("runs").join(&preset)),
         };
         let run = match RunFiles::of(&root).config_path().exists() {
-            false => Run::create(&root, config, &images, unchosen)?,
+            false => Run::create_from(&root, config, &images, unchosen, self.init.as_ref())?,
             true => go_on(&root, &config, &images, unchosen)?,
         };
         let weights = run.dir().weights();

@@ -10,6 +10,7 @@ use crate::data::{self, Fingerprint, Places, Splits};
 use crate::executor::{Device, DeviceName, OpenOptions};
 use crate::framework::Framework;
 use crate::instructions::{self, LEVEL_VARIABLE};
+use crate::interop::{Init, InitFrom, Origin};
 use crate::presets;
 use crate::record::{RunDir, Sink};
 use crate::train::{self, Control, Setup, Summary, Workers, checkpoint};
@@ -31,6 +32,8 @@ pub struct Run {
     config: Config,
     splits: Splits,
     device: Device,
+    /// What a new run begins from.
+    init: Option<Init>,
 }
 
 /// How a run is trained. Nothing of it changes the result.
@@ -57,20 +60,36 @@ impl Run {
     /// is then left alone. [`Error::Run`] when it holds a run already.
     pub fn create(
         root: &Path,
+        config: Config,
+        images: &Images,
+        unchosen: Unchosen,
+    ) -> Result<Self> {
+        Self::create_from(root, config, images, unchosen, None)
+    }
+
+    /// The same, beginning from the weights of a file or of a run, where `from` names one. What that was is kept
+    /// in the folder ([`Run::origin`]).
+    ///
+    /// # Errors
+    /// As [`Run::create`] and [`Init::open`]; the folder is left alone in the cases of both.
+    pub fn create_from(
+        root: &Path,
         mut config: Config,
         images: &Images,
         unchosen: Unchosen,
+        from: Option<&InitFrom>,
     ) -> Result<Self> {
         record_instructions(&mut config)?;
         let splits = images.load(&config, &Places::default())?;
         fit(&mut config, &splits, unchosen);
+        let init = from.map(|from| Init::open(from, &config)).transpose()?;
         let device = open(&config)?;
-        let dir = RunDir::create(root, &config)?;
+        let dir = RunDir::create_from(root, &config, init.as_ref().map(Init::origin))?;
         if let Images::Named(places) = images {
             dir.keep_places(places)?;
         }
         dir.keep_fingerprint(&Fingerprint::of(&*splits.train))?;
-        Ok(Self { dir, config, splits, device })
+        Ok(Self { dir, config, splits, device, init })
     }
 
     /// The run in `dir`, which [`RunDir::open`] opened with its `config`, to go on with as it is `wanted`. What
@@ -91,7 +110,7 @@ impl Run {
             change(&dir, &mut config, settings, &splits, unchosen)?;
         }
         let device = reopen(&dir, &mut config, wanted.device)?;
-        Ok(Self { dir, config, splits, device })
+        Ok(Self { dir, config, splits, device, init: None })
     }
 
     /// Where its results lie.
@@ -114,12 +133,20 @@ impl Run {
         &self.config
     }
 
+    /// What it begins or began from, where that is a file.
+    ///
+    /// # Errors
+    /// As [`RunFiles::origin`](crate::record::RunFiles::origin).
+    pub fn origin(&self) -> Result<Option<Origin>> {
+        self.dir.origin()
+    }
+
     /// Trains it to its end. A finished run ends at once, with the results that it had.
     ///
     /// # Errors
     /// As [`train::pretrain`]; the last checkpoint is whole in every case.
     pub fn train(self, how: Training<'_>) -> Result<Summary> {
-        let Self { dir, config, splits, device } = self;
+        let Self { dir, config, splits, device, init } = self;
         let Training { workers, checkpoint_every, control, sinks, framework } = how;
         train::pretrain(Setup {
             config: &config,
@@ -132,6 +159,7 @@ impl Run {
             // Each lives longer than the loop needs.
             sinks: sinks.into_iter().map(|sink| sink as &mut dyn Sink).collect(),
             framework,
+            init,
         })
     }
 }

@@ -17,11 +17,10 @@ use logo_ssl::interop::{tensors, weights};
 use logo_ssl::model::params::{Declaration, State, TensorData};
 use logo_ssl::model::{Architecture, ResNet};
 use logo_ssl::presets::Layers;
-use support::{devices, distance};
+use support::{devices, distance, images, uniform};
 
 const DEPTHS: [&str; 5] = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"];
 const STEMS: [&str; 2] = ["cifar", "imagenet"];
-const IMAGES: [usize; 4] = [2, 3, 33, 30];
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -73,19 +72,6 @@ fn resnet(depth: &str, stem: &str) -> Backbone {
     Backbone::new(&[format!("model.backbone={depth}"), format!("model.stem={stem}")])
 }
 
-/// Numbers in [-1, 1) with 24 bits: splitmix64 over the index, from the FNV-1a hash of the name.
-fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
-    let key = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |key, byte| {
-        (key ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
-    });
-    (1..=count as u64).map(move |index| {
-        let z = key.wrapping_add(index.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 23) - 1.0
-    })
-}
-
 /// What stands at `name`: of a size that keeps activations near one through any depth.
 fn tensor(name: &str, shape: &[usize]) -> TensorData {
     let (factor, offset) = match *shape {
@@ -100,8 +86,7 @@ fn tensor(name: &str, shape: &[usize]) -> TensorData {
 }
 
 fn features(encoder: &Encoder) -> Vec<f32> {
-    let pixels = uniform("images", IMAGES.iter().product()).map(|u| u as f32).collect();
-    encoder.features(TensorData::new(pixels, IMAGES), Features::Backbone).unwrap()
+    encoder.features(images(), Features::Backbone).unwrap()
 }
 
 fn shapes(backbone: &Backbone) -> BTreeMap<String, Vec<usize>> {

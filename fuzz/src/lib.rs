@@ -8,6 +8,7 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use flate2::{Compression, write::GzEncoder};
+use logo_ssl_checkpoints::{Backbone, Checkpoint, Head};
 use logo_ssl_data::cifar::{Cifar, Format};
 use logo_ssl_data::idx::{Array, read_csv};
 use logo_ssl_data::pack::Pack;
@@ -40,6 +41,33 @@ pub(crate) fn pickle(data: &[u8]) -> bool {
     for key in ["data", "labels", "label_names"] {
         let text = value.get(key).and_then(python::Value::text).map(Cow::into_owned);
         assert!(text.is_none_or(|text| text.len() <= data.len() * 3));
+    }
+    true
+}
+
+/// A checkpoint of PyTorch, or safetensors.
+pub(crate) fn checkpoint(data: &[u8]) -> bool {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("checkpoint");
+    fs::write(&path, data).expect("a temporary file");
+    let Ok(checkpoint) = Checkpoint::open(&path) else { return false };
+    for (name, info) in checkpoint.tensors().iter().take(MOST_LOOKED_AT) {
+        let Ok(numbers) = checkpoint.numbers(name) else { continue };
+        assert_eq!(info.shape.iter().product::<usize>(), numbers.len());
+        assert!(numbers.len() <= data.len(), "no tensor is longer than its file");
+    }
+    let backbones = Backbone::find(&checkpoint);
+    for backbone in &backbones {
+        let tensors = backbone.tensors(&checkpoint);
+        assert!(tensors.values().all(|theirs| checkpoint.tensors().contains_key(*theirs)));
+    }
+    for head in Head::find(&checkpoint, &backbones) {
+        let mut length = head.input();
+        for layer in &head.layers {
+            assert_eq!(checkpoint.tensors()[&layer.weight].shape, layer.shape);
+            assert_eq!(layer.shape[1], length, "what one layer makes the next one takes");
+            length = layer.shape[0];
+        }
     }
     true
 }

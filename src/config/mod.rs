@@ -27,6 +27,7 @@ pub use data::DataConfig;
 pub use dataset::EvalDataset;
 pub use eval::{EvalConfig, Features};
 pub use framework::{FrameworkConfig, FrameworkName, MomentumConfig, Terms};
+pub(crate) use model::MOST_WIDTH;
 pub use model::{
     Backbone, BlockKind, ModelConfig, PredictorConfig, ProjectorConfig, ProjectorNorm, Stem,
 };

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{Check, in_range};
 
+/// The greatest `model.width`.
+pub(crate) const MOST_WIDTH: usize = 1024;
+
 /// Backbone, projector and predictor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +38,7 @@ impl ModelConfig {
     }
 
     pub(super) fn check(&self) -> Check {
-        in_range("model.width", self.width, 1, 1024)?;
+        in_range("model.width", self.width, 1, MOST_WIDTH)?;
         in_range("model.projector.layers", self.projector.layers, 1, 8)?;
         in_range("model.projector.hidden", self.projector.hidden, 1, 65_536)?;
         in_range("model.projector.dim", self.projector.dim, 2, 65_536)
@@ -103,6 +106,26 @@ pub enum Backbone {
 }
 
 impl Backbone {
+    /// All of them, by depth.
+    pub const ALL: [Self; 6] = [
+        Backbone::Resnet10,
+        Backbone::Resnet18,
+        Backbone::Resnet34,
+        Backbone::Resnet50,
+        Backbone::Resnet101,
+        Backbone::Resnet152,
+    ];
+
+    /// How many layers with weights it has, which is its name.
+    pub fn depth(self) -> usize {
+        let convolutions = match self.block() {
+            BlockKind::Basic => 2,
+            BlockKind::Bottleneck => 3,
+        };
+        // The stem and the classifier count.
+        2 + convolutions * self.blocks().iter().sum::<usize>()
+    }
+
     /// The number of blocks in each of the four stages.
     pub fn blocks(self) -> [usize; 4] {
         match self {

@@ -17,7 +17,7 @@ use crate::train::{Learner, checkpoint};
 pub enum EncoderAt {
     /// In a run directory: its last checkpoint.
     Run(PathBuf),
-    /// In a weights file, or a checkpoint.
+    /// In a weights file, or a checkpoint: of this program, of PyTorch, or safetensors of any other.
     Weights(PathBuf),
 }
 

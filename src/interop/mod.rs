@@ -1,9 +1,15 @@
-//! Files that other programs read: safetensors with torchvision's names.
+//! Files that other programs read or wrote: safetensors with torchvision's names, and checkpoints of PyTorch.
 
+mod choice;
 mod encoder_at;
+mod import;
+mod init;
 mod seal;
 pub mod tensors;
 pub mod weights;
 
+pub use choice::Choice;
 pub use encoder_at::{EncoderAt, learner_of_run};
+pub use import::{Import, LeftOver, Mapped};
+pub use init::{Fit, Init, InitFrom, Origin, Part, PartFit};
 pub use seal::Seal;

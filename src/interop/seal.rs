@@ -1,9 +1,8 @@
 //! A checksum over tensors and the text that goes with them, so that a byte that a disk or a copy has changed is found.
 
-use std::fmt::Write as _;
-
 use crc32fast::Hasher;
-use safetensors::tensor::{SafeTensors, TensorView};
+
+use crate::model::params::{State, TensorData};
 
 /// What the first line of a sealed text begins with. TOML takes the line for a comment.
 const PREFIX: &str = "# crc32 ";
@@ -19,11 +18,8 @@ pub enum Seal {
     Absent,
 }
 
-/// `text` behind a line with the checksum of itself and of the tensors, which are given by name in order.
-pub(super) fn sealed<'a>(
-    text: &str,
-    tensors: impl Iterator<Item = (&'a str, &'a TensorView<'a>)>,
-) -> String {
+/// `text` behind a line with the checksum of itself and of the tensors.
+pub(super) fn sealed(text: &str, tensors: &State) -> String {
     format!("{PREFIX}{:08x}\n{text}", checksum(text, tensors))
 }
 
@@ -33,12 +29,12 @@ pub(super) fn opened(text: &str) -> &str {
 }
 
 /// Whether the checksum in `text` is that of itself and of `tensors`.
-pub(super) fn checked(text: &str, tensors: &SafeTensors<'_>) -> Seal {
-    let Some((claimed, text)) = parts(text) else { return Seal::Absent };
-    let mut tensors = tensors.tensors();
-    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let found = checksum(text, tensors.iter().map(|(name, view)| (name.as_str(), view)));
-    if claimed == found { Seal::Whole } else { Seal::Broken }
+pub(super) fn checked(text: &str, tensors: &State) -> Seal {
+    match parts(text) {
+        None => Seal::Absent,
+        Some((claimed, text)) if claimed == checksum(text, tensors) => Seal::Whole,
+        Some(_) => Seal::Broken,
+    }
 }
 
 /// The checksum that a sealed text claims, and what is behind it. A line that is no checksum is one that
@@ -48,17 +44,13 @@ fn parts(text: &str) -> Option<(u32, &str)> {
     Some((u32::from_str_radix(first, 16).ok()?, text))
 }
 
-/// CRC-32 of the text, and of each tensor's name, type, shape and numbers.
-fn checksum<'a>(text: &str, tensors: impl Iterator<Item = (&'a str, &'a TensorView<'a>)>) -> u32 {
+/// CRC-32 of the text, and of each tensor's name, shape and numbers, which are f32.
+fn checksum(text: &str, tensors: &State) -> u32 {
     let mut hasher = Hasher::new();
     hasher.update(text.as_bytes());
-    let mut head = String::new();
-    for (name, view) in tensors {
-        head.clear();
-        write!(head, "\n{name} {:?} {:?} ", view.dtype(), view.shape())
-            .expect("a string takes any text");
-        hasher.update(head.as_bytes());
-        hasher.update(view.data());
+    for (name, TensorData { shape, values }) in tensors {
+        hasher.update(format!("\n{name} {shape:?} ").as_bytes());
+        hasher.update(bytemuck::cast_slice(values));
     }
     hasher.finalize()
 }

@@ -1,19 +1,23 @@
 //! Named tensors of numbers and one text of metadata, in a safetensors file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::Path;
 
-use half::{bf16, f16};
+use checkpoints::{Checkpoint, Problem};
 use logo_ssl_data::decode::Content;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo, TensorView};
 
 use super::seal::{self, Seal};
 use crate::model::params::{State, TensorData};
 use crate::{Error, Result};
-use logo_ssl_base::files::write_atomic;
+use logo_ssl_base::files::{AtomicFile, write_atomic};
 
 /// The one metadata key used: with a single key the same contents give the same bytes.
 const KEY: &str = "logo_ssl";
+/// How much of a file of unknown format is looked at, in bytes.
+const MOST_LOOKED_AT: u64 = 4096;
 
 /// What is said of a file whose checksum is another's.
 const CHANGED: &str = "is damaged: its checksum is not that of what it holds, so some of its bytes are not those that were written";
@@ -30,56 +34,84 @@ pub fn write(path: &Path, state: &State, metadata: &str) -> Result<()> {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values));
         (name.as_str(), view.expect("the bytes are the shape's"))
     });
-    let views: Vec<_> = views.collect();
-    let sealed = seal::sealed(metadata, views.iter().map(|(name, view)| (*name, view)));
-    let metadata = HashMap::from([(KEY.to_owned(), sealed)]);
+    let metadata = HashMap::from([(KEY.to_owned(), seal::sealed(metadata, state))]);
     let bytes = safetensors::serialize(views, Some(metadata))
         .map_err(|error| Error::io("write", path)(std::io::Error::other(error)))?;
     Ok(write_atomic(path, &bytes)?)
 }
 
-/// Reads what [`write()`] wrote, or any other safetensors file of tensors in f16, bf16, f32 or f64, whose
-/// numbers become f32; the metadata is absent in a file of other origin.
+/// Writes tensors to `path`, atomically and without metadata. One of them is in memory at a time: `numbers` makes
+/// those of a name when it is its turn.
+///
+/// # Errors
+/// [`Error::Io`] naming the file; the first error of `numbers`.
+pub(super) fn write_each<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>,
+    mut numbers: impl FnMut(&str) -> Result<Vec<f32>>,
+) -> Result<()> {
+    let tensors: BTreeMap<&str, &[usize]> = tensors.into_iter().collect();
+    let unwritable = |error| Error::io("write", path)(error);
+    let mut file = AtomicFile::create(path)?;
+    let header = header(&tensors).map_err(unwritable)?;
+    file.write_all(&(header.len() as u64).to_le_bytes()).map_err(unwritable)?;
+    file.write_all(&header).map_err(unwritable)?;
+    for name in tensors.keys() {
+        file.write_all(bytemuck::cast_slice(&numbers(name)?)).map_err(unwritable)?;
+    }
+    Ok(file.commit()?)
+}
+
+/// The header of a file of `tensors` of f32, one behind the other, as [`safetensors::serialize`] makes it.
+fn header(tensors: &BTreeMap<&str, &[usize]>) -> io::Result<Vec<u8>> {
+    let mut end = 0;
+    let infos = tensors.iter().map(|(name, shape)| {
+        let start = end;
+        end += shape.iter().product::<usize>() * size_of::<f32>();
+        let data_offsets = (start, end);
+        ((*name).to_owned(), TensorInfo { dtype: Dtype::F32, shape: shape.to_vec(), data_offsets })
+    });
+    let header = Metadata::new(None, infos.collect()).map_err(io::Error::other)?;
+    let mut text = serde_json::to_vec(&header)?;
+    // The numbers begin at a multiple of eight bytes.
+    text.resize(text.len().next_multiple_of(8), b' ');
+    Ok(text)
+}
+
+/// Reads what [`write()`] wrote, or any other file of tensors in f16, bf16, f32 or f64, whose numbers become
+/// f32: safetensors, or a checkpoint of PyTorch. The metadata is absent in a file of other origin.
 ///
 /// # Errors
 /// [`Error::Io`] when it cannot be read; [`Error::Data`] when it is damaged, which a checksum tells where it
 /// bears one, is of another format, or holds another type.
 pub fn read(path: &Path) -> Result<(State, Option<String>)> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let (tensors, metadata) = parsed(path, &bytes)?;
-    if seal_of(&tensors, metadata.as_deref()) == Seal::Broken {
-        return Err(Error::data(path, CHANGED));
-    }
-    let damaged = |problem: String| damaged(path, &problem);
-    let mut state = State::new();
-    for (name, view) in tensors.iter() {
-        // PyTorch's counters of batches say nothing about the weights.
-        if name.ends_with("num_batches_tracked") {
-            continue;
-        }
-        let values = numbers(&view).ok_or_else(|| {
-            damaged(format!("`{name}` is {:?}, expected F16, BF16, F32 or F64", view.dtype()))
-        })?;
-        state.insert(name.to_owned(), TensorData::new(values, view.shape().to_vec()));
-    }
-    Ok((state, metadata.as_deref().map(seal::opened).map(str::to_owned)))
+    read_sealed(path).map(|(state, text, _)| (state, text))
 }
 
 /// Whether a file is as it was written.
 ///
 /// # Errors
-/// As [`read`], but for tensors of another type.
+/// As [`read`].
 pub fn verify(path: &Path) -> Result<Seal> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let (tensors, metadata) = parsed(path, &bytes)?;
-    match seal_of(&tensors, metadata.as_deref()) {
-        Seal::Broken => Err(Error::data(path, CHANGED)),
-        seal => Ok(seal),
-    }
+    read_sealed(path).map(|(_, _, seal)| seal)
 }
 
-fn seal_of(tensors: &SafeTensors<'_>, metadata: Option<&str>) -> Seal {
-    metadata.map_or(Seal::Absent, |text| seal::checked(text, tensors))
+fn read_sealed(path: &Path) -> Result<(State, Option<String>, Seal)> {
+    let file = open(path)?;
+    file.refuse_unfolding(file.tensors().keys().map(String::as_str))?;
+    let mut state = State::new();
+    for (name, info) in file.tensors() {
+        // PyTorch's counters of batches say nothing about the weights.
+        if !name.ends_with("num_batches_tracked") {
+            let tensor = TensorData::new(file.numbers(name)?, info.shape.clone());
+            state.insert(name.clone(), tensor);
+        }
+    }
+    let Some(text) = own_metadata(&file) else { return Ok((state, None, Seal::Absent)) };
+    match seal::checked(&text, &state) {
+        Seal::Broken => Err(Error::data(path, CHANGED)),
+        seal => Ok((state, Some(seal::opened(&text).to_owned()), seal)),
+    }
 }
 
 /// The metadata alone of what [`read`] reads, without a look at the numbers.
@@ -87,62 +119,38 @@ fn seal_of(tensors: &SafeTensors<'_>, metadata: Option<&str>) -> Seal {
 /// # Errors
 /// As [`read`], but for tensors of another type.
 pub fn metadata(path: &Path) -> Result<Option<String>> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let (_, metadata) = parsed(path, &bytes)?;
-    Ok(metadata.as_deref().map(seal::opened).map(str::to_owned))
+    open(path).map(|file| own_metadata(&file).as_deref().map(seal::opened).map(str::to_owned))
 }
 
-/// The tensors in `bytes`, the contents of `path`, and the metadata, where they are of this origin.
-fn parsed<'a>(path: &Path, bytes: &'a [u8]) -> Result<(SafeTensors<'a>, Option<String>)> {
-    // The first bytes of a sound file are a length, which may look like another format's.
-    let (_, header) =
-        SafeTensors::read_metadata(bytes).map_err(|error| match other_format(bytes) {
-            Some(problem) => Error::data(path, problem),
-            None => damaged(path, &error.to_string()),
-        })?;
-    let metadata = header.metadata().as_ref().and_then(|map| map.get(KEY).cloned());
-    let tensors =
-        SafeTensors::deserialize(bytes).map_err(|error| damaged(path, &error.to_string()))?;
-    Ok((tensors, metadata))
+/// Opens a file of tensors, of which nothing but the names is read yet.
+///
+/// # Errors
+/// As [`read`], but for the tensors' types.
+pub(super) fn open(path: &Path) -> Result<Checkpoint> {
+    Checkpoint::open(path).map_err(|error| match error {
+        checkpoints::Error::Unusable { problem: Problem::Unknown(_), .. } => {
+            other_format(path).map_or_else(|| error.into(), |problem| Error::data(path, problem))
+        }
+        error => error.into(),
+    })
 }
 
-fn damaged(path: &Path, problem: &str) -> Error {
-    Error::data(path, format!("no usable safetensors file: {problem}"))
+/// The text that [`write()`] put beside the tensors.
+fn own_metadata(file: &Checkpoint) -> Option<String> {
+    file.metadata(KEY).map(str::to_owned)
 }
 
-/// The numbers of a tensor as f32, where it has such.
-fn numbers(view: &TensorView<'_>) -> Option<Vec<f32>> {
-    fn of<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-        let (numbers, _) = bytes.as_chunks::<N>();
-        numbers.iter().map(|bytes| number(*bytes)).collect()
-    }
-    let bytes = view.data();
-    match view.dtype() {
-        Dtype::F16 => Some(of(bytes, |bytes| f16::from_le_bytes(bytes).to_f32())),
-        Dtype::BF16 => Some(of(bytes, |bytes| bf16::from_le_bytes(bytes).to_f32())),
-        Dtype::F32 => Some(of(bytes, f32::from_le_bytes)),
-        Dtype::F64 => Some(of(bytes, |bytes| f64::from_le_bytes(bytes) as f32)),
-        _ => None,
-    }
-}
-
-/// What a file is that bears no weights in safetensors, and how its weights are had, where its contents
-/// tell.
-fn other_format(bytes: &[u8]) -> Option<String> {
-    // PyTorch's archives are zip files, its older files begin with a pickle.
-    match bytes {
-        [b'P', b'K', 3, 4, ..] | [0x80, 2..=5, ..] => Some(
-            "this is a PyTorch checkpoint (.pth, .pt or .ckpt), and weights are read from safetensors. In Python: \
-             safetensors.torch.save_file(torch.load(FILE, map_location=\"cpu\", weights_only=True), OUT), of the \
-             state dict where the checkpoint holds more"
-                .to_owned(),
-        ),
-        _ => Content::of(bytes).map(|content| content.to_string()),
-    }
+/// What a file is that bears no weights, where its contents tell.
+fn other_format(path: &Path) -> Option<String> {
+    let mut first = Vec::new();
+    File::open(path).ok()?.take(MOST_LOOKED_AT).read_to_end(&mut first).ok()?;
+    Content::of(&first).map(|content| content.to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use half::{bf16, f16};
+
     use super::*;
 
     fn file(dtype: Dtype, bytes: &[u8]) -> tempfile::NamedTempFile {
@@ -171,6 +179,33 @@ mod tests {
         }
         let problem = read(file(Dtype::U8, &[1, 2]).path()).unwrap_err().to_string();
         assert!(problem.contains("`x` is U8"), "{problem}");
+    }
+
+    #[test]
+    fn tensors_that_are_written_one_by_one_make_the_same_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights.safetensors");
+        let state = State::from([
+            ("b.weight".to_owned(), TensorData::new(vec![1.5, -2.0, 0.0], [3, 1])),
+            ("a".to_owned(), TensorData::new(vec![4.0], [1])),
+            ("c".to_owned(), TensorData::new(vec![], [0])),
+        ]);
+        let shapes = state.iter().map(|(name, data)| (name.as_str(), &data.shape[..]));
+        write_each(&path, shapes, |name| Ok(state[name].values.clone())).unwrap();
+        let views = state.iter().map(|(name, TensorData { shape, values })| {
+            let bytes = bytemuck::cast_slice(values);
+            (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+        });
+        assert_eq!(std::fs::read(&path).unwrap(), safetensors::serialize(views, None).unwrap());
+
+        let shapes = state.iter().map(|(name, data)| (name.as_str(), &data.shape[..]));
+        let fails = |name: &str| match name {
+            "a" => Ok(vec![0.0]),
+            _ => Err(Error::data(&path, "no such number")),
+        };
+        assert!(write_each(&path, shapes, fails).is_err());
+        assert_eq!(read(&path).unwrap().0, state, "what was there before stays");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
@@ -224,20 +259,19 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_of_pytorch_is_named_as_what_it_is() {
+    fn what_is_no_file_of_tensors_is_named_as_what_it_is() {
         let beginnings: [&[u8]; 3] = [
             b"PK\x03\x04archive/data.pkl",
             b"\x80\x02\x8a\x0al\xfc",
             b"version https://git-lfs.github.com/spec/v1",
         ];
-        for (bytes, said) in beginnings.into_iter().zip(["PyTorch", "PyTorch", "Git LFS"]) {
+        for (bytes, said) in
+            beginnings.into_iter().zip(["PyTorch checkpoint", "PyTorch checkpoint", "Git LFS"])
+        {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), bytes).unwrap();
             let problem = read(file.path()).unwrap_err().to_string();
-            assert!(
-                problem.contains(said) && problem.contains("safetensors") == (said == "PyTorch"),
-                "{problem}"
-            );
+            assert!(problem.contains(said), "{problem}");
         }
     }
 }

@@ -1,13 +1,14 @@
 //! ResNets of basic blocks or bottlenecks (He et al., 2016), parameter names and initialisation as
 //! torchvision's.
 
+use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 
 use graph::{Element, Node, Plan, UnitShape};
 
 use super::layers::{Compute, Phase, step_towards};
 use super::params::{Declaration, Slot, Start, Weights};
-use crate::config::{BlockKind, ModelConfig, Precision, Stem};
+use crate::config::{Backbone, BlockKind, ModelConfig, Precision, Stem};
 
 /// What a ResNet is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,23 @@ impl From<&ModelConfig> for Architecture {
     }
 }
 
+/// As a person calls it: `ResNet-50 of width 64 with the stem for large images (7×7, stride 2, max-pool)`.
+impl Display for Architecture {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { stem, block, blocks, width, .. } = self;
+        match (self.backbone(), block) {
+            (Some(backbone), _) => write!(f, "ResNet-{}", backbone.depth())?,
+            (None, BlockKind::Basic) => write!(f, "a ResNet of {blocks:?} basic blocks")?,
+            (None, BlockKind::Bottleneck) => write!(f, "a ResNet of {blocks:?} bottlenecks")?,
+        }
+        let stem = match stem {
+            Stem::Cifar => "the stem for small images (3×3, stride 1)",
+            Stem::Imagenet => "the stem for large images (7×7, stride 2, max-pool)",
+        };
+        write!(f, " of width {width} with {stem}")
+    }
+}
+
 /// A block's convolutions in order, and its shortcut's.
 struct BlockShape {
     main: Vec<UnitShape>,
@@ -48,6 +66,13 @@ impl Architecture {
     pub fn cifar(blocks: [usize; 4], width: usize) -> Self {
         let (stem, block) = (Stem::Cifar, BlockKind::Basic);
         Self { stem, block, blocks, width, zero_init_residual: false }
+    }
+
+    /// The backbone that configs know it as, where they do.
+    pub fn backbone(&self) -> Option<Backbone> {
+        let is_known =
+            |known: &Backbone| known.blocks() == self.blocks && known.block() == self.block;
+        Backbone::ALL.into_iter().find(is_known)
     }
 
     fn stem(&self) -> UnitShape {

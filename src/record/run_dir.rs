@@ -11,6 +11,7 @@ use super::log::Log;
 use crate::config::Config;
 use crate::data::{Fingerprint, Places};
 use crate::error::RunProblem;
+use crate::interop::Origin;
 use crate::presets;
 use crate::{Error, Result};
 use logo_ssl_base::files::{create_folder, write_atomic};
@@ -45,6 +46,11 @@ impl RunFiles {
     /// What was trained on, as far as it costs little to know.
     pub(crate) fn fingerprint_path(&self) -> PathBuf {
         self.root.join("images.json")
+    }
+
+    /// The file that the run began from, where it began from one.
+    pub(crate) fn origin_path(&self) -> PathBuf {
+        self.root.join("init.json")
     }
 
     /// The log of what follows from config and seed.
@@ -119,6 +125,20 @@ impl RunFiles {
         })
     }
 
+    /// The file that the run began from; none where it began at random.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when what was kept of it is damaged.
+    pub fn origin(&self) -> Result<Option<Origin>> {
+        let path = self.origin_path();
+        let Ok(text) = fs::read(&path) else { return Ok(None) };
+        serde_json::from_slice(&text).map(Some).map_err(|error| {
+            let problem =
+                "it says what the run began from; remove it where the run has checkpoints";
+            Error::data(path, format!("is damaged ({error}); {problem}"))
+        })
+    }
+
     /// Where the run's images lie, as it was kept when the run began; nothing in runs of before that.
     ///
     /// # Errors
@@ -164,12 +184,22 @@ impl RunDir {
     /// [`Error::Run`] when it does, or when another process holds it; [`Error::Io`] when it cannot
     /// be written.
     pub fn create(root: &Path, config: &Config) -> Result<Self> {
+        Self::create_from(root, config, None)
+    }
+
+    /// The same, of a run that begins from a file, which is kept with it.
+    ///
+    /// # Errors
+    /// As [`RunDir::create`].
+    pub fn create_from(root: &Path, config: &Config, origin: Option<&Origin>) -> Result<Self> {
         create_folder(root)?;
         let dir = Self::lock(root)?;
         if dir.config_path().exists() {
             return Err(Error::run(root, RunProblem::Taken));
         }
         create_folder(&dir.checkpoints())?;
+        // The config comes last: with it there is a run, and it must not begin from anything else.
+        dir.keep_origin(origin)?;
         write_atomic(&dir.config_path(), presets::to_toml(config).as_bytes())?;
         Ok(dir)
     }
@@ -218,6 +248,17 @@ impl RunDir {
     /// [`Error::Io`] naming the file.
     pub(crate) fn keep_fingerprint(&self, fingerprint: &Fingerprint) -> Result<()> {
         keep(&self.fingerprint_path(), fingerprint)
+    }
+
+    /// Keeps which file the run begins from, so that it can be told.
+    fn keep_origin(&self, origin: Option<&Origin>) -> Result<()> {
+        let path = self.origin_path();
+        match origin {
+            Some(origin) => keep(&path, origin),
+            // A run that was removed may have left it.
+            None if path.exists() => fs::remove_file(&path).map_err(Error::io("remove", &path)),
+            None => Ok(()),
+        }
     }
 
     /// The run's logs, to be appended to. `metrics.jsonl` is cut to its first `bytes`: what came later

@@ -8,7 +8,8 @@ use super::probe;
 use super::schedule::Rates;
 use super::state::{Parts, Snapshot, running};
 use super::update::{
-    AFFINITY, Accumulation, BatchShape, GRADIENTS, Method, NETWORK, Pass, REPORT, Replicas, inputs,
+    AFFINITY, Accumulation, BatchShape, GRADIENTS, MOMENTUM, Method, NETWORK, Pass, REPORT,
+    Replicas, inputs,
 };
 use super::views::Views;
 use crate::Result;
@@ -333,6 +334,27 @@ impl Learner {
     /// As [`Learner::state`].
     pub(crate) fn snapshot(&self) -> Result<Snapshot> {
         Snapshot::of(&self.parts, &self.state)
+    }
+
+    /// Takes the tensors of [`Init::state`](crate::interop::Init::state) in the place of its first ones. A momentum
+    /// encoder starts as the encoder, as far as it is not among them. Others than a learner of these settings has
+    /// are passed over, as a framework of one's own may have no use for them.
+    ///
+    /// # Errors
+    /// [`crate::Error::Mismatch`] naming the first tensor of another shape, [`crate::Error::Device`] where the
+    /// device has no place for it.
+    pub fn begin_from(&mut self, init: &State) -> Result<()> {
+        let mut state = self.state()?;
+        for (name, tensor) in &mut state {
+            let of_encoder = || {
+                let inside = name.strip_prefix(MOMENTUM)?.strip_prefix('.')?;
+                init.get(&format!("{NETWORK}.{inside}"))
+            };
+            if let Some(given) = init.get(name).or_else(of_encoder) {
+                tensor.clone_from(given);
+            }
+        }
+        self.load(&state)
     }
 
     /// Continues from what [`Learner::state`] gave, on any device.

@@ -23,6 +23,7 @@ pub(crate) use pretrain::images_to_train_on;
 pub use pretrain::{Setup, Summary, pretrain};
 pub use schedule::Rates;
 pub use update::Replicas;
+pub(crate) use update::{AFFINITY, FRAMEWORK, MOMENTUM, NETWORK};
 pub use views::Views;
 pub use workers::Workers;
 

@@ -17,7 +17,7 @@ use crate::data::{Dataset, Labelled, Splits};
 use crate::eval::{Evaluation, Subject};
 use crate::executor::Device;
 use crate::framework::{self, Framework};
-use crate::interop::weights;
+use crate::interop::{Init, weights};
 use crate::loader::{Loader, LoaderPlan, ViewBatch, epoch_order};
 use crate::presets;
 use crate::preview::{self, preview_grid};
@@ -25,7 +25,7 @@ use crate::record::scalars::{COLLAPSED, GRAD_NORM, LOSS, Z_STD};
 use crate::record::{
     self, Event, JsonLines, Knn, Measured, Outcome, Record, RunDir, Scalars, Scores, Sink, Source,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, RunProblem};
 
 /// Images in the picture of the views.
 const PREVIEW_IMAGES: usize = 4;
@@ -92,6 +92,8 @@ pub struct Setup<'a> {
     pub sinks: Vec<&'a mut dyn Sink>,
     /// A framework of one's own in place of the config's.
     pub framework: Option<Box<dyn Framework>>,
+    /// The weights that it begins from, where it has no checkpoint yet.
+    pub init: Option<Init>,
 }
 
 /// All that are told of a run: first its own logs, which a checkpoint is tied to.
@@ -150,6 +152,7 @@ impl<'a> Pretraining<'a> {
             control,
             sinks,
             framework,
+            init,
         } = setup;
         let images = images_to_train_on(config, &*splits.train);
         warn_of_missing_classes(&*splits.train, images);
@@ -170,7 +173,10 @@ impl<'a> Pretraining<'a> {
                 learner.load(&state).map_err(|error| error.in_file(&path))?;
                 (position, changes)
             }
-            None => (Position::default(), vec![]),
+            None => {
+                begin(&mut learner, init.as_ref(), dir)?;
+                (Position::default(), vec![])
+            }
         };
         // The settings may be others than at the last checkpoint, and so may the machine's part of them.
         let position = Position { config: presets::to_toml(config), ..position };
@@ -478,7 +484,12 @@ impl<'a> Pretraining<'a> {
     ) -> Result<Option<f64>> {
         let (train_images, test_images) = (labelled.bank.len(), labelled.test.len());
         let measured = Measured { epoch, source, train_images, test_images };
-        let encoder = (source != Source::Pixels).then(|| self.learner.encoder());
+        let encoder = match source {
+            Source::Pixels => None,
+            // It may have begun from weights that were trained.
+            Source::Untrained => Some(self.learner.encoder().untrained(self.config.seed)?),
+            Source::Trained => Some(self.learner.encoder()),
+        };
         let mut subject = Subject::new(encoder.as_ref(), labelled, self.config);
         let mut leading = None;
         let during = self.config.eval.during.iter().map(|name| name.evaluation());
@@ -530,6 +541,15 @@ impl<'a> Pretraining<'a> {
             }
         }
         Ok(summary)
+    }
+}
+
+/// Gives the learner of a new run in `dir` the weights that it is to begin from.
+fn begin(learner: &mut Learner, init: Option<&Init>, dir: &RunDir) -> Result<()> {
+    match (init, dir.origin()?) {
+        (Some(init), _) => learner.begin_from(init.state()),
+        (None, Some(origin)) => Err(Error::run(dir.root(), RunProblem::Unbegun(origin.file))),
+        (None, None) => Ok(()),
     }
 }
 

@@ -19,15 +19,15 @@ use crate::record::scalars;
 const AFFINITY_SEED: u64 = 0x10c0;
 
 /// The encoder and predictor, by the names that programs have for the parts of the state.
-pub(super) const NETWORK: &str = "network";
-const MOMENTUM: &str = "momentum";
-pub(super) const AFFINITY: &str = "affinity";
+pub(crate) const NETWORK: &str = "network";
+pub(crate) const MOMENTUM: &str = "momentum";
+pub(crate) const AFFINITY: &str = "affinity";
 const OPTIMIZER: &str = "optimizer";
 const OF_AFFINITY: &str = "optimizer.affinity";
 const SEPARATE: &str = "separate";
 const MAIN_NORM: &str = "main_norm";
 const LEAKED: &str = "leaked";
-const FRAMEWORK: &str = "framework.";
+pub(crate) const FRAMEWORK: &str = "framework.";
 /// The sum of the gradients of an update's batches.
 const SUM: &str = "sum";
 /// What a program reports, one number for each of its names.

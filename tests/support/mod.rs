@@ -65,6 +65,27 @@ pub(crate) fn compute(
     outputs.iter().map(|array| array.read().unwrap()).collect()
 }
 
+/// Numbers in [-1, 1) with 24 bits: splitmix64 over the index, from the FNV-1a hash of the name. It is `uniform` of
+/// `tests/fixtures/make_backbones.py`.
+pub(crate) fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
+    let key = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |key, byte| {
+        (key ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    });
+    (1..=count as u64).map(move |index| {
+        let z = key.wrapping_add(index.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 23) - 1.0
+    })
+}
+
+/// The images that those fixtures were made with, `[2, 3, 33, 30]`.
+pub(crate) fn images() -> TensorData {
+    const SHAPE: [usize; 4] = [2, 3, 33, 30];
+    let pixels = uniform("images", SHAPE.iter().product()).map(|u| u as f32);
+    TensorData::new(pixels.collect(), SHAPE)
+}
+
 /// ‖found - expected‖ / ‖expected‖
 pub(crate) fn distance(found: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(found.len(), expected.len());

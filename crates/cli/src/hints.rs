@@ -35,6 +35,20 @@ pub(crate) fn line(error: &Error) -> String {
         Error::NoUserFolder { of: "datasets" } => {
             "there is no user data directory here; name one with --data-dir".to_owned()
         }
+        Error::Several { path, prefixes } => format!(
+            "{error}: `logo-ssl import {} --prefix {}` takes the first",
+            path.display(),
+            prefixes[0].trim_end_matches('.')
+        ),
+        Error::Unmatched { .. } => format!(
+            "{error}. `logo-ssl import` takes it all the same with --allow-missing, and it computes something else then"
+        ),
+        Error::Misfit { .. } => {
+            let message = error.to_string();
+            let mut typed = flags(&message);
+            typed.push("--init-allow-missing".to_owned());
+            format!("{message} (typed as {})", typed.join(", "))
+        }
         Error::Sweep { place, problem } => format!("{place}: {}", line(problem)),
         Error::Device { problem, advice: Some(advice) } => {
             format!("{problem}. {}", of_device(advice))
@@ -107,6 +121,11 @@ fn of_run(problem: &RunProblem) -> String {
         }
         RunProblem::DamagedPlaces(problem) => {
             return format!("is damaged ({problem}); remove it, and name the images by --data-dir");
+        }
+        RunProblem::Unbegun(file) => {
+            return format!(
+                "was cut off before it had the weights of {file}; remove it, and start it again by --init"
+            );
         }
         RunProblem::Unmeasured => {
             "has no kNN result of the trained network yet; go on with it by `logo-ssl pretrain --resume`"

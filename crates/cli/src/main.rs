@@ -18,6 +18,8 @@ mod error;
 mod eval;
 mod export_logs;
 mod hints;
+mod import;
+mod init;
 mod knn;
 mod lines;
 mod log;
@@ -83,6 +85,8 @@ enum Command {
     Embed(embed::Arguments),
     /// Measure a trained encoder by its nearest neighbours
     Knn(knn::Arguments),
+    /// Take the backbone of another program's checkpoint
+    Import(import::Arguments),
     /// Draw test images beside their nearest neighbours
     Neighbours(neighbours::Arguments),
     /// Draw images in the plane, near where their features are
@@ -233,6 +237,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Eval(arguments) => eval::run(&arguments, cli.output),
         Command::Embed(arguments) => embed::run(&arguments, cli.output),
         Command::Knn(arguments) => knn::run(&arguments, cli.output),
+        Command::Import(arguments) => import::run(&arguments, cli.output),
         Command::Neighbours(arguments) => neighbours::run(&arguments, cli.output),
         Command::Map(arguments) => map::run(&arguments, cli.output),
         Command::Affinity(arguments) => affinity::run(&arguments, cli.output),

@@ -19,6 +19,7 @@ use serde_json::json;
 
 use super::compute::{TrainOn, restart_with_environment_for};
 use super::dashboard::{self, Dashboard};
+use super::init::{self, Init};
 use super::progress::{self, Progress};
 use super::{DataDir, Output, Running, log, report};
 use crate::error::{Error, Result};
@@ -85,6 +86,8 @@ pub(crate) struct Arguments {
     /// given anew.
     #[arg(long, help_heading = "Run")]
     resume: bool,
+    #[command(flatten, next_help_heading = "Run")]
+    init: Init,
     /// With --resume: go on although the images are others than those that the run was trained on
     #[arg(long, requires = "resume", help_heading = "Run", hide_short_help = true)]
     accept_changed_data: bool,
@@ -168,7 +171,14 @@ impl Arguments {
         restart_with_environment_for(&config.compute.device)?;
         let unused = || run_dir::unused(&Path::new(RUNS).join(&meant.preset));
         let root = self.run_dir.clone().unwrap_or_else(unused);
-        Ok(Run::create(&root, config, &Images::Named(self.data_dir().places()), unchosen)?)
+        let images = Images::Named(self.data_dir().places());
+        let from = self.init.from();
+        let run = Run::create_from(&root, config, &images, unchosen, from.as_ref())
+            .map_err(Init::explained)?;
+        if let Some(origin) = run.origin()? {
+            init::tell(&origin, output);
+        }
+        Ok(run)
     }
 
     fn go_on(&self, output: Output) -> Result<Run> {
@@ -180,6 +190,7 @@ impl Arguments {
         };
         let root = self.begun(meant.as_ref())?;
         let (dir, config) = RunDir::open(&root)?;
+        self.init.check_begun(dir.origin()?.as_ref())?;
         let device = self.on.named();
         restart_with_environment_for(device.unwrap_or(&config.compute.device))?;
         let settings = self.settings_to_go_on_with(&config, meant.as_ref())?;

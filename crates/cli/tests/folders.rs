@@ -188,7 +188,7 @@ fn weights_that_are_no_numbers_are_refused_by_the_tensors_name() {
     fs::write(&torch, b"PK\x03\x04archive/data.pkl").unwrap();
     let mut knn = command();
     knn.args(["knn", "--k", "1", "--dataset", "shapes", "--weights"]).arg(&torch);
-    knn.assert().code(1).stderr(contains("PyTorch checkpoint"));
+    knn.assert().code(1).stderr(contains("no usable PyTorch checkpoint"));
 }
 
 #[test]

@@ -166,6 +166,32 @@ fn killed_with_a_queue_and_a_separate_step_it_ends_with_the_same_bytes() {
     assert_survives(&settings, &[1, 3]);
 }
 
+#[test]
+fn a_run_that_began_from_a_file_goes_on_without_it_and_ends_with_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other");
+    uninterrupted(&other, &["--seed", "3"]);
+    let file = folder.path().join("begun.safetensors");
+    let begin = || fs::copy(other.join("checkpoints/last.safetensors"), &file).unwrap();
+    let from = ["--init", file.to_str().unwrap()];
+    let whole = folder.path().join("whole");
+    begin();
+    uninterrupted(&whole, &from);
+    for step in [1, 5] {
+        let run = folder.path().join(format!("run-{step}"));
+        begin();
+        let mut running = Running::start(&run, &from);
+        running.wait_for_step(step);
+        running.kill();
+        fs::remove_file(&file).unwrap();
+        resume(&run);
+        assert_eq!(files(&run), files(&whole), "killed after step {step}");
+    }
+    let random = folder.path().join("random");
+    uninterrupted(&random, &[]);
+    assert_ne!(files(&random), files(&whole), "it began elsewhere");
+}
+
 /// A config without the keys that came with the choice of optimisers.
 fn of_before(config: &str) -> String {
     let new = [

@@ -9,8 +9,9 @@ use std::path::Path;
 /// A fuzz target.
 type Target = fn(&[u8]) -> bool;
 
-const TARGETS: [(&str, Target); 9] = [
+const TARGETS: [(&str, Target); 10] = [
     ("archive", targets::archive),
+    ("checkpoint", targets::checkpoint),
     ("cifar", targets::cifar),
     ("idx", targets::idx),
     ("image", targets::image),
