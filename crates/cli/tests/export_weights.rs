@@ -7,14 +7,16 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use predicates::prelude::*;
-use support::{command, files, set, tiny_run};
+use support::pictures::{train, two_classes};
+use support::{command, files, set};
 use tempfile::TempDir;
 
-/// A run of seconds with SimSiam's heads and f_d.
+/// An epoch on a few pictures, in a folder of its own.
 fn run() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    let run = folder.path().join("run");
-    tiny_run(&run).assert().success();
+    let [data, run] = ["pictures", "run"].map(|name| folder.path().join(name));
+    two_classes(&data, 12);
+    train(&data, &run).assert().success();
     (folder, run)
 }
 
@@ -97,21 +99,20 @@ fn numbers_are_stored_as_asked() {
 #[test]
 fn a_safetensors_file_has_torchvisions_tensors_and_the_settings() {
     let (folder, run) = run();
-    let bytes = exported(&run, "safetensors", &folder.path().join("out"), &[]);
-    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
-    let config = header["__metadata__"]["logo_ssl"].as_str().unwrap();
-    assert!(config.contains("preset = \"quickstart\""));
-    assert_eq!(header["conv1.weight"]["shape"], serde_json::json!([2, 3, 3, 3]));
-    assert_eq!(header["bn1.num_batches_tracked"]["dtype"], "I64");
-    assert_eq!(header["bn1.num_batches_tracked"]["shape"], serde_json::json!([]));
-    assert!(header.as_object().unwrap().keys().all(|name| !name.contains("projector")));
-    let bytes = exported(&run, "safetensors", &folder.path().join("heads"), &["--heads"]);
-    let text = String::from_utf8_lossy(&bytes[..20_000.min(bytes.len())]).into_owned();
-    for name in
-        ["projector.layers.0.linear.weight", "predictor.output.bias", "affinity.output.weight"]
-    {
-        assert!(text.contains(name), "{name}");
+    let out = folder.path().join("out");
+    exported(&run, "safetensors", &out, &[]);
+    let backbone = header(out);
+    let config = backbone["__metadata__"]["logo_ssl"].as_str().unwrap();
+    assert!(config.contains("preset = \"folder\""), "{config}");
+    assert_eq!(backbone["conv1.weight"]["shape"], serde_json::json!([2, 3, 3, 3]));
+    let counter = &backbone["bn1.num_batches_tracked"];
+    assert_eq!((&counter["dtype"], &counter["shape"]), (&"I64".into(), &serde_json::json!([])));
+    assert!(backbone.as_object().unwrap().keys().all(|name| !name.contains("projector")));
+    let out = folder.path().join("heads");
+    exported(&run, "safetensors", &out, &["--heads"]);
+    let heads = header(out);
+    for name in ["projector.layers.0.linear.weight", "affinity.output.weight", "conv1.weight"] {
+        assert!(heads.get(name).is_some(), "{name}");
     }
 }
 
@@ -162,71 +163,107 @@ fn models_hold_the_projector_where_it_is_asked_for() {
         .stderr(predicate::str::contains("backbone alone"));
 }
 
-/// A run of torchvision's stem, of some width.
-fn with_imagenets_stem(run: &Path, width: &str) {
-    let width = format!("model.width={width}");
+/// The same of a network with torchvision's stem and a width of 4.
+fn run_with_imagenets_stem() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, run] = ["pictures", "run"].map(|name| folder.path().join(name));
+    two_classes(&data, 12);
     let views = ["views.global.size=32", "views.local.size=32", "model.stem=imagenet"];
-    tiny_run(run)
-        .args(set(views))
-        .args(set(["optimizer.epochs=1", "eval.resize=40", "eval.crop=32", &width]))
-        .assert()
-        .success();
+    let others = ["eval.resize=40", "eval.crop=32", "model.width=4"];
+    train(&data, &run).args(set(views)).args(set(others)).assert().success();
+    (folder, run)
+}
+
+/// Weights of ones with the names of the tensors in `narrow`, of a network 16 times as wide.
+fn widened(narrow: &[u8], out: &Path) {
+    let tensors = safetensors::SafeTensors::deserialize(narrow).unwrap();
+    let wide = tensors.iter().filter(|(name, _)| !name.ends_with("tracked")).map(|(name, view)| {
+        let kept = |at: &usize| if matches!(at, 1 | 3 | 7) { *at } else { 16 * at };
+        let shape: Vec<usize> = view.shape().iter().map(kept).collect();
+        let ones = 1_f32.to_le_bytes().repeat(shape.iter().product());
+        (name.to_owned(), shape, ones)
+    });
+    let wide: Vec<_> = wide.collect();
+    let views = wide.iter().map(|(name, shape, bytes)| {
+        let single = safetensors::Dtype::F32;
+        (name, safetensors::tensor::TensorView::new(single, shape.clone(), bytes).unwrap())
+    });
+    fs::write(out, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+fn json(path: PathBuf) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// The header of a safetensors file.
+fn header(path: PathBuf) -> serde_json::Value {
+    let bytes = fs::read(path).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    serde_json::from_slice(&bytes[8..8 + length]).unwrap()
 }
 
 #[test]
-fn a_folder_says_whose_network_it_is_and_how_images_are_seen() {
-    let folder = tempfile::tempdir().unwrap();
-    let json = |path: PathBuf| -> serde_json::Value {
-        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+fn a_folder_is_transformers_or_timms_by_the_networks_width() {
+    let (folder, run) = run_with_imagenets_stem();
+    export(&run, "hf").assert().success();
+    let out = run.join("export/resnet10-hf");
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 4);
+    let config = json(out.join("config.json"));
+    assert_eq!(config["model_type"], "resnet");
+    assert_eq!(config["hidden_sizes"], serde_json::json!([4, 8, 16, 32]));
+    let weights = header(out.join("model.safetensors"));
+    assert_eq!(weights["__metadata__"], serde_json::json!({ "format": "pt" }));
+    let name = "encoder.stages.0.layers.0.layer.0.convolution.weight";
+    assert_eq!(weights[name]["shape"], serde_json::json!([4, 4, 3, 3]));
+    let images = json(out.join("preprocessor_config.json"));
+    assert_eq!(
+        (&images["size"]["shortest_edge"], &images["crop_size"]["width"]),
+        (&40.into(), &32.into())
+    );
+
+    let wide = folder.path().join("wide.safetensors");
+    widened(&fs::read(run.join("weights.safetensors")).unwrap(), &wide);
+    export(&wide, "hf").args(["--dataset", "imagenet100"]).assert().success();
+    let out = folder.path().join("wide-hf");
+    let config = json(out.join("config.json"));
+    assert_eq!(config["architecture"], "resnet18");
+    assert_eq!(config["model_args"]["layers"], serde_json::json!([1, 1, 1, 1]));
+    assert_eq!(config["pretrained_cfg"]["input_size"], serde_json::json!([3, 224, 224]));
+    assert_eq!(config["pretrained_cfg"]["mean"], serde_json::json!([0.485, 0.456, 0.406]));
+    let weights = header(out.join("model.safetensors"));
+    assert_eq!(weights["layer1.0.conv1.weight"]["shape"], serde_json::json!([64, 64, 3, 3]));
+    let card = fs::read_to_string(out.join("README.md")).unwrap();
+    assert!(
+        card.contains("library_name: timm") && card.contains("Nothing has been measured"),
+        "{card}"
+    );
+}
+
+#[test]
+fn the_card_says_what_was_trained_and_measured() {
+    let (_folder, run) = run_with_imagenets_stem();
+    let card = |with: &[&str]| {
+        export(&run, "hf").args(with).assert().success();
+        fs::read_to_string(run.join("export/resnet10-hf/README.md")).unwrap()
     };
-    for (width, library) in [("64", "timm"), ("4", "transformers")] {
-        let run = folder.path().join(format!("run-{width}"));
-        with_imagenets_stem(&run, width);
-        export(&run, "hf").assert().success();
-        let out = run.join("export/resnet10-hf");
-        let names: Vec<String> = {
-            let entries = fs::read_dir(&out).unwrap();
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-        };
-        assert_eq!(names.len(), 4, "{names:?}");
-        let config = json(out.join("config.json"));
-        let images = json(out.join("preprocessor_config.json"));
-        assert_eq!(images["size"]["shortest_edge"], 40);
-        assert_eq!(images["crop_size"]["height"], 32);
-        let weights = fs::read(out.join("model.safetensors")).unwrap();
-        let header = String::from_utf8_lossy(&weights[..2000]).into_owned();
-        assert!(header.contains(r#""__metadata__":{"format":"pt"}"#), "{header}");
-        match library {
-            "timm" => {
-                assert_eq!(config["architecture"], "resnet18");
-                assert_eq!(config["model_args"]["layers"], serde_json::json!([1, 1, 1, 1]));
-                assert_eq!(config["pretrained_cfg"]["input_size"], serde_json::json!([3, 32, 32]));
-            }
-            _ => {
-                assert_eq!(config["model_type"], "resnet");
-                assert_eq!(config["hidden_sizes"], serde_json::json!([4, 8, 16, 32]));
-                assert!(header.contains("encoder.stages.0.layers.0.layer.0.convolution.weight"));
-            }
-        }
-        let card = fs::read_to_string(out.join("README.md")).unwrap();
-        for said in [
-            &*format!("library_name: {library}"),
-            "| method | simsiam",
-            "kNN on",
-            "## Limits",
-            "## Licence",
-        ] {
-            assert!(card.contains(said), "{said}: {card}");
-        }
-        export(&run, "hf").assert().failure().stderr(predicate::str::contains("exists already"));
-        export(&run, "hf").arg("--overwrite").assert().success();
+    let first = card(&[]);
+    for said in [
+        "library_name: transformers",
+        "| images | folder, 22 images |",
+        "| method | simclr with LoGo",
+        "| epochs | 1 of 1 |",
+        "kNN on",
+        "brought to 40 pixels",
+        "## Limits",
+        "## Licence",
+        "preset = \"folder\"",
+    ] {
+        assert!(first.contains(said), "{said}: {first}");
     }
-    let run = folder.path().join("run-4");
-    let quick = ["--suite", "quick", "--no-floors"];
-    command().arg("eval").arg(&run).args(quick).assert().success();
-    export(&run, "hf").arg("--overwrite").assert().success();
-    let card = fs::read_to_string(run.join("export/resnet10-hf/README.md")).unwrap();
-    assert!(card.contains("| evaluation | score |"), "{card}");
+    export(&run, "hf").assert().failure().stderr(predicate::str::contains("exists already"));
+    command().args(["eval", "--suite", "quick", "--no-floors"]).arg(&run).assert().success();
+    let evaluated = card(&["--overwrite"]);
+    assert!(evaluated.contains("| evaluation | score |"), "{evaluated}");
     export(&run, "hf")
         .args(["--heads", "--overwrite"])
         .assert()

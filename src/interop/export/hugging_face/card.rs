@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use logo_ssl_base::words::grouped;
+use logo_ssl_base::words::{counted, grouped};
 
 use super::layout::Layout;
 use super::preprocessing::Preprocessing;
@@ -135,11 +135,11 @@ fn table(found: &Findings) -> String {
 /// The last kNN of the log, beside its floors.
 fn nearest(last: &Knn, records: &[Record]) -> String {
     let mut text = format!(
-        "kNN on {} test images against {}, after {} epochs, top-1.\n\n\
+        "kNN on {} test images against {}, after {}, top-1.\n\n\
          | neighbours | trained | untrained network | pixels |\n| --- | --- | --- | --- |\n",
         grouped(last.test_images as u64),
         grouped(last.train_images as u64),
-        last.epoch
+        counted(last.epoch, "epoch")
     );
     for result in &last.results {
         let floor = |source| {
