@@ -101,11 +101,15 @@ def main():
             count, problems = count + found[0], problems + found[1]
         folder = pathlib.Path(scratch) / "trained"
         folder.mkdir()
-        settings = ["model.backbone=resnet18", "model.width=64", "optimizer.epochs=1", "eval.every=0"]
-        sizes = ["views.global.size=16", "views.local.size=8", "model.projector.hidden=16", "model.projector.dim=16"]
-        laid_over = [argument for setting in settings + sizes for argument in ("--set", setting)]
-        encoder = folder / "run"
-        program.run("pretrain", "--quiet", "--preset", "quickstart", "--limit", 64, "--batch-size", 16, "--run-dir", encoder, *laid_over)
+        pictures, encoder = folder / "trained-on", folder / "run"
+        pictures.mkdir()
+        for seed in range(32):
+            exports.made_up_picture(32, 32, seed).save(pictures / f"{seed:02}.png")
+        sizes = ["views.global.size=16", "views.local.size=8", "eval.resize=0", "eval.crop=0"]
+        settings = ["model.stem=cifar", "model.projector.hidden=16", "model.projector.dim=16", "optimizer.warmup_epochs=0.0", *sizes]
+        laid_over = [argument for setting in settings for argument in ("--set", setting)]
+        flags = ["--quiet", "--preset", "folder", "--epochs", 1, "--batch-size", 16]
+        program.run("pretrain", *flags, "--data-dir", pictures, "--run-dir", encoder, *laid_over)
         data = tomllib.loads((encoder / "config.toml").read_text())["data"]
         found = check(program, "resnet18", encoder, "cifar", folder, (0, 0), data, ["pth", "safetensors", "onnx"])
         count, problems = count + found[0], problems + found[1]

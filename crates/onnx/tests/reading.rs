@@ -135,6 +135,21 @@ fn a_folded_batch_norm_is_one_that_adds_the_bias_alone() {
 }
 
 #[test]
+fn modules_are_told_by_their_tensors_where_nodes_have_no_scopes() {
+    // As PyTorch's exporter names what it folds since 2.9.
+    let tensors = [
+        tensor("layer1.0.conv1.weight", &[1, 1, 1, 1], 1, &raw(&[2.])),
+        tensor("layer1.0.conv1.weight_bias", &[1], 1, &raw(&[3.])),
+    ];
+    let inputs = ["x", "layer1.0.conv1.weight", "layer1.0.conv1.weight_bias"];
+    let weights = Weights::read(model(&tensors, &[node("Conv", "node_Conv_1", &inputs, "y")]));
+    let weights = weights.unwrap();
+    assert_eq!(read(&weights, "layer1.0.conv1.weight"), [2.]);
+    assert_eq!(read(&weights, "layer1.0.bn1.bias"), [3.]);
+    assert_eq!(weights.tensors().len(), 5);
+}
+
+#[test]
 fn a_batch_norm_that_stands_is_taken_as_it_is() {
     let ones = |name: &str, value: f32| tensor(name, &[1], 1, &raw(&[value]));
     let weight = tensor("conv1.weight", &[1, 1, 1, 1], 1, &raw(&[2.]));
