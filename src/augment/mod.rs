@@ -8,6 +8,7 @@
 mod blur;
 mod color;
 pub(crate) mod crop;
+mod middle;
 mod resize;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
-//! A part of an image, resized to a view: torchvision's `resized_crop`, and its `resize` followed by
-//! `center_crop`, both with bilinear interpolation and `antialias=True`.
+//! A part of an image, resized to a view: torchvision's `resized_crop` with bilinear interpolation and
+//! `antialias=True`.
 
 use super::crop::CropBox;
 use super::planes;
@@ -40,48 +40,6 @@ pub(super) fn resized_crop(
     }
 }
 
-/// Resizes `image` so that its shorter side has `shorter` pixels, and writes the middle of it to `out`:
-/// `[3, size, size]` in [0, 1].
-///
-/// The bytes are those of torchvision on images of Pillow, as the field evaluates: columns are resized first,
-/// then rows, each rounded to bytes; the longer side is rounded down, and half of an odd number of pixels that
-/// are left out is rounded to an even number. Pixels beside the middle are seen where the triangle filter
-/// reaches them.
-///
-/// # Panics
-/// If `out` has another length, or `size` is more than `shorter`.
-pub(super) fn resized_middle(image: Image<'_>, shorter: usize, size: usize, out: &mut [f32]) {
-    assert_eq!(out.len(), 3 * size * size, "a view is [3, size, size]");
-    assert!(size <= shorter, "the middle {size} pixels of {shorter}");
-    let [rows, columns] = [image.height, image.width].map(|length| {
-        let resized = shorter * length / image.width.min(image.height);
-        Filter::triangle(length, resized).middle(size)
-    });
-    let mut pixels = vec![0.0; 3 * columns.len + PADDING];
-    // Each row that is seen, resized: [rows, 3, size].
-    let mut narrow = vec![0.0; rows.len * 3 * size];
-    for (row, narrow) in (rows.start..).zip(narrow.chunks_exact_mut(3 * size)) {
-        blend_rows(image, [columns.start, row], &[1.0], &mut pixels[..3 * columns.len]);
-        columns.filter.apply(&pixels, planes(narrow));
-        narrow.iter_mut().for_each(round_to_byte);
-    }
-    for (plane, out) in planes(out).into_iter().enumerate() {
-        for (window, out) in rows.filter.windows.iter().zip(out.chunks_exact_mut(size)) {
-            out.fill(0.0);
-            for (row, weight) in (window.first..).zip(rows.filter.weights(window)) {
-                let narrow = &narrow[(3 * row + plane) * size..][..size];
-                out.iter_mut().zip(narrow).for_each(|(sum, value)| *sum += weight * value);
-            }
-            out.iter_mut().for_each(round_to_byte);
-        }
-    }
-}
-
-/// To the nearest of the 256 values of a byte, halves up.
-fn round_to_byte(value: &mut f32) {
-    *value = (*value * 255.0 + 0.5).floor() / 255.0;
-}
-
 /// The weighted sum of rows from column `x` and row `y` on, one for each weight, brought to [0, 1]:
 /// `[width, 3]`.
 #[inline(always)]
@@ -102,15 +60,6 @@ struct Filter {
     windows: Vec<Window>,
     /// The weights of all windows, one after another.
     weights: Vec<f32>,
-}
-
-/// A [`Filter`] that reads a part of the inputs alone.
-struct Middle {
-    /// The first input that it reads, which its windows count from.
-    start: usize,
-    /// How many inputs it reads.
-    len: usize,
-    filter: Filter,
 }
 
 /// What one output reads.
@@ -145,18 +94,6 @@ impl Filter {
         Filter { windows: windows.collect(), weights }
     }
 
-    /// The middle `size` outputs alone.
-    fn middle(mut self, size: usize) -> Middle {
-        let before = before_middle(self.windows.len() - size);
-        self.windows.drain(..before);
-        self.windows.truncate(size);
-        let start = self.windows.iter().map(|window| window.first).min().unwrap_or(0);
-        let ends = self.windows.iter().map(|window| window.first + window.len);
-        let len = ends.max().unwrap_or(0) - start;
-        self.windows.iter_mut().for_each(|window| window.first -= start);
-        Middle { start, len, filter: self }
-    }
-
     fn weights(&self, window: &Window) -> &[f32] {
         &self.weights[window.start..][..window.len]
     }
@@ -181,14 +118,6 @@ impl Filter {
     }
 }
 
-/// Half of the pixels that are left out around a middle, rounded to an even number as Python's `round` does it.
-fn before_middle(left_out: usize) -> usize {
-    match left_out % 4 {
-        3 => left_out.div_ceil(2),
-        _ => left_out / 2,
-    }
-}
-
 /// Scales `weights` to sum to 1.
 fn normalise(weights: &mut [f32]) {
     let sum: f32 = weights.iter().sum();
@@ -209,24 +138,6 @@ mod tests {
             let mut out = vec![0.0; 3 * case.size * case.size];
             resized_crop(golden.source.image(), crop, case.flip, case.size, &mut out);
             golden::assert_close(&format!("{crop:?}"), &out, &case.result);
-        }
-    }
-
-    #[test]
-    fn resized_middles_are_those_of_torchvision() {
-        let golden = golden::load();
-        for case in &golden.middles {
-            let mut out = vec![0.0; 3 * case.size * case.size];
-            resized_middle(golden.source.image(), case.shorter, case.size, &mut out);
-            let name = format!("the middle {} of {}", case.size, case.shorter);
-            golden::assert_close(&name, &out, &case.result);
-        }
-    }
-
-    #[test]
-    fn of_an_odd_number_left_out_half_is_rounded_to_even() {
-        for (left_out, before) in [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 2), (7, 4), (9, 4)] {
-            assert_eq!(before_middle(left_out), before, "of {left_out}");
         }
     }
 
