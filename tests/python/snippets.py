@@ -3,8 +3,8 @@
 
     python3 tests/python/snippets.py BINARY [--required]
 
-Exported are ResNet-18, 34 and 50 with random weights, and a ResNet-18 with the small stem that was trained for seconds. Without the
-packages nothing is run, which is said and, with --required, is an error.
+Exported are ResNet-18, 34 and 50 with random weights, and runs of seconds: of a ResNet-18 with the small stem, and of a narrow one, which
+transformers alone has. Without the packages nothing is run, which is said and, with --required, is an error.
 """
 
 import argparse
@@ -46,8 +46,21 @@ def run(code, folder, names):
     return names
 
 
-def check(program, name, encoder, stem, folder, view, statistics, formats):
-    """Runs the snippets that suit an encoder; says how many, and what is wrong."""
+def trained(program, folder, *settings):
+    """A run of an epoch on a few made-up pictures, in a folder."""
+    pictures, run = folder / "trained-on", folder / "run"
+    pictures.mkdir()
+    for seed in range(32):
+        exports.made_up_picture(48, 40, seed).save(pictures / f"{seed:02}.png")
+    heads = ["model.projector.hidden=16", "model.projector.dim=16", "optimizer.warmup_epochs=0.0"]
+    laid_over = [argument for setting in (*heads, *settings) for argument in ("--set", setting)]
+    flags = ["--quiet", "--preset", "folder", "--epochs", 1, "--batch-size", 16]
+    program.run("pretrain", *flags, "--data-dir", pictures, "--run-dir", run, *laid_over)
+    return run, tomllib.loads((run / "config.toml").read_text())["data"]
+
+
+def check(program, name, encoder, stem, folder, view, statistics, formats, titles=None):
+    """Runs the snippets that suit an encoder, or those named; says how many, and what is wrong."""
     pictures = folder / "pictures"
     pictures.mkdir()
     picture = exports.made_up_picture(320, 240) if stem == "imagenet" else exports.made_up_picture(32, 32)
@@ -55,11 +68,11 @@ def check(program, name, encoder, stem, folder, view, statistics, formats):
         picture.save(place)
     ours = program.features(encoder, pictures, folder / "ours.npy", *view, statistics)
     for kind in formats:
-        dataset = ["--dataset", "imagenet100"] if kind == "hf" else []
+        dataset = ["--dataset", "imagenet100"] if kind == "hf" and encoder.is_file() else []
         program.export(encoder, kind, folder / NAMES[kind], *dataset)
     problems, count = [], 0
     for title, kind, needed, code in snippets():
-        if needed not in (stem, "any"):
+        if needed not in (stem, "any") or (titles and title not in titles):
             continue
         count += 1
         names = {"MEAN": statistics["mean"], "STD": statistics["std"]}
@@ -99,19 +112,18 @@ def main():
             encoder = exports.save(exports.random_network(depth, images), folder / "random.safetensors")
             found = check(program, f"resnet{depth}", encoder, "imagenet", folder, (256, 224), exports.IMAGENET, list(NAMES))
             count, problems = count + found[0], problems + found[1]
-        folder = pathlib.Path(scratch) / "trained"
+        folder = pathlib.Path(scratch) / "small"
         folder.mkdir()
-        pictures, encoder = folder / "trained-on", folder / "run"
-        pictures.mkdir()
-        for seed in range(32):
-            exports.made_up_picture(32, 32, seed).save(pictures / f"{seed:02}.png")
-        sizes = ["views.global.size=16", "views.local.size=8", "eval.resize=0", "eval.crop=0"]
-        settings = ["model.stem=cifar", "model.projector.hidden=16", "model.projector.dim=16", "optimizer.warmup_epochs=0.0", *sizes]
-        laid_over = [argument for setting in settings for argument in ("--set", setting)]
-        flags = ["--quiet", "--preset", "folder", "--epochs", 1, "--batch-size", 16]
-        program.run("pretrain", *flags, "--data-dir", pictures, "--run-dir", encoder, *laid_over)
-        data = tomllib.loads((encoder / "config.toml").read_text())["data"]
+        views = ["views.global.size=16", "views.local.size=8", "eval.resize=0", "eval.crop=0"]
+        encoder, data = trained(program, folder, "model.stem=cifar", *views)
         found = check(program, "resnet18", encoder, "cifar", folder, (0, 0), data, ["pth", "safetensors", "onnx"])
+        count, problems = count + found[0], problems + found[1]
+        folder = pathlib.Path(scratch) / "narrow"
+        folder.mkdir()
+        views = ["views.global.size=64", "views.local.size=32", "eval.resize=256", "eval.crop=224"]
+        encoder, data = trained(program, folder, "model.width=8", *views)
+        titles = ("transformers", "onnxruntime", "torch")
+        found = check(program, "resnet18", encoder, "imagenet", folder, (256, 224), data, ["pth", "onnx", "hf"], titles)
         count, problems = count + found[0], problems + found[1]
     for problem in problems:
         print(problem, file=sys.stderr)

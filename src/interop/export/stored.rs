@@ -73,7 +73,9 @@ impl Export {
     /// [`Error::Data`] naming the file and the tensor where a number does not fit the type.
     pub(super) fn number(&self, name: &str, tensor: &TensorData, dtype: Dtype) -> Result<Stored> {
         let bytes = dtype.store(&tensor.values).map_err(|number| {
-            let problem = format!("`{name}` holds {number}, which is no finite {dtype}; take f32");
+            let wider = if dtype == Dtype::F16 { "bf16 or f32" } else { "f32" };
+            let problem =
+                format!("`{name}` holds {number}, which is no finite {dtype}; take {wider}");
             Error::data(self.file(), problem)
         })?;
         let (name, shape) = (name.to_owned(), tensor.shape.clone());
