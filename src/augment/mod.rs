@@ -8,6 +8,7 @@
 mod blur;
 mod color;
 pub(crate) mod crop;
+mod middle;
 mod resize;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ pub(crate) mod golden {
     pub(crate) struct Golden {
         pub source: Pixels,
         pub crops: Vec<Crop>,
+        pub middles: Vec<Middle>,
         pub view: Pixels,
         pub colors: Vec<Color>,
         pub blurs: Vec<Blur>,
@@ -64,6 +66,13 @@ pub(crate) mod golden {
         pub crop: [usize; 4],
         pub size: usize,
         pub flip: bool,
+        pub result: Vec<f32>,
+    }
+
+    #[derive(Deserialize)]
+    pub(crate) struct Middle {
+        pub shorter: usize,
+        pub size: usize,
         pub result: Vec<f32>,
     }
 

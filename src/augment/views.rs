@@ -9,6 +9,7 @@ use rand::{Rng, RngExt};
 use super::blur::{gaussian_blur, kernel_size};
 use super::color::{self, Jitter};
 use super::crop::{CropBox, crop_box};
+use super::middle::resized_middle;
 use super::resize::resized_crop;
 use super::uniform;
 use crate::config::{Config, CropConfig, EvalConfig, ViewsConfig};
@@ -270,7 +271,8 @@ impl EvalView {
         }
     }
 
-    /// Writes the view to `out`, `[3, height, width]`, normalised by a mean and a standard deviation.
+    /// Writes the view to `out`, `[3, height, width]`, normalised by a mean and a standard deviation. A central
+    /// view is torchvision's `Resize` and `CenterCrop` of a Pillow image, byte for byte.
     ///
     /// # Errors
     /// When the picture is a damaged file.
@@ -283,12 +285,10 @@ impl EvalView {
         [mean, std]: [[f32; 3]; 2],
         out: &mut [f32],
     ) -> Result<(), DecodeError> {
-        let size = picture.size();
         match self {
             EvalView::Whole => copy(picture.pixels()?.image(), out),
             EvalView::Central { resize, crop } => {
-                let area = central(size, crop as f64 / resize as f64);
-                resized_crop(picture.pixels()?.image(), area, false, crop, out);
+                resized_middle(picture.pixels()?.image(), resize, crop, out);
             }
         }
         color::normalise(out, mean, std);
@@ -476,8 +476,9 @@ pub(crate) mod tests {
 
     #[test]
     fn the_central_evaluation_view_is_a_square_of_the_middle() {
-        // Left third black, middle third grey, right third white.
-        let pixels: Vec<u8> = (0..6 * 18).flat_map(|at| [(at % 18 / 6 * 100) as u8; 3]).collect();
+        // Black at the left, grey in the middle, as far as the filter sees, white at the right.
+        let value = |column| [0, 100, 200][usize::from(column >= 4) + usize::from(column >= 14)];
+        let pixels: Vec<u8> = (0..6 * 18).flat_map(|at| [value(at % 18); 3]).collect();
         let image = Image { width: 18, height: 6, pixels: &pixels };
         let out = evaluation_view(EvalView::Central { resize: 3, crop: 3 }, image);
         assert_eq!(maker(&config()).to_rgb8(&out), [100; 27]);

@@ -8,8 +8,8 @@ use graph::{Graph, Node, Program, Type};
 use crate::Result;
 use crate::config::Features;
 use crate::executor::{Array, Compiled, Device};
-use crate::model::params::{Declaration, Layout, TensorData, Weights};
-use crate::model::{Network, Phase, ResNet};
+use crate::model::params::{Declaration, Layout, State, TensorData, Weights};
+use crate::model::{Architecture, Network, Phase, ResNet};
 
 /// A network's features as programs, each compiled once for all weights it is run with.
 pub struct Extractor {
@@ -77,10 +77,28 @@ impl Encoder {
     /// The backbone in words: `resnet18 of width 64 with a stem of 3 × 3`. Its number counts layers with
     /// weights, a classifier's among them, as the names of He et al. (2016) do.
     pub fn architecture(&self) -> String {
-        let plan = self.extractor.backbone().plan();
-        let convolutions: usize = plan.blocks.iter().map(|block| block.main.len()).sum();
-        let (width, side) = (plan.stem.channels[1], plan.stem.kernel);
-        format!("resnet{} of width {width} with a stem of {side} × {side}", convolutions + 2)
+        let backbone = self.extractor.backbone();
+        let (name, side) = (backbone.architecture().name(), backbone.plan().stem.kernel);
+        let width = backbone.architecture().width;
+        format!("{name} of width {width} with a stem of {side} × {side}")
+    }
+
+    /// What the backbone is made of.
+    pub(crate) fn backbone_architecture(&self) -> Architecture {
+        self.extractor.backbone().architecture()
+    }
+
+    /// All tensors of the network by name: those of a backbone alone by torchvision's names, those of a whole
+    /// network behind `backbone.`, `projector.` and `predictor.`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] where the device fails.
+    pub(crate) fn state(&self) -> Result<State> {
+        let mut state = State::new();
+        for (layout, array) in self.extractor.layouts.iter().zip(&self.weights) {
+            state.extend(layout.split(&array.read()?, ""));
+        }
+        Ok(state)
     }
 
     /// CRC-32 of all numbers of the network, little-endian: what is trained, then the running statistics.

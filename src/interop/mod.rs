@@ -1,7 +1,9 @@
-//! Files that other programs read or wrote: safetensors with torchvision's names, and checkpoints of PyTorch.
+//! Files that other programs read or wrote: safetensors with torchvision's names, checkpoints of PyTorch, and [exports](export)
+//! to other formats.
 
 mod choice;
 mod encoder_at;
+pub mod export;
 mod import;
 mod init;
 mod seal;

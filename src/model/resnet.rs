@@ -75,6 +75,15 @@ impl Architecture {
         Backbone::ALL.into_iter().find(is_known)
     }
 
+    /// Its name after He et al. (2016): the number counts layers with weights, a classifier's among them.
+    pub fn name(&self) -> String {
+        let convolutions = match self.block {
+            BlockKind::Basic => 2,
+            BlockKind::Bottleneck => 3,
+        };
+        format!("resnet{}", convolutions * self.blocks.iter().sum::<usize>() + 2)
+    }
+
     fn stem(&self) -> UnitShape {
         match self.stem {
             Stem::Cifar => ([3, self.width], 3, 1),
@@ -110,6 +119,7 @@ impl Architecture {
 /// unfolds into convolutions and norms.
 #[derive(Clone, Debug)]
 pub struct ResNet {
+    architecture: Architecture,
     parameters: Slot,
     running: Slot,
     plan: Arc<Plan>,
@@ -138,13 +148,18 @@ impl ResNet {
                 });
             }
         });
-        Self { parameters, running, plan: Arc::new(plan) }
+        Self { architecture: *architecture, parameters, running, plan: Arc::new(plan) }
     }
 
     /// The same network whose batch norms take the statistics of so many replicas' batches.
     pub(crate) fn over_replicas(mut self, replicas: usize) -> Self {
         Arc::make_mut(&mut self.plan).replicas = replicas;
         self
+    }
+
+    /// What it is made of.
+    pub fn architecture(&self) -> Architecture {
+        self.architecture
     }
 
     /// The network's shape.

@@ -16,6 +16,7 @@ mod embed;
 mod encoder;
 mod error;
 mod eval;
+mod export;
 mod export_logs;
 mod hints;
 mod import;
@@ -83,6 +84,8 @@ enum Command {
     Eval(eval::Arguments),
     /// Write the features of any images to a file
     Embed(embed::Arguments),
+    /// Write a trained encoder for PyTorch, timm, Hugging Face, ONNX or XLA
+    Export(export::Arguments),
     /// Measure a trained encoder by its nearest neighbours
     Knn(knn::Arguments),
     /// Take the backbone of another program's checkpoint
@@ -236,6 +239,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Compare(arguments) => compare::run(&arguments, cli.output),
         Command::Eval(arguments) => eval::run(&arguments, cli.output),
         Command::Embed(arguments) => embed::run(&arguments, cli.output),
+        Command::Export(arguments) => export::run(&arguments, cli.output),
         Command::Knn(arguments) => knn::run(&arguments, cli.output),
         Command::Import(arguments) => import::run(&arguments, cli.output),
         Command::Neighbours(arguments) => neighbours::run(&arguments, cli.output),
