@@ -242,7 +242,7 @@ fn change(
     }
     wanted.compute = config.compute.clone();
     *config = wanted;
-    Ok(write_atomic(&dir.config_path(), presets::to_toml(config).as_bytes())?)
+    Ok(write_atomic(&dir.config_path(), presets::run_config(config).as_bytes())?)
 }
 
 impl Images {
@@ -271,7 +271,7 @@ fn reopen(dir: &RunDir, config: &mut Config, wanted: Option<&DeviceName>) -> Res
     config.compute.instructions = level_of(config);
     config.validate()?;
     let device = open(config)?;
-    write_atomic(&dir.config_path(), presets::to_toml(config).as_bytes())?;
+    write_atomic(&dir.config_path(), presets::run_config(config).as_bytes())?;
     tracing::warn!(
         "the run was on {before} and goes on with {wanted}: its numbers will differ in the last digits from those \
          of an uninterrupted run"

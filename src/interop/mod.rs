@@ -14,4 +14,4 @@ pub use choice::Choice;
 pub use encoder_at::{EncoderAt, learner_of_run};
 pub use import::{Import, LeftOver, Mapped};
 pub use init::{Fit, Init, InitFrom, Origin, Part, PartFit};
-pub use seal::Seal;
+pub use seal::{FORMAT, Seal};

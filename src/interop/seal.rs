@@ -4,8 +4,14 @@ use crc32fast::Hasher;
 
 use crate::model::params::{State, TensorData};
 
-/// What the first line of a sealed text begins with. TOML takes the line for a comment.
-const PREFIX: &str = "# crc32 ";
+/// The version of weights and checkpoints that this program writes, and the latest that it reads. What bears none
+/// is of before there were any, and is read.
+pub const FORMAT: u32 = 1;
+
+/// What the first line of a sealed text begins with, before the version, and what stands between that and the
+/// checksum. TOML takes the line for a comment.
+const PREFIX: &str = "# logo-ssl format ";
+const MIDDLE: &str = ", crc32 ";
 
 /// Whether what a file says of itself is so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,39 +20,54 @@ pub enum Seal {
     Whole,
     /// Something is not as it was written.
     Broken,
+    /// The file is of a version that is later than [`FORMAT`].
+    Later(u32),
     /// The file bears no checksum: it is another program's, or of before there were any.
     Absent,
 }
 
-/// `text` behind a line with the checksum of itself and of the tensors.
+/// `text` behind a line with the version, and the checksum of the text and of the tensors.
 pub(super) fn sealed(text: &str, tensors: &State) -> String {
-    format!("{PREFIX}{:08x}\n{text}", checksum(text, tensors))
+    format!("{PREFIX}{FORMAT}{MIDDLE}{:08x}\n{text}", checksum(FORMAT, text, tensors))
 }
 
 /// A text without the line of its checksum.
 pub(super) fn opened(text: &str) -> &str {
-    parts(text).map_or(text, |(_, text)| text)
+    parts(text).map_or(text, |parts| parts.text)
 }
 
-/// Whether the checksum in `text` is that of itself and of `tensors`.
+/// Whether the version and the checksum in `text` are those of itself and of `tensors`.
 pub(super) fn checked(text: &str, tensors: &State) -> Seal {
     match parts(text) {
         None => Seal::Absent,
-        Some((claimed, text)) if claimed == checksum(text, tensors) => Seal::Whole,
-        Some(_) => Seal::Broken,
+        Some(Parts { version, .. }) if version > FORMAT => Seal::Later(version),
+        Some(Parts { version, claimed, text }) => match checksum(version, text, tensors) == claimed
+        {
+            true => Seal::Whole,
+            false => Seal::Broken,
+        },
     }
 }
 
-/// The checksum that a sealed text claims, and what is behind it. A line that is no checksum is one that
-/// nothing has.
-fn parts(text: &str) -> Option<(u32, &str)> {
-    let (first, text) = text.strip_prefix(PREFIX)?.split_once('\n')?;
-    Some((u32::from_str_radix(first, 16).ok()?, text))
+/// What a sealed text says of itself, and what is behind that.
+struct Parts<'a> {
+    version: u32,
+    claimed: u32,
+    text: &'a str,
 }
 
-/// CRC-32 of the text, and of each tensor's name, shape and numbers, which are f32.
-fn checksum(text: &str, tensors: &State) -> u32 {
+/// The parts of a sealed text; none of one whose first line is another.
+fn parts(text: &str) -> Option<Parts<'_>> {
+    let (first, text) = text.strip_prefix(PREFIX)?.split_once('\n')?;
+    let (version, claimed) = first.split_once(MIDDLE)?;
+    let claimed = u32::from_str_radix(claimed, 16).ok()?;
+    Some(Parts { version: version.parse().ok()?, claimed, text })
+}
+
+/// CRC-32 of the version, of the text, and of each tensor's name, shape and numbers, which are f32.
+fn checksum(version: u32, text: &str, tensors: &State) -> u32 {
     let mut hasher = Hasher::new();
+    hasher.update(&version.to_le_bytes());
     hasher.update(text.as_bytes());
     for (name, TensorData { shape, values }) in tensors {
         hasher.update(format!("\n{name} {shape:?} ").as_bytes());

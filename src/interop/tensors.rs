@@ -9,7 +9,7 @@ use checkpoints::{Checkpoint, Problem};
 use logo_ssl_data::decode::Content;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo, TensorView};
 
-use super::seal::{self, Seal};
+use super::seal::{self, FORMAT, Seal};
 use crate::model::params::{State, TensorData};
 use crate::{Error, Result};
 use logo_ssl_base::files::{AtomicFile, write_atomic};
@@ -110,6 +110,13 @@ fn read_sealed(path: &Path) -> Result<(State, Option<String>, Seal)> {
     let Some(text) = own_metadata(&file) else { return Ok((state, None, Seal::Absent)) };
     match seal::checked(&text, &state) {
         Seal::Broken => Err(Error::data(path, CHANGED)),
+        Seal::Later(version) => Err(Error::data(
+            path,
+            format!(
+                "is of format {version}, and this version of logo-ssl reads up to {FORMAT}; read it with the version that \
+                 wrote it, or a later one"
+            ),
+        )),
         seal => Ok((state, Some(seal::opened(&text).to_owned()), seal)),
     }
 }
@@ -249,6 +256,22 @@ mod tests {
             }
         }
         assert!(found > whole.len() * 3 / 4, "{found} of {}", whole.len());
+    }
+
+    #[test]
+    fn a_later_format_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights.safetensors");
+        let state = State::from([("x".to_owned(), TensorData::new(vec![1.5], [1]))]);
+        write(&path, &state, "seed = 1").unwrap();
+        let bytes = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+        assert!(bytes.contains("# logo-ssl format 1, crc32 "), "{bytes}");
+        let mut later = std::fs::read(&path).unwrap();
+        let at = bytes.find("format 1").unwrap() + "format ".len();
+        later[at] = b'7';
+        std::fs::write(&path, later).unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains("is of format 7") && error.contains("reads up to 1"), "{error}");
     }
 
     #[test]

@@ -221,6 +221,12 @@ pub fn read_run_config(path: &Path) -> Result<Config> {
     let damaged = |message: String| Error::run(path, message);
     let text = std::fs::read_to_string(path)
         .map_err(|error| damaged(format!("cannot be read ({error}); is this a run directory?")))?;
+    if let Some(later) = run_format(&text).filter(|format| *format > RUN_FORMAT) {
+        return Err(damaged(format!(
+            "is of a run of format {later}, and this version of logo-ssl reads up to {RUN_FORMAT}; go on with the version \
+             that wrote it, or a later one"
+        )));
+    }
     let config =
         config_of_text(&text).map_err(|problem| damaged(format!("is damaged: {problem}")))?;
     config.validate()?;
@@ -234,6 +240,23 @@ pub fn read_run_config(path: &Path) -> Result<Config> {
 /// [`Error::Setting`] saying what is missing or wrong.
 pub(crate) fn config_of_text(text: &str) -> Result<Config> {
     toml::from_str(text).map_err(|error| Error::settings(tidy(&error)))
+}
+
+/// The version of run directories that this program writes, and the latest that it reads. Those that bear none
+/// are of before there were any, and are read.
+pub const RUN_FORMAT: u32 = 1;
+
+/// What the first line of a run's config says before the version.
+const RUN_LINE: &str = "# a run of logo-ssl, format ";
+
+/// What `config.toml` of a run of `config` holds.
+pub(crate) fn run_config(config: &Config) -> String {
+    format!("{RUN_LINE}{RUN_FORMAT}\n{}", to_toml(config))
+}
+
+/// The version that a run's config names.
+fn run_format(text: &str) -> Option<u32> {
+    text.lines().next()?.strip_prefix(RUN_LINE)?.trim().parse().ok()
 }
 
 /// All values of `config`, resolved, as TOML.

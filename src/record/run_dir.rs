@@ -200,7 +200,7 @@ impl RunDir {
         create_folder(&dir.checkpoints())?;
         // The config comes last: with it there is a run, and it must not begin from anything else.
         dir.keep_origin(origin)?;
-        write_atomic(&dir.config_path(), presets::to_toml(config).as_bytes())?;
+        write_atomic(&dir.config_path(), presets::run_config(config).as_bytes())?;
         Ok(dir)
     }
 

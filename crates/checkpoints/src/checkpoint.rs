@@ -8,6 +8,7 @@ use half::{bf16, f16};
 use logo_ssl_base::files;
 
 use crate::error::{Error, Problem};
+use crate::model;
 use crate::pytorch::PyTorch;
 use crate::safe::Safetensors;
 
@@ -30,6 +31,7 @@ pub struct Checkpoint {
 enum Source {
     PyTorch(PyTorch),
     Safetensors(Safetensors),
+    Onnx(onnx::Weights),
 }
 
 /// What a tensor is, without its numbers.
@@ -94,6 +96,10 @@ impl Checkpoint {
                 let (source, tensors) = PyTorch::open(path, length).map_err(|p| p.of(path))?;
                 (Source::PyTorch(source), tensors)
             }
+            Kind::Onnx => {
+                let (source, tensors) = model::open(file, length).map_err(|p| p.of(path))?;
+                (Source::Onnx(source), tensors)
+            }
             Kind::Unknown(problem) => return Err(Problem::Unknown(problem).of(path)),
         };
         Ok(Self { path: path.to_path_buf(), length, tensors, source })
@@ -114,7 +120,7 @@ impl Checkpoint {
     pub fn metadata(&self, key: &str) -> Option<&str> {
         match &self.source {
             Source::Safetensors(file) => file.metadata(key),
-            Source::PyTorch(_) => None,
+            Source::PyTorch(_) | Source::Onnx(_) => None,
         }
     }
 
@@ -176,6 +182,7 @@ impl Checkpoint {
         match &self.source {
             Source::PyTorch(file) => file.bytes(name),
             Source::Safetensors(file) => file.bytes(name),
+            Source::Onnx(weights) => model::bytes(weights, name),
         }
     }
 
@@ -204,7 +211,8 @@ impl Checkpoint {
 enum Kind {
     PyTorch,
     Safetensors,
-    /// Neither; why it is no safetensors file.
+    Onnx,
+    /// None of them; why it is no safetensors file.
     Unknown(String),
 }
 
@@ -222,6 +230,7 @@ impl Kind {
             // A zip file; a pickle of protocol 2 to 5; one of protocol 0, whose first object is a number of
             // PyTorch's; an empty dict.
             [b'P', b'K', 3 | 5, 4 | 6, ..] | [0x80, 2..=5, ..] | [b'L', b'1', ..] => Kind::PyTorch,
+            _ if model::may_be(first) => Kind::Onnx,
             _ if length < 10 => Kind::Unknown(format!("it has {length} bytes")),
             _ if !is_header => Kind::Unknown("its header would be longer than any".to_owned()),
             _ => Kind::Unknown("its header is no JSON".to_owned()),

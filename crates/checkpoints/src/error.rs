@@ -22,8 +22,8 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// It begins neither as a checkpoint of PyTorch nor as safetensors.
-    #[error("no usable safetensors file, and no checkpoint of PyTorch: {0}")]
+    /// It begins as none of the formats that are read.
+    #[error("no usable safetensors file, no checkpoint of PyTorch and no ONNX model: {0}")]
     Unknown(String),
     /// It is safetensors, and damaged.
     #[error("no usable safetensors file: {0}; get it again, or write it again")]
@@ -31,6 +31,9 @@ pub enum Problem {
     /// It is of PyTorch, and damaged, or holds what is no plain tensor.
     #[error("no usable PyTorch checkpoint: {0}; get it again, or save its state dict alone")]
     PyTorch(String),
+    /// It is an ONNX model whose weights cannot be read.
+    #[error(transparent)]
+    Onnx(onnx::Error),
     /// It would run a command when Python opens it.
     #[error(
         "this file calls `{0}` when Python opens it, which no weights need; nothing of it was run here. Do not open \

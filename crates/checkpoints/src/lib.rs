@@ -1,6 +1,6 @@
 //! Named tensors in the checkpoints of other programs, and the ResNets and their heads among them.
 //!
-//! [`Checkpoint`] opens PyTorch's files and safetensors and reads one tensor at a time as f32.
+//! [`Checkpoint`] opens PyTorch's files, safetensors and ONNX models, and reads one tensor at a time as f32.
 //! [`Backbone`] finds a ResNet among the names, whatever they begin with, and says what torchvision calls
 //! each of its tensors. [`Head`] finds what stands beside it, such as a projector.
 //!
@@ -14,7 +14,9 @@ mod backbone;
 mod checkpoint;
 mod error;
 mod head;
+mod model;
 mod names;
+
 mod pytorch;
 mod safe;
 

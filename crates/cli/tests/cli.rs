@@ -436,3 +436,20 @@ fn a_reader_that_goes_away_ends_no_run() {
     }
     assert!(run.join("report.html").is_file());
 }
+
+#[test]
+fn a_run_of_a_later_format_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    tiny_run(&run).assert().success();
+    let config = run.join("config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    assert!(text.starts_with("# a run of logo-ssl, format 1\n"), "{text}");
+    fs::write(&config, text.replacen("format 1", "format 9", 1)).unwrap();
+    for arguments in [["pretrain", "--resume", "--run-dir"].as_slice(), &["report"]] {
+        let refused = command().args(arguments).arg(&run).assert().code(1);
+        refused.stderr(
+            predicate::str::contains("of format 9").and(predicate::str::contains("reads up to 1")),
+        );
+    }
+}

@@ -5,9 +5,10 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use logo_ssl::interop::tensors;
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
-use support::command;
+use support::{command, tiny_run};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/checkpoints").join(name)
@@ -87,4 +88,39 @@ fn what_is_unmatched_is_refused_unless_it_is_allowed() {
         .stderr(contains("lacks `layer4.0.bn2.running_var`").and(contains("--allow-missing")));
     import.arg("--allow-missing").assert().success().stdout(contains("not there"));
     command().arg("import").arg(&file).arg("--out").arg(&file).assert().code(2);
+}
+
+/// A run's backbone as an ONNX model, its batch norms folded into the convolutions or not, comes back.
+#[test]
+fn a_model_in_onnx_becomes_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    tiny_run(&run).assert().success();
+    let export = |out: &Path, more: &[&str]| {
+        let mut export = command();
+        export.args(["export", "--format", "onnx", "--out"]).arg(out).args(more).arg(&run);
+        export.assert().success();
+    };
+    let import = |model: &Path| {
+        let out = model.with_extension("safetensors");
+        command().arg("import").arg(model).arg("--out").arg(&out).assert().success();
+        tensors::read(&out).unwrap().0
+    };
+    let (own, _) = tensors::read(&run.join("weights.safetensors")).unwrap();
+    let plain = folder.path().join("plain.onnx");
+    export(&plain, &[]);
+    assert!(import(&plain) == own, "named tensors are the weights, bit by bit");
+    // Folded, the numbers are others and the features the same.
+    let folded = folder.path().join("folded.onnx");
+    export(&folded, &["--fold-batch-norm"]);
+    assert_eq!(import(&folded).keys().collect::<Vec<_>>(), own.keys().collect::<Vec<_>>());
+    let top1 = |weights: &Path| {
+        let mut knn = command();
+        knn.args(["knn", "--json", "--k", "20", "--dataset", "shapes", "--weights"]).arg(weights);
+        let said = knn.assert().success().get_output().stdout.clone();
+        let found: serde_json::Value = serde_json::from_slice(&said).unwrap();
+        found["results"][0]["top1"].as_f64().unwrap()
+    };
+    let [weights, model] = [run.join("weights.safetensors"), folded].map(|at| top1(&at));
+    assert!((weights - model).abs() < 0.005, "{weights} of the weights, {model} of the model");
 }
