@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use logo_ssl::config::BlockKind;
+use logo_ssl::config::{BlockKind, Stem};
 use logo_ssl::interop::{Choice, Import, LeftOver, Mapped};
 use logo_ssl::model::Architecture;
 use logo_ssl_base::words::{counted, grouped};
@@ -89,6 +89,12 @@ fn print(import: &Import, out: &Path, output: Output) {
         mapped.len(),
         grouped(numbers as u64),
     );
+    if import.architecture.stem == Stem::Cifar && !output.quiet {
+        remark!(
+            "its stem is taken to pad by one pixel, which the file does not say; solo-learn's for CIFAR pads by two, and then \
+             features are others"
+        );
+    }
     say!("weights: {}", out.display());
 }
 
