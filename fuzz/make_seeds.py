@@ -1,6 +1,6 @@
 """Writes fuzz/seeds: for each target a few small inputs that its parser takes.
 
-    pip install numpy pillow pyarrow safetensors torch
+    pip install numpy onnx pillow pyarrow safetensors torch
     python fuzz/make_seeds.py
 
 The pictures are gradients of 5 x 3 pixels, the numbers come from a fixed seed: nothing is anybody's.
@@ -17,6 +17,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -165,7 +166,25 @@ def checkpoints():
         "protocol_4.pth": saved(named, legacy=True, pickle_protocol=4),
         "module.pth": saved(torch.nn.Sequential(torch.nn.BatchNorm1d(2))),
         "named.safetensors": save(dict(named), {"logo_ssl": "x"}),
+        "named.onnx": model(folded=False),
+        "folded.onnx": model(folded=True),
     }
+
+
+def model(folded):
+    """A convolution and its batch norm in ONNX: by PyTorch's names, or folded as torch.onnx.export leaves them."""
+    numbers = np.arange(6, dtype=np.float32)
+    weight, norm = numbers[:2].reshape(2, 1, 1, 1), ["bn1.weight", "bn1.bias", "bn1.running_mean", "bn1.running_var"]
+    names = ["onnx::Conv_7", "onnx::Conv_8"] if folded else ["conv1.weight", *norm]
+    tensors = [onnx.numpy_helper.from_array(weight, names[0])]
+    tensors += [onnx.numpy_helper.from_array(numbers[2:4].astype(np.float16), name) for name in names[1:]]
+    convolution = names if folded else names[:1]
+    nodes = [onnx.helper.make_node("Conv", ["images", *convolution], ["conv"], name="/conv1/Conv")]
+    if not folded:
+        nodes.append(onnx.helper.make_node("BatchNormalization", ["conv", *norm], ["out"], name="/bn1/BatchNormalization"))
+    given = [onnx.helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["batch", 1, 4, 4])]
+    made = [onnx.helper.make_tensor_value_info(nodes[-1].output[0], onnx.TensorProto.FLOAT, None)]
+    return onnx.helper.make_model(onnx.helper.make_graph(nodes, "seed", given, made, tensors)).SerializeToString()
 
 
 def idx_file(sizes):

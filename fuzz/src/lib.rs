@@ -45,7 +45,7 @@ pub(crate) fn pickle(data: &[u8]) -> bool {
     true
 }
 
-/// A checkpoint of PyTorch, or safetensors.
+/// A checkpoint of PyTorch, safetensors, or an ONNX model.
 pub(crate) fn checkpoint(data: &[u8]) -> bool {
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path().join("checkpoint");
