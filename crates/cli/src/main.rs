@@ -84,12 +84,12 @@ enum Command {
     Eval(eval::Arguments),
     /// Write the features of any images to a file
     Embed(embed::Arguments),
-    /// Write a trained encoder for PyTorch, timm, Hugging Face, ONNX or XLA
+    /// Write a trained encoder for PyTorch, timm, ONNX and others
     Export(export::Arguments),
-    /// Measure a trained encoder by its nearest neighbours
-    Knn(knn::Arguments),
     /// Take the backbone of another program's checkpoint
     Import(import::Arguments),
+    /// Measure a trained encoder by its nearest neighbours
+    Knn(knn::Arguments),
     /// Draw test images beside their nearest neighbours
     Neighbours(neighbours::Arguments),
     /// Draw images in the plane, near where their features are
