@@ -18,33 +18,38 @@ pub(crate) struct Arguments {
     /// A run directory, or a file of weights
     #[arg(value_name = "RUN|WEIGHTS")]
     encoder: PathBuf,
-    /// safetensors, pth, onnx, hf (a folder for timm and transformers) or stablehlo
-    #[arg(long, value_name = "NAME", value_parser = ["safetensors", "pth", "onnx", "hf", "stablehlo"])]
+    /// safetensors, pth, onnx, hf or stablehlo
+    ///
+    /// hf is a folder for timm and transformers, with a model card.
+    #[arg(long, value_name = "NAME", hide_possible_values = true)]
+    #[arg(value_parser = ["safetensors", "pth", "onnx", "hf", "stablehlo"])]
     format: String,
     /// Type of the stored numbers: f32, f16 or bf16
     #[arg(long, value_name = "TYPE", default_value_t = Dtype::F32)]
     dtype: Dtype,
-    /// Where to [default: RUN/export/NAME, or beside the file of weights]
+    /// Where to [default: RUN/export/NAME, or beside the weights]
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
     /// Overwrite what lies there
     #[arg(long)]
     overwrite: bool,
-    /// Also write what was trained on the backbone: projector, predictor, f_d
+    /// Also write projector, predictor and f_d
     ///
     /// Into ONNX and StableHLO goes the projector, as a second output.
     #[arg(long)]
     heads: bool,
-    /// Of ONNX: make batch norms part of the convolutions before them
+    /// Of ONNX: make batch norms part of the convolutions
     #[arg(long)]
     fold_batch_norm: bool,
-    /// Dataset whose normalisation and crop go along [default: the encoder's]
+    /// Whose normalisation and crop go along [default: the encoder's]
     #[arg(long, value_name = "NAME")]
     dataset: Option<DatasetName>,
     /// Of StableHLO: images that the program takes [default: 1]
     #[arg(long, value_name = "N")]
     batch_size: Option<usize>,
-    /// Of StableHLO: their side in pixels [default: that of the evaluation's crop, or of the views]
+    /// Of StableHLO: their side in pixels [default: as evaluated]
+    ///
+    /// That is the side of the evaluation's crop, or of the views.
     #[arg(long, value_name = "PIXELS")]
     size: Option<usize>,
 }
