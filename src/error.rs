@@ -101,6 +101,21 @@ pub enum Error {
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
 
+    /// A later version of this program wrote it, in a form that this one does not know.
+    #[error(
+        "{path}: is of format {found}, and this version of logo-ssl reads up to {known}; use the version that wrote it, \
+         or a later one",
+        path = .path.display()
+    )]
+    Later {
+        /// The file.
+        path: PathBuf,
+        /// The version of its form.
+        found: u32,
+        /// The latest that is known here.
+        known: u32,
+    },
+
     /// A file holds several backbones that differ, such as a momentum encoder beside the one that is trained.
     #[error(
         "{path}: holds several backbones, whose names begin with {}; say which one is meant",

@@ -3,8 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use crate::eval::Findings;
 use crate::interop::{Seal, tensors};
 use crate::presets;
@@ -46,31 +44,23 @@ pub enum Trust {
     Leftover,
 }
 
-/// Whether the one or the other, for tables and programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// [`Trust::Whole`]
-    Whole,
-    /// [`Trust::Unsealed`]
-    Unsealed,
-    /// [`Trust::Damaged`]
-    Damaged,
-    /// [`Trust::Absent`]
-    Absent,
-    /// [`Trust::Leftover`]
-    Leftover,
-}
-
 impl Trust {
-    /// Which it is.
-    pub fn verdict(&self) -> Verdict {
+    /// It in a word.
+    pub fn name(&self) -> &'static str {
         match self {
-            Self::Whole(_) => Verdict::Whole,
-            Self::Unsealed(_) => Verdict::Unsealed,
-            Self::Damaged(_) => Verdict::Damaged,
-            Self::Absent => Verdict::Absent,
-            Self::Leftover => Verdict::Leftover,
+            Self::Whole(_) => "whole",
+            Self::Unsealed(_) => "unsealed",
+            Self::Damaged(_) => "damaged",
+            Self::Absent => "absent",
+            Self::Leftover => "leftover",
+        }
+    }
+
+    /// What could be read, told in words, by what bears it out.
+    fn of_sealed(seal: Seal, told: String) -> Self {
+        match seal {
+            Seal::Whole => Self::Whole(told),
+            Seal::Absent => Self::Unsealed(told),
         }
     }
 
@@ -138,10 +128,10 @@ fn checkpoint_at(path: &Path) -> (Trust, Option<u64>) {
     if !path.exists() {
         return (Trust::Absent, None);
     }
-    match checkpoint::read(path) {
-        Ok((Position { step, closed_epochs, .. }, _)) => {
+    match checkpoint::read_sealed(path) {
+        Ok((Position { step, closed_epochs, .. }, _, seal)) => {
             let told = format!("after step {step}, {closed_epochs} epochs closed");
-            (sealed(path, told), Some(step))
+            (Trust::of_sealed(seal, told), Some(step))
         }
         Err(error) => (Trust::Damaged(error), None),
     }
@@ -151,17 +141,8 @@ fn weights(path: &Path) -> Trust {
     if !path.exists() {
         return Trust::Absent;
     }
-    match tensors::read(path) {
-        Ok((state, _)) => sealed(path, format!("{} tensors", state.len())),
-        Err(error) => Trust::Damaged(error),
-    }
-}
-
-/// What could be read of `path`, by whether it bears a checksum.
-fn sealed(path: &Path, told: String) -> Trust {
-    match tensors::verify(path) {
-        Ok(Seal::Absent) => Trust::Unsealed(told),
-        Ok(_) => Trust::Whole(told),
+    match tensors::read_sealed(path) {
+        Ok((state, _, seal)) => Trust::of_sealed(seal, format!("{} tensors", state.len())),
         Err(error) => Trust::Damaged(error),
     }
 }

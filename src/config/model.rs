@@ -34,7 +34,7 @@ pub struct ModelConfig {
 impl ModelConfig {
     /// The number of dimensions of the backbone's features.
     pub fn feature_dim(&self) -> usize {
-        8 * self.width * self.backbone.block().expansion()
+        self.backbone.block().features(self.width)
     }
 
     pub(super) fn check(&self) -> Check {
@@ -85,6 +85,27 @@ impl BlockKind {
             BlockKind::Bottleneck => 4,
         }
     }
+
+    /// How many convolutions lie one behind the other in a block.
+    pub fn convolutions(self) -> usize {
+        match self {
+            BlockKind::Basic => 2,
+            BlockKind::Bottleneck => 3,
+        }
+    }
+
+    /// Dimensions of the features of four stages of them, the first of `width` channels.
+    pub fn features(self, width: usize) -> usize {
+        8 * width * self.expansion()
+    }
+
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            BlockKind::Basic => "basic",
+            BlockKind::Bottleneck => "bottleneck",
+        }
+    }
 }
 
 /// The residual networks of He et al. (2016), table 1, and a smaller one.
@@ -115,16 +136,6 @@ impl Backbone {
         Backbone::Resnet101,
         Backbone::Resnet152,
     ];
-
-    /// How many layers with weights it has, which is its name.
-    pub fn depth(self) -> usize {
-        let convolutions = match self.block() {
-            BlockKind::Basic => 2,
-            BlockKind::Bottleneck => 3,
-        };
-        // The stem and the classifier count.
-        2 + convolutions * self.blocks().iter().sum::<usize>()
-    }
 
     /// The number of blocks in each of the four stages.
     pub fn blocks(self) -> [usize; 4] {

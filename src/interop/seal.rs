@@ -1,8 +1,11 @@
 //! A checksum over tensors and the text that goes with them, so that a byte that a disk or a copy has changed is found.
 
+use std::path::Path;
+
 use crc32fast::Hasher;
 
 use crate::model::params::{State, TensorData};
+use crate::{Error, Result};
 
 /// The version of weights and checkpoints that this program writes, and the latest that it reads. What bears none
 /// is of before there were any, and is read.
@@ -13,16 +16,12 @@ pub const FORMAT: u32 = 1;
 const PREFIX: &str = "# logo-ssl format ";
 const MIDDLE: &str = ", crc32 ";
 
-/// Whether what a file says of itself is so.
+/// What bears out that a file is as it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seal {
-    /// Text and tensors are those that were written.
+    /// Its checksum is that of its text and tensors.
     Whole,
-    /// Something is not as it was written.
-    Broken,
-    /// The file is of a version that is later than [`FORMAT`].
-    Later(u32),
-    /// The file bears no checksum: it is another program's, or of before there were any.
+    /// It bears no checksum: it is another program's, or of before there were any.
     Absent,
 }
 
@@ -36,16 +35,23 @@ pub(super) fn opened(text: &str) -> &str {
     parts(text).map_or(text, |parts| parts.text)
 }
 
-/// Whether the version and the checksum in `text` are those of itself and of `tensors`.
-pub(super) fn checked(text: &str, tensors: &State) -> Seal {
+/// Holds `text` and `tensors`, which the file at `path` has, to the version and the checksum in `text`.
+///
+/// # Errors
+/// [`Error::Later`] where the version is later than [`FORMAT`], [`Error::Data`] where the checksum is another's.
+pub(super) fn check(path: &Path, text: &str, tensors: &State) -> Result<Seal> {
     match parts(text) {
-        None => Seal::Absent,
-        Some(Parts { version, .. }) if version > FORMAT => Seal::Later(version),
-        Some(Parts { version, claimed, text }) => match checksum(version, text, tensors) == claimed
-        {
-            true => Seal::Whole,
-            false => Seal::Broken,
-        },
+        None => Ok(Seal::Absent),
+        Some(Parts { version, .. }) if version > FORMAT => {
+            Err(Error::Later { path: path.to_path_buf(), found: version, known: FORMAT })
+        }
+        Some(Parts { version, claimed, text }) if checksum(version, text, tensors) == claimed => {
+            Ok(Seal::Whole)
+        }
+        Some(_) => Err(Error::data(
+            path,
+            "is damaged: its checksum is not that of what it holds, so some of its bytes are not those that were written",
+        )),
     }
 }
 

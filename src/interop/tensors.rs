@@ -9,18 +9,15 @@ use checkpoints::{Checkpoint, Problem};
 use logo_ssl_data::decode::Content;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo, TensorView};
 
-use super::seal::{self, FORMAT, Seal};
+use super::seal::{self, Seal};
 use crate::model::params::{State, TensorData};
 use crate::{Error, Result};
 use logo_ssl_base::files::{AtomicFile, write_atomic};
 
 /// The one metadata key used: with a single key the same contents give the same bytes.
-const KEY: &str = "logo_ssl";
+pub(super) const KEY: &str = "logo_ssl";
 /// How much of a file of unknown format is looked at, in bytes.
 const MOST_LOOKED_AT: u64 = 4096;
-
-/// What is said of a file whose checksum is another's.
-const CHANGED: &str = "is damaged: its checksum is not that of what it holds, so some of its bytes are not those that were written";
 
 // Numbers are written as they lie in memory.
 const _: () = assert!(cfg!(target_endian = "little"), "safetensors files are little-endian");
@@ -83,20 +80,16 @@ fn header(tensors: &BTreeMap<&str, &[usize]>) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// [`Error::Io`] when it cannot be read; [`Error::Data`] when it is damaged, which a checksum tells where it
-/// bears one, is of another format, or holds another type.
+/// bears one, is of another format, or holds another type; [`Error::Later`] when a later version wrote it.
 pub fn read(path: &Path) -> Result<(State, Option<String>)> {
     read_sealed(path).map(|(state, text, _)| (state, text))
 }
 
-/// Whether a file is as it was written.
+/// The same, and whether a checksum bears it out.
 ///
 /// # Errors
 /// As [`read`].
-pub fn verify(path: &Path) -> Result<Seal> {
-    read_sealed(path).map(|(_, _, seal)| seal)
-}
-
-fn read_sealed(path: &Path) -> Result<(State, Option<String>, Seal)> {
+pub fn read_sealed(path: &Path) -> Result<(State, Option<String>, Seal)> {
     let file = open(path)?;
     file.refuse_unfolding(file.tensors().keys().map(String::as_str))?;
     let mut state = State::new();
@@ -108,17 +101,8 @@ fn read_sealed(path: &Path) -> Result<(State, Option<String>, Seal)> {
         }
     }
     let Some(text) = own_metadata(&file) else { return Ok((state, None, Seal::Absent)) };
-    match seal::checked(&text, &state) {
-        Seal::Broken => Err(Error::data(path, CHANGED)),
-        Seal::Later(version) => Err(Error::data(
-            path,
-            format!(
-                "is of format {version}, and this version of logo-ssl reads up to {FORMAT}; read it with the version that \
-                 wrote it, or a later one"
-            ),
-        )),
-        seal => Ok((state, Some(seal::opened(&text).to_owned()), seal)),
-    }
+    let seal = seal::check(path, &text, &state)?;
+    Ok((state, Some(seal::opened(&text).to_owned()), seal))
 }
 
 /// The metadata alone of what [`read`] reads, without a look at the numbers.
@@ -237,8 +221,10 @@ mod tests {
         let state: State = [("b", 0.1), ("a", 7.0)].map(|(n, x)| (n.to_owned(), tensor(x))).into();
         let text = r#"{"step":17}"#;
         write(&path, &state, text).unwrap();
-        assert_eq!(verify(&path).unwrap(), Seal::Whole);
-        assert_eq!(read(&path).unwrap(), (state.clone(), Some(text.to_owned())));
+        assert_eq!(
+            read_sealed(&path).unwrap(),
+            (state.clone(), Some(text.to_owned()), Seal::Whole)
+        );
         assert_eq!(metadata(&path).unwrap().as_deref(), Some(text));
         let whole = std::fs::read(&path).unwrap();
         let mut found = 0;
@@ -276,8 +262,7 @@ mod tests {
     #[test]
     fn files_without_a_checksum_are_read() {
         let file = file(Dtype::F32, &[0; 8]);
-        assert_eq!(verify(file.path()).unwrap(), Seal::Absent);
-        assert!(read(file.path()).is_ok());
+        assert_eq!(read_sealed(file.path()).unwrap().2, Seal::Absent);
     }
 
     #[test]

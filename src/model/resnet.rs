@@ -43,7 +43,7 @@ impl Display for Architecture {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { stem, block, blocks, width, .. } = self;
         match (self.backbone(), block) {
-            (Some(backbone), _) => write!(f, "ResNet-{}", backbone.depth())?,
+            (Some(_), _) => write!(f, "ResNet-{}", self.depth())?,
             (None, BlockKind::Basic) => write!(f, "a ResNet of {blocks:?} basic blocks")?,
             (None, BlockKind::Bottleneck) => write!(f, "a ResNet of {blocks:?} bottlenecks")?,
         }
@@ -75,13 +75,14 @@ impl Architecture {
         Backbone::ALL.into_iter().find(is_known)
     }
 
-    /// Its name after He et al. (2016): the number counts layers with weights, a classifier's among them.
+    /// How many layers with weights it has: with the stem and a classifier, as He et al. (2016) count.
+    fn depth(&self) -> usize {
+        2 + self.block.convolutions() * self.blocks.iter().sum::<usize>()
+    }
+
+    /// Its name after He et al. (2016).
     pub fn name(&self) -> String {
-        let convolutions = match self.block {
-            BlockKind::Basic => 2,
-            BlockKind::Bottleneck => 3,
-        };
-        format!("resnet{}", convolutions * self.blocks.iter().sum::<usize>() + 2)
+        format!("resnet{}", self.depth())
     }
 
     fn stem(&self) -> UnitShape {

@@ -221,11 +221,8 @@ pub fn read_run_config(path: &Path) -> Result<Config> {
     let damaged = |message: String| Error::run(path, message);
     let text = std::fs::read_to_string(path)
         .map_err(|error| damaged(format!("cannot be read ({error}); is this a run directory?")))?;
-    if let Some(later) = run_format(&text).filter(|format| *format > RUN_FORMAT) {
-        return Err(damaged(format!(
-            "is of a run of format {later}, and this version of logo-ssl reads up to {RUN_FORMAT}; go on with the version \
-             that wrote it, or a later one"
-        )));
+    if let Some(found) = run_format(&text).filter(|format| *format > RUN_FORMAT) {
+        return Err(Error::Later { path: path.to_path_buf(), found, known: RUN_FORMAT });
     }
     let config =
         config_of_text(&text).map_err(|problem| damaged(format!("is damaged: {problem}")))?;

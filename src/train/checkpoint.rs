@@ -10,7 +10,7 @@ use super::means::Means;
 use super::state::Snapshot;
 use crate::config::{Change, Config};
 use crate::error::RunProblem;
-use crate::interop::tensors;
+use crate::interop::{Seal, tensors};
 use crate::model::params::State;
 use crate::presets;
 use crate::record::RunFiles;
@@ -186,11 +186,20 @@ pub(crate) fn refuse_other(path: &Path, changes: &[Change]) -> Result<()> {
 /// Reads a checkpoint.
 ///
 /// # Errors
-/// [`Error::Io`] when it cannot be read, [`Error::Data`] when it is damaged.
+/// [`Error::Io`] when it cannot be read, [`Error::Data`] when it is damaged, [`Error::Later`] when a later version
+/// wrote it.
 pub fn read(path: &Path) -> Result<(Position, State)> {
-    let (state, metadata) = tensors::read(path)?;
+    read_sealed(path).map(|(position, state, _)| (position, state))
+}
+
+/// The same, and whether a checksum bears it out.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_sealed(path: &Path) -> Result<(Position, State, Seal)> {
+    let (state, metadata, seal) = tensors::read_sealed(path)?;
     let metadata = metadata.ok_or_else(|| Error::data(path, "is no checkpoint of logo-ssl"))?;
     let position = serde_json::from_str(&metadata)
         .map_err(|error| Error::data(path, format!("is no checkpoint of this version: {error}")))?;
-    Ok((position, state))
+    Ok((position, state, seal))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use logo_ssl::config::{BlockKind, Stem};
+use logo_ssl::config::Stem;
 use logo_ssl::interop::{Choice, Import, LeftOver, Mapped};
 use logo_ssl::model::Architecture;
 use logo_ssl_base::words::{counted, grouped};
@@ -128,10 +128,6 @@ fn group<'a>(name: &'a str, prefix: &str) -> &'a str {
 
 fn as_json(import: &Import, out: &Path) -> serde_json::Value {
     let Architecture { stem, block, blocks, width, .. } = &import.architecture;
-    let block = match block {
-        BlockKind::Basic => "basic",
-        BlockKind::Bottleneck => "bottleneck",
-    };
     let mapped = import.mapped.iter().map(|mapped| {
         json!({ "theirs": mapped.theirs, "ours": mapped.ours, "shape": mapped.shape,
             "element": mapped.element.to_string() })
@@ -141,7 +137,7 @@ fn as_json(import: &Import, out: &Path) -> serde_json::Value {
     json!({
         "weights": out,
         "prefix": import.prefix,
-        "architecture": { "stem": stem, "block": block, "blocks": blocks, "width": width },
+        "architecture": { "stem": stem, "block": block.name(), "blocks": blocks, "width": width },
         "mapped": mapped.collect::<Vec<_>>(),
         "missing": import.missing().collect::<Vec<_>>(),
         "left_over": left_over.collect::<Vec<_>>(),

@@ -76,7 +76,7 @@ fn json_of(run: &Path, verified: &Verified) {
         .files
         .iter()
         .map(|file| {
-            json!({ "file": name(run, file), "verdict": file.trust.verdict(),
+            json!({ "file": name(run, file), "verdict": file.trust.name(),
                 "told": told(&file.trust).1 })
         })
         .collect();

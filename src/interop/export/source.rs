@@ -7,13 +7,9 @@ use crate::executor::Device;
 use crate::interop::{EncoderAt, weights};
 use crate::model::params::{self, Declaration, State};
 use crate::model::{Architecture, Network, ResNet};
-use crate::train::checkpoint;
+use crate::train::{AFFINITY, NETWORK, checkpoint};
 use crate::{Error, Result, presets};
 
-/// What a checkpoint puts before the names of the network's tensors.
-const NETWORK: &str = "network.";
-/// What it puts before those of f_d's.
-const AFFINITY: &str = "affinity";
 /// What stands before the backbone's names within a network.
 const BACKBONE: &str = "backbone";
 
@@ -57,7 +53,7 @@ impl Export {
         let network = Network::new(&config.model, Precision::F32);
         let (mut backbone, mut heads) = (State::new(), State::new());
         for layout in network.layouts() {
-            let flat = layout.join(state, NETWORK);
+            let flat = layout.join(state, &format!("{NETWORK}."));
             let named = layout.split(&flat.map_err(|m| Error::from(m).in_file(&file))?, "");
             for (name, tensor) in named {
                 match name.strip_prefix(BACKBONE).and_then(|rest| rest.strip_prefix('.')) {

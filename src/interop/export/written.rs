@@ -9,10 +9,8 @@ use serde::Serialize;
 use super::format::{Format, Parts};
 use super::source::Export;
 use super::{hugging_face, onnx, pth, safe, stable_hlo};
+use crate::interop::tensors;
 use crate::{Error, Result, presets};
-
-/// The text of metadata by which this program knows the settings again.
-const KEY: &str = "logo_ssl";
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -62,7 +60,7 @@ impl Export {
         let file = match format {
             Format::Safetensors => {
                 let config = self.config().map(presets::to_toml);
-                let metadata = config.as_deref().map(|config| [KEY, config]);
+                let metadata = config.as_deref().map(|config| [tensors::KEY, config]);
                 safe::file(self.path(), &self.stored(parts)?, metadata)?
             }
             Format::Pth => pth::file(&self.stored(parts)?).map_err(Error::io("write", out))?,

@@ -34,7 +34,7 @@ pub(super) fn text(
         name = export.architecture().name(),
         width = export.architecture().width,
         version = env!("CARGO_PKG_VERSION"),
-        dim = 8 * export.architecture().width * export.architecture().block.expansion(),
+        dim = export.architecture().block.features(export.architecture().width),
         usage = how_to_use(layout),
         training = training,
         results = results(export)?,

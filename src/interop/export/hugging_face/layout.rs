@@ -94,11 +94,9 @@ fn number_of(name: &str) -> usize {
 }
 
 fn timm_config(architecture: Architecture, images: &Preprocessing) -> Value {
-    let Architecture { block, blocks, .. } = architecture;
-    let known = [Backbone::Resnet18, Backbone::Resnet34, Backbone::Resnet50]
-        .into_iter()
-        .chain([Backbone::Resnet101, Backbone::Resnet152])
-        .any(|known| known.block() == block && known.blocks() == blocks);
+    let Architecture { block, blocks, width, .. } = architecture;
+    // ResNet-10 is nobody's but ours.
+    let known = architecture.backbone().is_some_and(|backbone| backbone != Backbone::Resnet10);
     let name = match (known, block) {
         (true, _) => architecture.name(),
         (false, BlockKind::Basic) => "resnet18".to_owned(),
@@ -107,7 +105,7 @@ fn timm_config(architecture: Architecture, images: &Preprocessing) -> Value {
     let mut config = json!({
         "architecture": name,
         "num_classes": 0,
-        "num_features": features(architecture),
+        "num_features": block.features(width),
         "global_pool": "avg",
         "pretrained_cfg": images.for_timm(),
     });
@@ -119,10 +117,6 @@ fn timm_config(architecture: Architecture, images: &Preprocessing) -> Value {
 
 fn transformers_config(architecture: Architecture) -> Value {
     let Architecture { block, blocks, width, .. } = architecture;
-    let kind = match block {
-        BlockKind::Basic => "basic",
-        BlockKind::Bottleneck => "bottleneck",
-    };
     let channels = [0, 1, 2, 3].map(|stage| (width * block.expansion()) << stage);
     json!({
         "architectures": ["ResNetModel"],
@@ -131,16 +125,11 @@ fn transformers_config(architecture: Architecture) -> Value {
         "embedding_size": width,
         "hidden_sizes": channels,
         "depths": blocks,
-        "layer_type": kind,
+        "layer_type": block.name(),
         "hidden_act": "relu",
         "downsample_in_first_stage": false,
         "downsample_in_bottleneck": false,
     })
-}
-
-/// Dimensions of the features.
-fn features(architecture: Architecture) -> usize {
-    8 * architecture.width * architecture.block.expansion()
 }
 
 #[cfg(test)]
