@@ -16,6 +16,8 @@ use logo_ssl_base::files::{AtomicFile, write_atomic};
 
 /// The one metadata key used: with a single key the same contents give the same bytes.
 pub(super) const KEY: &str = "logo_ssl";
+/// The numbers begin at a multiple of so many bytes.
+const ALIGNMENT: usize = 8;
 /// How much of a file of unknown format is looked at, in bytes.
 const MOST_LOOKED_AT: u64 = 4096;
 
@@ -51,8 +53,7 @@ pub(super) fn write_each<'a>(
     let unwritable = |error| Error::io("write", path)(error);
     let mut file = AtomicFile::create(path)?;
     let header = header(&tensors).map_err(unwritable)?;
-    file.write_all(&(header.len() as u64).to_le_bytes()).map_err(unwritable)?;
-    file.write_all(&header).map_err(unwritable)?;
+    write_header(header, &mut file).map_err(unwritable)?;
     for name in tensors.keys() {
         file.write_all(bytemuck::cast_slice(&numbers(name)?)).map_err(unwritable)?;
     }
@@ -69,10 +70,15 @@ fn header(tensors: &BTreeMap<&str, &[usize]>) -> io::Result<Vec<u8>> {
         ((*name).to_owned(), TensorInfo { dtype: Dtype::F32, shape: shape.to_vec(), data_offsets })
     });
     let header = Metadata::new(None, infos.collect()).map_err(io::Error::other)?;
-    let mut text = serde_json::to_vec(&header)?;
-    // The numbers begin at a multiple of eight bytes.
-    text.resize(text.len().next_multiple_of(8), b' ');
-    Ok(text)
+    Ok(serde_json::to_vec(&header)?)
+}
+
+/// Writes what a file begins with: the length of its header in JSON, and that, so that the numbers begin at a
+/// multiple of eight bytes.
+pub(crate) fn write_header(mut header: Vec<u8>, out: &mut impl Write) -> io::Result<()> {
+    header.resize(header.len().next_multiple_of(ALIGNMENT), b' ');
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(&header)
 }
 
 /// Reads what [`write()`] wrote, or any other file of tensors in f16, bf16, f32 or f64, whose numbers become

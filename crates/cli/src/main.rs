@@ -198,6 +198,17 @@ impl Running {
             None => Ok(Workers::measured(threads)),
         }
     }
+
+    /// Sizes the pool, and says how a run is trained and shown.
+    fn how(self, output: Output) -> Result<pretrain::How> {
+        Ok(pretrain::How {
+            workers: self.install()?,
+            checkpoint_every: self.checkpoint_every,
+            tensorboard: self.tensorboard,
+            pictures: !self.no_pictures,
+            output,
+        })
+    }
 }
 
 impl Threads {

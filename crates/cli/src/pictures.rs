@@ -1,11 +1,12 @@
 //! What the commands that draw pictures share.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::ProgressBar;
 use logo_ssl::config::Config;
 use logo_ssl::interop::EncoderAt;
+use logo_ssl_report::pictures;
 use serde_json::{Value, json};
 
 use super::Output;
@@ -42,14 +43,7 @@ pub(crate) fn stopped() -> Error {
 /// Of which encoder a picture is, and of which images.
 pub(crate) fn what(at: &EncoderAt, config: &Config) -> String {
     let (EncoderAt::Run(path) | EncoderAt::Weights(path)) = at;
-    format!("{} on {}", name(path), config.evaluated())
-}
-
-/// What a path is called; `.` by the folder that it is.
-fn name(path: &Path) -> String {
-    let resolved = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    let name = resolved.file_name().unwrap_or(resolved.as_os_str());
-    name.to_string_lossy().into_owned()
+    pictures::what(path, config)
 }
 
 /// Says where a picture is, and in a line or as values what it shows.

@@ -238,19 +238,12 @@ impl Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments, output: Output) -> Result<()> {
-    let workers = arguments.running.install()?;
+    let how = arguments.running.how(output)?;
     let run = match arguments.resume {
         true => arguments.go_on(output)?,
         false => arguments.start(output)?,
     };
     arguments.on.tell_of_gpu(run.config(), output);
-    let how = How {
-        workers,
-        checkpoint_every: arguments.running.checkpoint_every,
-        tensorboard: arguments.running.tensorboard,
-        pictures: !arguments.running.no_pictures,
-        output,
-    };
     train(run, &stop_on_signal(), how)
 }
 

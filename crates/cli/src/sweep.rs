@@ -32,14 +32,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
-    let workers = arguments.running.install()?;
-    let how = How {
-        workers,
-        checkpoint_every: arguments.running.checkpoint_every,
-        tensorboard: arguments.running.tensorboard,
-        pictures: !arguments.running.no_pictures,
-        output,
-    };
+    let how = arguments.running.how(output)?;
     let sweep = arguments.read()?;
     let out = arguments.out();
     arguments.on.tell_of_gpu(&sweep.runs[0].config, output);

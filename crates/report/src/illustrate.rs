@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use logo_ssl::config::Config;
 use logo_ssl::data::Splits;
 use logo_ssl::eval::map::{self, MapMethod};
-use logo_ssl::eval::{Subject, affinity, neighbours};
+use logo_ssl::eval::{Progress, Subject, affinity, neighbours};
 use logo_ssl::executor::Device;
 use logo_ssl::record::RunFiles;
 use logo_ssl::train::Learner;
@@ -112,12 +112,7 @@ impl Illustrated<'_> {
     }
 
     /// Draws one picture, and says whether it came to an end.
-    fn one(
-        self,
-        picture: Illustration,
-        path: &Path,
-        progress: &mut dyn FnMut(usize, usize) -> Result<bool>,
-    ) -> Result<bool> {
+    fn one(self, picture: Illustration, path: &Path, progress: &mut Progress<'_>) -> Result<bool> {
         match picture {
             Illustration::Neighbours => self.neighbours(path, progress),
             Illustration::Map => self.map(path, progress),
@@ -125,11 +120,7 @@ impl Illustrated<'_> {
         }
     }
 
-    fn neighbours(
-        self,
-        path: &Path,
-        progress: &mut dyn FnMut(usize, usize) -> Result<bool>,
-    ) -> Result<bool> {
+    fn neighbours(self, path: &Path, progress: &mut Progress<'_>) -> Result<bool> {
         let Some(labelled) = &self.splits.evaluation else { return Ok(true) };
         let encoder = self.learner.encoder();
         let mut subject = Subject::new(Some(&encoder), labelled, self.config);
@@ -138,31 +129,28 @@ impl Illustrated<'_> {
         let Some(found) = neighbours::of_subject(&mut subject, asked, progress)? else {
             return Ok(false);
         };
-        pictures::neighbours(&found, labelled, &self.what(), path)?;
+        pictures::neighbours(&found, labelled, &pictures::what(self.run, self.config), path)?;
         Ok(true)
     }
 
-    fn map(
-        self,
-        path: &Path,
-        progress: &mut dyn FnMut(usize, usize) -> Result<bool>,
-    ) -> Result<bool> {
+    fn map(self, path: &Path, progress: &mut Progress<'_>) -> Result<bool> {
         let Some(labelled) = &self.splits.evaluation else { return Ok(true) };
         let (encoder, images) = (self.learner.encoder(), &labelled.test);
         let asked = (MapMethod::Tsne, MAPPED, SEED);
         let Some(map) = map::of_encoder(&encoder, images, self.config, asked, progress)? else {
             return Ok(false);
         };
-        let picture = MapPicture { map: &map, images, what: &self.what(), thumbnails: false };
+        let picture = MapPicture {
+            map: &map,
+            images,
+            what: &pictures::what(self.run, self.config),
+            thumbnails: false,
+        };
         pictures::map(&picture, path)?;
         Ok(true)
     }
 
-    fn affinity(
-        self,
-        path: &Path,
-        progress: &mut dyn FnMut(usize, usize) -> Result<bool>,
-    ) -> Result<bool> {
+    fn affinity(self, path: &Path, progress: &mut Progress<'_>) -> Result<bool> {
         // Images that were not trained on, where there are enough of them.
         let test = self.splits.evaluation.as_ref().map(|labelled| &labelled.test);
         let shown = test.filter(|test| test.len() >= AFFINITY[0]).unwrap_or(&self.splits.train);
@@ -172,13 +160,8 @@ impl Illustrated<'_> {
         let Some(maps) = affinity::of_learner(of, shown, self.config, asked, progress)? else {
             return Ok(false);
         };
-        pictures::affinity(&maps, shown, &self.what(), path)?;
+        pictures::affinity(&maps, shown, &pictures::what(self.run, self.config), path)?;
         Ok(true)
-    }
-
-    /// Of which run a picture is, and of which images.
-    fn what(self) -> String {
-        format!("{} on {}", crate::name(self.run), self.config.evaluated())
     }
 }
 

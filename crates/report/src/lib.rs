@@ -142,10 +142,10 @@ fn is_missing(error: &Error) -> bool {
     matches!(error, Error::Io(error) if error.source.kind() == std::io::ErrorKind::NotFound)
 }
 
-/// A run is called as its folder.
-fn name(run_dir: &Path) -> String {
+/// A run, or a file, is called as the last part of its path.
+fn name(path: &Path) -> String {
     // `.` and `runs/..` have a name only once they are resolved.
-    let resolved = run_dir.canonicalize().unwrap_or_else(|_| run_dir.to_path_buf());
+    let resolved = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     resolved
         .file_name()
         .map_or_else(|| "run".to_owned(), |name| name.to_string_lossy().into_owned())

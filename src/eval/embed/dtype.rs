@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use half::f16;
 use serde::{Deserialize, Serialize};
 
+use crate::interop::export::Dtype as Stored;
 use crate::{Error, Result};
 
 /// The type of stored numbers.
@@ -41,23 +41,10 @@ impl Dtype {
 
     /// Appends the numbers to `bytes`, little-endian; the first that is not finite when stored is the error.
     pub(super) fn store(self, numbers: &[f32], bytes: &mut Vec<u8>) -> Result<(), f32> {
-        for &number in numbers {
-            let is_finite = match self {
-                Self::F32 => {
-                    bytes.extend(number.to_le_bytes());
-                    number.is_finite()
-                }
-                Self::F16 => {
-                    let half = f16::from_f32(number);
-                    bytes.extend(half.to_le_bytes());
-                    half.is_finite()
-                }
-            };
-            if !is_finite {
-                return Err(number);
-            }
+        match self {
+            Self::F32 => Stored::F32.store(numbers, bytes),
+            Self::F16 => Stored::F16.store(numbers, bytes),
         }
-        Ok(())
     }
 
     /// What to do where `number` does not fit, as the end of a sentence.

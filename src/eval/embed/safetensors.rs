@@ -10,14 +10,13 @@ use serde_json::{Value, json};
 
 use super::table::Table;
 use super::{Chosen, Dtype};
+use crate::interop::tensors::write_header;
 use crate::{Error, Result};
 
 /// Readers refuse a longer header (`MAX_HEADER_SIZE` of the crate).
 const MOST_HEADER: usize = 100_000_000;
 /// What a header has beside the names of images and classes, generously.
 const RESERVE: usize = 1 << 16;
-/// The tensors begin at a multiple of this.
-const ALIGNMENT: usize = 8;
 
 /// Refuses images whose names do not fit a header.
 pub(super) fn check(images: &Chosen) -> Result<()> {
@@ -43,10 +42,7 @@ fn within(id: &str) -> usize {
 
 /// Writes the tensors, labels first: theirs are the numbers of 8 bytes, which then are aligned.
 pub(super) fn write(table: &Table<'_>, out: &mut impl Write) -> io::Result<()> {
-    let mut header = header(table).to_string().into_bytes();
-    header.resize(header.len().next_multiple_of(ALIGNMENT), b' ');
-    out.write_all(&(header.len() as u64).to_le_bytes())?;
-    out.write_all(&header)?;
+    write_header(header(table).to_string().into_bytes(), out)?;
     for label in table.labels() {
         out.write_all(&label.map_or(-1, |label| label as i64).to_le_bytes())?;
     }

@@ -32,9 +32,8 @@ impl Dtype {
         }
     }
 
-    /// The numbers as they are stored, little-endian; the first that is not finite then is the error.
-    pub(super) fn store(self, numbers: &[f32]) -> Result<Vec<u8>, f32> {
-        let mut bytes = Vec::with_capacity(4 * numbers.len());
+    /// Appends the numbers to `bytes`, little-endian; the first that is not finite when stored is the error.
+    pub(crate) fn store(self, numbers: &[f32], bytes: &mut Vec<u8>) -> Result<(), f32> {
         for &number in numbers {
             let stored = match self {
                 Self::F32 => {
@@ -42,19 +41,21 @@ impl Dtype {
                     number
                 }
                 Self::F16 => {
-                    bytes.extend(f16::from_f32(number).to_le_bytes());
-                    f16::from_f32(number).to_f32()
+                    let half = f16::from_f32(number);
+                    bytes.extend(half.to_le_bytes());
+                    half.to_f32()
                 }
                 Self::Bf16 => {
-                    bytes.extend(bf16::from_f32(number).to_le_bytes());
-                    bf16::from_f32(number).to_f32()
+                    let brain = bf16::from_f32(number);
+                    bytes.extend(brain.to_le_bytes());
+                    brain.to_f32()
                 }
             };
             if !stored.is_finite() {
                 return Err(number);
             }
         }
-        Ok(bytes)
+        Ok(())
     }
 }
 
@@ -82,13 +83,17 @@ mod tests {
 
     #[test]
     fn numbers_are_rounded_to_the_nearest_and_what_overflows_is_named() {
-        assert_eq!(Dtype::F32.store(&[1.0]).unwrap(), [0, 0, 128, 63]);
-        assert_eq!(Dtype::F16.store(&[1.0, -2.0]).unwrap(), [0, 60, 0, 192]);
-        assert_eq!(Dtype::Bf16.store(&[1.0, 1.0 + 3.0 / 512.0]).unwrap(), [0x80, 63, 0x81, 63]);
-        assert_eq!(Dtype::F16.store(&[65504.0, 65520.0]), Err(65520.0));
-        assert!(Dtype::Bf16.store(&[65520.0]).is_ok());
-        assert_eq!(Dtype::Bf16.store(&[f32::MAX]), Err(f32::MAX));
-        assert_eq!(Dtype::F32.store(&[f32::INFINITY]), Err(f32::INFINITY));
+        let stored = |dtype: Dtype, numbers: &[f32]| {
+            let mut bytes = Vec::new();
+            dtype.store(numbers, &mut bytes).map(|()| bytes)
+        };
+        assert_eq!(stored(Dtype::F32, &[1.0]).unwrap(), [0, 0, 128, 63]);
+        assert_eq!(stored(Dtype::F16, &[1.0, -2.0]).unwrap(), [0, 60, 0, 192]);
+        assert_eq!(stored(Dtype::Bf16, &[1.0, 1.0 + 3.0 / 512.0]).unwrap(), [0x80, 63, 0x81, 63]);
+        assert_eq!(stored(Dtype::F16, &[65504.0, 65520.0]), Err(65520.0));
+        assert!(stored(Dtype::Bf16, &[65520.0]).is_ok());
+        assert_eq!(stored(Dtype::Bf16, &[f32::MAX]), Err(f32::MAX));
+        assert_eq!(stored(Dtype::F32, &[f32::INFINITY]), Err(f32::INFINITY));
         assert!("f64".parse::<Dtype>().unwrap_err().to_string().contains("f32, f16, bf16"));
     }
 }

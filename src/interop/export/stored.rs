@@ -72,7 +72,8 @@ impl Export {
     /// # Errors
     /// [`Error::Data`] naming the file and the tensor where a number does not fit the type.
     pub(super) fn number(&self, name: &str, tensor: &TensorData, dtype: Dtype) -> Result<Stored> {
-        let bytes = dtype.store(&tensor.values).map_err(|number| {
+        let mut bytes = Vec::with_capacity(4 * tensor.values.len());
+        dtype.store(&tensor.values, &mut bytes).map_err(|number| {
             let wider = if dtype == Dtype::F16 { "bf16 or f32" } else { "f32" };
             let problem =
                 format!("`{name}` holds {number}, which is no finite {dtype}; take {wider}");

@@ -12,6 +12,7 @@ mod thumbnail;
 use std::fmt;
 use std::path::Path;
 
+use logo_ssl::config::Config;
 use logo_ssl::{Error, Result};
 use logo_ssl_base::files::write_atomic;
 
@@ -74,6 +75,11 @@ pub fn check(path: &Path, possible: &[Format]) -> Result<Format> {
         false => Err(std::io::Error::from(std::io::ErrorKind::NotADirectory)),
     });
     found.map(|()| format).map_err(Error::io("write a picture into", folder))
+}
+
+/// Of which encoder a picture is, that of the run or the file at `path`, and of which images.
+pub fn what(path: &Path, config: &Config) -> String {
+    format!("{} on {}", crate::name(path), config.evaluated())
 }
 
 /// Writes a drawing to `path`, as its extension says.
