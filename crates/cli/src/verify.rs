@@ -25,21 +25,21 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     }
     match verified.is_damaged() {
         false => Ok(()),
-        true => Err(Error::about(run, what_to_do(&verified))),
+        true => Err(Error::about(run, &what_to_do(run, &verified))),
     }
 }
 
 /// What a person does about a run with a damaged file.
-fn what_to_do(verified: &Verified) -> &'static str {
+fn what_to_do(run: &Path, verified: &Verified) -> String {
     match verified.goes_on_from {
-        Some(_) => {
-            "something is damaged, as is said above; `logo-ssl pretrain --resume --run-dir` goes on from the last whole \
-             checkpoint and writes anew what follows from it"
-        }
-        None => {
-            "something is damaged, as is said above, and no checkpoint is whole; restore the run from a copy, or train \
-             it again from its config.toml"
-        }
+        Some(step) => format!(
+            "something is damaged, as is said above; the last whole checkpoint is of step {step}, from which `logo-ssl \
+             pretrain --resume --run-dir {}` goes on",
+            run.display()
+        ),
+        None => "something is damaged, as is said above, and no checkpoint is whole; restore the run from a copy, or \
+                 train it again from its config.toml"
+            .to_owned(),
     }
 }
 

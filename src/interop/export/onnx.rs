@@ -7,6 +7,7 @@ use super::dtype::Dtype;
 use super::format::Parts;
 use super::source::Export;
 use crate::Result;
+use crate::interop::tensors;
 use crate::model::params::{State, TensorData};
 use crate::presets;
 
@@ -18,8 +19,6 @@ const IMAGES: &str = "images";
 const FEATURES: &str = "features";
 /// The projector's, `[batch, dim]`.
 const EMBEDDING: &str = "embedding";
-/// The text of metadata that holds the settings of the training, as in safetensors of this program.
-const KEY: &str = "logo_ssl";
 
 /// The bytes of the model. Its numbers are computed in single precision whatever they are stored as.
 ///
@@ -41,7 +40,7 @@ pub(super) fn file(export: &Export, parts: Parts, fold_batch_norm: bool) -> Resu
         made.graph.output(EMBEDDING, &[any("batch"), Dim::Fixed(dim)]);
     }
     if let Some(config) = export.config() {
-        made.graph.metadata(KEY, &presets::to_toml(config));
+        made.graph.metadata(tensors::KEY, &presets::to_toml(config));
     }
     Ok(made.graph.model(env!("CARGO_PKG_VERSION")))
 }
