@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{Check, in_range};
 use crate::framework::{self, Kind};
+use crate::objective::Contrast;
 use crate::{Error, Result};
 
 /// What ℓ_s is, and whether LoGo is added to it.
@@ -20,6 +21,10 @@ pub struct FrameworkConfig {
     pub logo: bool,
     /// The temperature τ of InfoNCE. SimSiam and BYOL do not use it.
     pub temperature: f64,
+    /// Whether InfoNCE leaves the positive out of its denominator (decoupled contrastive learning; Yeh et
+    /// al., ECCV 2022).
+    #[serde(default)]
+    pub decoupled: bool,
     /// How targets are made, with MoCo and BYOL.
     #[serde(default)]
     pub momentum: MomentumConfig,
@@ -29,6 +34,11 @@ pub struct FrameworkConfig {
 }
 
 impl FrameworkConfig {
+    /// How equation 1 weighs cosines.
+    pub fn contrast(&self) -> Contrast {
+        Contrast { temperature: self.temperature, decoupled: self.decoupled }
+    }
+
     pub(super) fn check(&self) -> Check {
         in_range("framework.momentum.base", self.momentum.base, 0.0, 1.0)?;
         in_range("framework.momentum.queue", self.momentum.queue, 1, 1 << 24)?;

@@ -182,7 +182,7 @@ impl Config {
     fn check_separate_step(&self) -> Check {
         let separate = self.framework.logo && self.affinity.step == LocalLocalStep::Separate;
         ensure("affinity.step", !separate || self.optimizer.name == OptimizerName::Sgd, || {
-            "affinity.step = \"separate\" contradicts optimizer.name: LARS and AdamW set the length of a step \
+            "affinity.step = \"separate\" contradicts optimizer.name: LARS, AdamW and Muon set the length of a step \
              themselves, so that affinity.lambda and affinity.clip would not bound it; set affinity.step = \"joint\" \
              or optimizer.name = \"sgd\""
                 .to_owned()

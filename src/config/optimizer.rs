@@ -29,7 +29,7 @@ pub struct OptimizerConfig {
     /// be ahead of the representations that change (SimSiam, section 4.2).
     #[serde(default)]
     pub predictor_fixed_lr: bool,
-    /// The momentum of SGD and LARS.
+    /// The momentum of SGD, LARS and Muon.
     pub momentum: f64,
     /// β₁ and β₂ of AdamW.
     #[serde(default = "OptimizerConfig::default_betas")]
@@ -119,6 +119,9 @@ pub enum OptimizerName {
     Lars,
     /// Adam with decoupled weight decay.
     AdamW,
+    /// Steps along orthogonal matrices, each a share `lr` of its weight's norm; `weight_decay` is for
+    /// biases and batch norms alone.
+    Muon,
 }
 
 /// Whether learning rates grow with what an update sees.

@@ -7,7 +7,8 @@ use super::{Framework, Kind, Memory, Needs};
 use crate::config::Config;
 use crate::model::Embedding;
 use crate::model::params::{State, TensorData};
-use crate::{Error, Result, objective};
+use crate::objective::{self, Contrast};
+use crate::{Error, Result};
 use logo_ssl_base::rng::{self, Stream, generator};
 
 /// `moco` by name.
@@ -15,7 +16,7 @@ pub(super) static KIND: Kind = Kind {
     name: "moco",
     of_config: |config| {
         let queue = [config.framework.momentum.queue, config.model.projector.dim];
-        Box::new(MoCo { temperature: config.framework.temperature, queue, seed: config.seed })
+        Box::new(MoCo { contrast: config.framework.contrast(), queue, seed: config.seed })
     },
 };
 
@@ -27,8 +28,8 @@ const NEXT: &str = "next";
 /// ℓ_s is equation 1 with the queue as negatives.
 #[derive(Clone, Copy, Debug)]
 pub struct MoCo {
-    /// τ
-    pub temperature: f64,
+    /// How cosines are weighed.
+    pub contrast: Contrast,
     /// Keys that are kept, and their dimensions.
     pub queue: [usize; 2],
     /// Of the random keys that the queue starts with.
@@ -74,7 +75,7 @@ impl Framework for MoCo {
         memory: &Memory<'g>,
     ) -> Node<'g> {
         let negatives = memory.get(QUEUE).stop_gradient();
-        objective::info_nce(query.z, target.z, negatives, self.temperature)
+        objective::info_nce(query.z, target.z, negatives, self.contrast)
     }
 
     fn remember<'g>(&self, targets: &[Embedding<'g>], memory: &mut Memory<'g>) {

@@ -5,19 +5,19 @@ use graph::Node;
 
 use super::{Framework, Kind, Memory, Needs};
 use crate::model::Embedding;
-use crate::objective;
+use crate::objective::{self, Contrast};
 
 /// `simclr` by name.
 pub(super) static KIND: Kind = Kind {
     name: "simclr",
-    of_config: |config| Box::new(SimClr { temperature: config.framework.temperature }),
+    of_config: |config| Box::new(SimClr { contrast: config.framework.contrast() }),
 };
 
 /// ℓ_s is NT-Xent, one direction of it.
 #[derive(Clone, Copy, Debug)]
 pub struct SimClr {
-    /// τ
-    pub temperature: f64,
+    /// How cosines are weighed.
+    pub contrast: Contrast,
 }
 
 impl Framework for SimClr {
@@ -31,6 +31,6 @@ impl Framework for SimClr {
         target: Embedding<'g>,
         _memory: &Memory<'g>,
     ) -> Node<'g> {
-        objective::nt_xent(query.p, target.z, self.temperature)
+        objective::nt_xent(query.p, target.z, self.contrast)
     }
 }

@@ -65,6 +65,16 @@ impl<'g> Known<'g> {
     }
 }
 
+/// How equation 1 weighs cosines.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Contrast {
+    /// τ
+    pub temperature: f64,
+    /// Whether the positive is left out of the denominator (decoupled contrastive learning; Yeh et al., ECCV
+    /// 2022, equation 5): pairs that agree already then go on to move apart from the negatives.
+    pub decoupled: bool,
+}
+
 /// Equation 1: L_nce(z, z⁺, z⁻) = -log( exp(z·z⁺/τ) / (exp(z·z⁺/τ) + Σ exp(z·z⁻/τ)) ).
 ///
 /// `z` and `positive` are `[batch, dim]`, `negatives` `[count, dim]` and shared by the batch; all
@@ -73,28 +83,35 @@ pub fn info_nce<'g>(
     z: Node<'g>,
     positive: Node<'g>,
     negatives: Node<'g>,
-    temperature: f64,
+    contrast: Contrast,
 ) -> Node<'g> {
     let [z, positive, negatives] = [z, positive, negatives].map(normalise);
-    let same = (z * positive).sum(&[1]) / temperature;
-    let different = z.matmul_transposed(negatives) / temperature;
+    let same = (z * positive).sum(&[1]) / contrast.temperature;
+    let different = z.matmul_transposed(negatives) / contrast.temperature;
     let batch = same.shape()[0];
-    let logits = concatenate(&[same.reshape(&[batch, 1]), different], 1);
+    let logits = match contrast.decoupled {
+        true => different,
+        false => concatenate(&[same.reshape(&[batch, 1]), different], 1),
+    };
     (log_sum_exp(logits) - same).mean_all()
 }
 
 /// Equation 1 within the batch, as SimCLR's NT-Xent: the negatives of row i of `z` are the other rows
 /// of `target` and of `z` itself. Both are `[batch, dim]`.
-pub fn nt_xent<'g>(z: Node<'g>, target: Node<'g>, temperature: f64) -> Node<'g> {
+pub fn nt_xent<'g>(z: Node<'g>, target: Node<'g>, contrast: Contrast) -> Node<'g> {
     /// Leaves nothing of a cosine's exponential at any temperature that the config allows.
-    const SELF: f64 = -1e9;
+    const ABSENT: f64 = -1e9;
+    let temperature = contrast.temperature;
     let [z, target] = [z, target].map(normalise);
     let batch = z.shape()[0];
     let square = Type::new(Element::S32, [batch, batch]);
     let own = z.graph().iota(0, square.clone()).eq(z.graph().iota(1, square));
     let across = z.matmul_transposed(target) / temperature;
     let within = z.matmul_transposed(z) / temperature;
-    let within = own.select(z.graph().full(SELF, within.ty()), within);
+    let without_own =
+        |cosines: Node<'g>| own.select(cosines.graph().full(ABSENT, cosines.ty()), cosines);
+    let within = without_own(within);
+    let across = if contrast.decoupled { without_own(across) } else { across };
     let same = (z * target).sum(&[1]) / temperature;
     (log_sum_exp(concatenate(&[across, within], 1)) - same).mean_all()
 }

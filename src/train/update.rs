@@ -118,7 +118,7 @@ impl Method {
         let statistics_of = if replicas.sync { replicas.count } else { 1 };
         Self {
             network: network.over_replicas(statistics_of),
-            optimizer: Optimizer::new(&config.optimizer),
+            optimizer: Optimizer::new(&config.optimizer).in_precision(config.compute.precision),
             framework,
             recipe: Recipe {
                 lambda: config.affinity.lambda,

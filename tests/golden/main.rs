@@ -19,7 +19,7 @@ use logo_ssl::framework::logo::{self, Judge, Pairing};
 use logo_ssl::interop::tensors;
 use logo_ssl::model::params::{Layout, State, TensorData, Weights};
 use logo_ssl::model::{Affinity, Embedding, Phase};
-use logo_ssl::objective;
+use logo_ssl::objective::{self, Contrast};
 use logo_ssl::presets::Layers;
 use logo_ssl::train::{Learner, Optimizer, Rates, Views};
 use support::{compute, devices, distance};
@@ -81,18 +81,42 @@ fn assert_gradients(what: &str, actual: &State, expected: &State) {
     }
 }
 
+const CONTRAST: Contrast = Contrast { temperature: 0.2, decoupled: false };
+
 #[test]
 fn equation_1_info_nce() {
     let f = Fixture::read("golden_losses.safetensors");
     let inputs = f.inputs(&["info_nce.z", "info_nce.positive", "info_nce.negatives"]);
     for (device, on) in devices() {
         let found = compute(&on, &inputs, |_, x| {
-            let loss = objective::info_nce(x[0], x[1], x[2], 0.2);
+            let loss = objective::info_nce(x[0], x[1], x[2], CONTRAST);
             [vec![loss], gradients(loss, &x[..2])].concat()
         });
         for (found, name) in found.iter().zip(["loss", "grad.z", "grad.positive"]) {
             let expected = f.values(&format!("info_nce.{name}"));
             assert_close(&format!("{name} on {device}"), found, &expected);
+        }
+    }
+}
+
+#[test]
+fn decoupled_contrast() {
+    let contrast = Contrast { decoupled: true, ..CONTRAST };
+    let f = Fixture::read("golden_losses.safetensors");
+    let inputs = f.inputs(&["decoupled.z", "decoupled.positive", "decoupled.negatives"]);
+    for (device, on) in devices() {
+        for name in ["queue", "batch"] {
+            let found = compute(&on, &inputs, |_, x| {
+                let loss = match name {
+                    "queue" => objective::info_nce(x[0], x[1], x[2], contrast),
+                    _ => objective::nt_xent(x[0], x[1], contrast),
+                };
+                [vec![loss], gradients(loss, &x[..2])].concat()
+            });
+            for (found, part) in found.iter().zip(["loss", "grad.z", "grad.positive"]) {
+                let expected = f.values(&format!("decoupled.{name}.{part}"));
+                assert_close(&format!("{name}, {part} on {device}"), found, &expected);
+            }
         }
     }
 }

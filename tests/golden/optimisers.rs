@@ -1,4 +1,4 @@
-//! Four updates by SGD, LARS and AdamW, at rates that change, with gradients of the fixture's.
+//! Four updates by SGD, LARS, AdamW and Muon, at rates that change, with gradients of the fixture's.
 
 use graph::Node;
 use logo_ssl::config::OptimizerConfig;
@@ -80,4 +80,9 @@ fn adamw_is_pytorchs() {
         "optimizer.decay_norm_and_bias=false",
     ];
     assert_updates("adamw", 0.1, &settings);
+}
+
+#[test]
+fn muon_is_airbenchs() {
+    assert_updates("muon", 1.0, &["optimizer.name=muon"]);
 }

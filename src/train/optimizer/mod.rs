@@ -1,12 +1,13 @@
-//! From gradients to new weights: SGD, LARS or AdamW, over all parameters at once.
+//! From gradients to new weights: SGD, LARS, AdamW or Muon, over all parameters at once.
 
 mod adamw;
 mod lars;
+mod muon;
 mod sgd;
 
 use graph::Node;
 
-use crate::config::{OptimizerConfig, OptimizerName};
+use crate::config::{OptimizerConfig, OptimizerName, Precision};
 use crate::model::params::{Entry, Layout};
 
 /// The optimiser of one module: a function from its parameters and gradient to new ones.
@@ -17,6 +18,7 @@ pub struct Optimizer {
     betas: [f64; 2],
     weight_decay: f64,
     decay_norm_and_bias: bool,
+    precision: Precision,
 }
 
 /// What an optimiser remembers between its steps.
@@ -49,19 +51,26 @@ impl Optimizer {
             betas: config.betas,
             weight_decay: config.weight_decay,
             decay_norm_and_bias: config.decay_norm_and_bias,
+            precision: Precision::F32,
         }
+    }
+
+    /// The same with matrices multiplied in this precision, where its rule multiplies any.
+    pub fn in_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// SGD that decays every parameter.
     pub fn sgd(momentum: f64, weight_decay: f64) -> Self {
         let (name, betas) = (OptimizerName::Sgd, [0.0; 2]);
-        Self { name, momentum, betas, weight_decay, decay_norm_and_bias: true }
+        let precision = Precision::F32;
+        Self { name, momentum, betas, weight_decay, decay_norm_and_bias: true, precision }
     }
 
     /// What it remembers, in the order in which [`Optimizer::step`] takes it. All start at zero.
     pub fn remembers(&self) -> &'static [Remembered] {
         match self.name {
-            OptimizerName::Sgd | OptimizerName::Lars => &sgd::STATE,
+            OptimizerName::Sgd | OptimizerName::Lars | OptimizerName::Muon => &sgd::STATE,
             OptimizerName::AdamW => &adamw::STATE,
         }
     }
@@ -85,6 +94,10 @@ impl Optimizer {
             OptimizerName::Sgd => sgd::step(moving, memory, self.momentum),
             OptimizerName::Lars => lars::step(moving, memory, self.momentum),
             OptimizerName::AdamW => adamw::step(moving, memory, self.betas),
+            OptimizerName::Muon => {
+                let rounded = self.precision == Precision::Bf16;
+                muon::step(moving, memory, self.momentum, rounded)
+            }
         }
     }
 }
