@@ -250,7 +250,7 @@ fn a_momentum_encoder_is_asked_for_only_where_the_run_has_none() {
     let Error::Several { prefixes, .. } = asked else { panic!("{asked}") };
     assert_eq!(prefixes, ["state_dict.module.encoder_k.", "state_dict.module.encoder_q."]);
     let chosen = |prefix: &str| {
-        let choice = Choice { prefix: Some(prefix.to_owned()), allow_missing: false };
+        let choice = Choice { prefix: Some(prefix.to_owned()), ..Choice::default() };
         let from = InitFrom { at: EncoderAt::path(&moco), choice };
         let (init, learner) = begun(&config, &from).unwrap();
         let [z, _] = outputs(learner.network(), &learner.state().unwrap(), "network.");

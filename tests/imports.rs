@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use logo_ssl::Error;
 use logo_ssl::config::Features;
 use logo_ssl::executor::Device;
-use logo_ssl::interop::{Choice, Import, weights};
+use logo_ssl::interop::export::{Dtype, Export, Format, Parts};
+use logo_ssl::interop::{Choice, EncoderAt, Import, weights};
 use serde::Deserialize;
 use support::{distance, images};
 
@@ -25,6 +26,9 @@ struct Expected {
     /// Whether the file holds another backbone, too.
     #[serde(default)]
     several: bool,
+    /// Whether its stem pads by two pixels, which the file does not say.
+    #[serde(default)]
+    padded_stem: bool,
 }
 
 fn folder() -> PathBuf {
@@ -45,7 +49,8 @@ fn choice(prefix: &str) -> Choice {
 fn features_are_those_of_the_network_that_was_saved() {
     for (key, expected) in expected() {
         let (file, prefix) = key.split_once(':').unwrap();
-        let import = Import::open(&folder().join(file), &choice(prefix)).unwrap();
+        let choice = Choice { padded_stem: expected.padded_stem, ..choice(prefix) };
+        let import = Import::open(&folder().join(file), &choice).unwrap();
         let encoder = import.encoder(&Device::cpu()).unwrap();
         let features = encoder.features(images(), Features::Backbone).unwrap();
         let error = distance(&features, &expected.features);
@@ -70,6 +75,31 @@ fn what_is_written_has_the_same_features() {
         Import::open(&path, &Choice::default()).unwrap().write(&again).unwrap();
         assert_eq!(fs::read(&path).unwrap(), fs::read(&again).unwrap(), "{}", file.display());
     }
+}
+
+/// The stem of a file that has no settings is written beside its weights, so that it is known from then on.
+#[test]
+fn a_padded_stem_is_said_once() {
+    let out = tempfile::tempdir().unwrap();
+    let [path, exported] = ["weights", "exported"].map(|name| out.path().join(name));
+    let features = |path: &Path| {
+        let encoder = weights::read(path, &Device::cpu()).unwrap();
+        encoder.features(images(), Features::Backbone).unwrap()
+    };
+    let file = folder().join("solo_learn.ckpt");
+    let padded = Choice { padded_stem: true, ..Choice::default() };
+    Import::open(&file, &padded).unwrap().write(&path).unwrap();
+    let expected = &expected()["solo_learn.ckpt:"].features;
+    assert!(distance(&features(&path), expected) < 1e-4);
+    assert!(distance(&features(&file), expected) > 1e-2, "the file itself does not say");
+
+    let parts = Parts { heads: false, dtype: Dtype::F32 };
+    let export = Export::open(&EncoderAt::Weights(path.clone())).unwrap();
+    export.write(Format::Safetensors, parts, &exported, false).unwrap();
+    assert_eq!(features(&exported), features(&path));
+
+    let large = Import::open(&folder().join("torchvision.pth"), &padded).unwrap_err().to_string();
+    assert!(large.contains("7×7"), "{large}");
 }
 
 #[test]

@@ -52,16 +52,24 @@ pub enum Stem {
     /// A 3×3 convolution of stride 1: the first stage sees every pixel.
     #[default]
     Cifar,
+    /// The same with a second ring of zeros around the image, so that the first stage is two wider and
+    /// higher (solo-learn's ResNets for CIFAR).
+    CifarPadded,
     /// A 7×7 convolution of stride 2 and a 3×3 max-pool of stride 2: the first stage sees a quarter
     /// of each side (He et al., 2016, table 1).
     Imagenet,
 }
 
 impl Stem {
+    /// How many rings of zeros an image gets beside those of its first convolution.
+    pub fn rings(self) -> usize {
+        usize::from(self == Self::CifarPadded)
+    }
+
     /// The least side of a view that it takes, in pixels, with the three later stages behind it.
     pub(super) fn least_size(self) -> usize {
         match self {
-            Self::Cifar => 1,
+            Self::Cifar | Self::CifarPadded => 1,
             // It and the three later stages halve each side five times.
             Self::Imagenet => 32,
         }

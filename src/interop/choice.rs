@@ -20,6 +20,9 @@ pub struct Choice {
     /// ResNet has, which are then left out. It then computes something else than where it comes from. Of what a
     /// run begins from, whether heads may not fit; what is lacking then starts under the run's seed.
     pub allow_missing: bool,
+    /// Whether a stem of 3×3 pads by two pixels ([`Stem::CifarPadded`](crate::config::Stem::CifarPadded)), which
+    /// no checkpoint says but this program's.
+    pub padded_stem: bool,
 }
 
 /// The one backbone of `file` that is meant.

@@ -7,16 +7,18 @@ use std::sync::Arc;
 use checkpoints::{Backbone, Checkpoint, Element};
 
 use super::choice::{Choice, chosen};
-use super::{tensors, weights};
+use super::{seal, tensors, weights};
 use crate::config::{BlockKind, MOST_WIDTH, Precision, Stem};
 use crate::eval::{Encoder, Extractor};
 use crate::executor::Device;
 use crate::model::params::{Declaration, Entry, Layout, Mismatch};
 use crate::model::{Architecture, ResNet};
-use crate::{Error, Result};
+use crate::{Error, Result, presets};
 
 /// The tensor that tells the stem.
 const STEM: &str = "conv1.weight";
+/// How weights without settings say, beside their tensors, that their stem is [`Stem::CifarPadded`].
+const PADDED_STEM: [&str; 2] = ["stem", "cifar-padded"];
 /// Of what the tensors that a file lacks are made, where that is allowed.
 const SEED: u64 = 0;
 
@@ -69,7 +71,7 @@ impl Import {
     pub fn open(path: &Path, choice: &Choice) -> Result<Self> {
         let file = tensors::open(path)?;
         let backbone = chosen(path, &file, choice)?;
-        Self::of(path, Arc::new(file), &backbone, choice.allow_missing)
+        Self::of(path, Arc::new(file), &backbone, choice)
     }
 
     /// The `backbone` of the file at `path`.
@@ -80,12 +82,15 @@ impl Import {
         path: &Path,
         file: Arc<Checkpoint>,
         backbone: &Backbone,
-        allow_missing: bool,
+        choice: &Choice,
     ) -> Result<Self> {
         let theirs = backbone.tensors(&file);
         let unusable =
             |problem: String| Error::data(path, format!("no ResNet backbone: {problem}"));
-        let architecture = architecture_of(&theirs, &file).map_err(unusable)?;
+        let mut architecture = architecture_of(&theirs, &file).map_err(unusable)?;
+        if choice.padded_stem || stem_of_origin(&file) == Some(Stem::CifarPadded) {
+            architecture.stem = padded(architecture.stem).map_err(unusable)?;
+        }
         check_sequence(backbone, architecture.stem).map_err(unusable)?;
         file.refuse_unfolding(theirs.values().copied())?;
 
@@ -106,7 +111,7 @@ impl Import {
             .map(|(_, theirs)| (*theirs).to_owned())
             .collect();
         let is_whole = missing.is_empty() && unknown.is_empty();
-        if !(is_whole || allow_missing) {
+        if !(is_whole || choice.allow_missing) {
             return Err(Error::Unmatched { path: path.to_path_buf(), missing, unknown });
         }
         let missing = first_values(&layouts, &missing);
@@ -153,7 +158,8 @@ impl Import {
         let layouts = network(&self.architecture).1;
         let entries = layouts.iter().flat_map(|layout| layout.entries());
         let tensors = entries.map(|entry| (entry.name.as_str(), &entry.shape[..]));
-        tensors::write_each(path, tensors, |ours| self.numbers(ours))
+        let metadata = stem_metadata(self.architecture.stem);
+        tensors::write_each(path, tensors, metadata, |ours| self.numbers(ours))
     }
 
     /// The numbers of the tensor that torchvision calls `ours`.
@@ -204,6 +210,29 @@ fn architecture_of(
         false => BlockKind::Basic,
     };
     Ok(Architecture { stem, block, blocks, width, zero_init_residual: false })
+}
+
+/// What is to stand beside weights without settings, so that their stem is known again.
+pub(super) fn stem_metadata(stem: Stem) -> Option<[&'static str; 2]> {
+    (stem == Stem::CifarPadded).then_some(PADDED_STEM)
+}
+
+/// The stem that this program wrote beside the weights: in the settings that they were trained by, or alone.
+fn stem_of_origin(file: &Checkpoint) -> Option<Stem> {
+    let [key, value] = PADDED_STEM;
+    if file.metadata(key) == Some(value) {
+        return Some(Stem::CifarPadded);
+    }
+    let settings = tensors::own_metadata(file)?;
+    Some(presets::config_of_text(seal::opened(&settings)).ok()?.model.stem)
+}
+
+/// The stem that pads by two pixels where `stem` pads by one.
+fn padded(stem: Stem) -> Result<Stem, String> {
+    match stem {
+        Stem::Cifar | Stem::CifarPadded => Ok(Stem::CifarPadded),
+        Stem::Imagenet => Err("its stem is 7×7, and not the 3×3 that may pad by two".to_owned()),
+    }
 }
 
 /// Refuses an `nn.Sequential` of a ResNet's parts that is another network than the ResNet: what a ResNet

@@ -39,7 +39,7 @@ pub fn write(path: &Path, state: &State, metadata: &str) -> Result<()> {
     Ok(write_atomic(path, &bytes)?)
 }
 
-/// Writes tensors to `path`, atomically and without metadata. One of them is in memory at a time: `numbers` makes
+/// Writes tensors to `path`, atomically, with a key and a text of metadata at most. One of them is in memory at a time: `numbers` makes
 /// those of a name when it is its turn.
 ///
 /// # Errors
@@ -47,12 +47,13 @@ pub fn write(path: &Path, state: &State, metadata: &str) -> Result<()> {
 pub(super) fn write_each<'a>(
     path: &Path,
     tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>,
+    metadata: Option<[&str; 2]>,
     mut numbers: impl FnMut(&str) -> Result<Vec<f32>>,
 ) -> Result<()> {
     let tensors: BTreeMap<&str, &[usize]> = tensors.into_iter().collect();
     let unwritable = |error| Error::io("write", path)(error);
     let mut file = AtomicFile::create(path)?;
-    let header = header(&tensors).map_err(unwritable)?;
+    let header = header(&tensors, metadata).map_err(unwritable)?;
     write_header(header, &mut file).map_err(unwritable)?;
     for name in tensors.keys() {
         file.write_all(bytemuck::cast_slice(&numbers(name)?)).map_err(unwritable)?;
@@ -61,7 +62,7 @@ pub(super) fn write_each<'a>(
 }
 
 /// The header of a file of `tensors` of f32, one behind the other, as [`safetensors::serialize`] makes it.
-fn header(tensors: &BTreeMap<&str, &[usize]>) -> io::Result<Vec<u8>> {
+fn header(tensors: &BTreeMap<&str, &[usize]>, metadata: Option<[&str; 2]>) -> io::Result<Vec<u8>> {
     let mut end = 0;
     let infos = tensors.iter().map(|(name, shape)| {
         let start = end;
@@ -69,7 +70,8 @@ fn header(tensors: &BTreeMap<&str, &[usize]>) -> io::Result<Vec<u8>> {
         let data_offsets = (start, end);
         ((*name).to_owned(), TensorInfo { dtype: Dtype::F32, shape: shape.to_vec(), data_offsets })
     });
-    let header = Metadata::new(None, infos.collect()).map_err(io::Error::other)?;
+    let metadata = metadata.map(|entry| HashMap::from([entry.map(str::to_owned).into()]));
+    let header = Metadata::new(metadata, infos.collect()).map_err(io::Error::other)?;
     Ok(serde_json::to_vec(&header)?)
 }
 
@@ -133,7 +135,7 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint> {
 }
 
 /// The text that [`write()`] put beside the tensors.
-fn own_metadata(file: &Checkpoint) -> Option<String> {
+pub(super) fn own_metadata(file: &Checkpoint) -> Option<String> {
     file.metadata(KEY).map(str::to_owned)
 }
 
@@ -188,7 +190,7 @@ mod tests {
             ("c".to_owned(), TensorData::new(vec![], [0])),
         ]);
         let shapes = state.iter().map(|(name, data)| (name.as_str(), &data.shape[..]));
-        write_each(&path, shapes, |name| Ok(state[name].values.clone())).unwrap();
+        write_each(&path, shapes, None, |name| Ok(state[name].values.clone())).unwrap();
         let views = state.iter().map(|(name, TensorData { shape, values })| {
             let bytes = bytemuck::cast_slice(values);
             (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
@@ -200,7 +202,7 @@ mod tests {
             "a" => Ok(vec![0.0]),
             _ => Err(Error::data(&path, "no such number")),
         };
-        assert!(write_each(&path, shapes, fails).is_err());
+        assert!(write_each(&path, shapes, None, fails).is_err());
         assert_eq!(read(&path).unwrap().0, state, "what was there before stays");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }

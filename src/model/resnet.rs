@@ -49,6 +49,7 @@ impl Display for Architecture {
         }
         let stem = match stem {
             Stem::Cifar => "the stem for small images (3×3, stride 1)",
+            Stem::CifarPadded => "solo-learn's stem for small images (3×3, stride 1, padding 2)",
             Stem::Imagenet => "the stem for large images (7×7, stride 2, max-pool)",
         };
         write!(f, " of width {width} with {stem}")
@@ -87,7 +88,7 @@ impl Architecture {
 
     fn stem(&self) -> UnitShape {
         match self.stem {
-            Stem::Cifar => ([3, self.width], 3, 1),
+            Stem::Cifar | Stem::CifarPadded => ([3, self.width], 3, 1),
             Stem::Imagenet => ([3, self.width], 7, 2),
         }
     }
@@ -173,6 +174,13 @@ impl ResNet {
     /// the weights.
     pub fn forward<'g>(&self, images: Node<'g>, weights: &Weights<'g>, phase: Phase) -> Node<'g> {
         let parameters = weights.get(self.parameters);
+        let images = match self.architecture.stem.rings() {
+            0 => images,
+            rings => {
+                let around = [0, 0, rings as i64, rings as i64];
+                images.pad(&around, &around, &[0; 4])
+            }
+        };
         match phase {
             Phase::Eval => {
                 images.residual_eval(parameters, weights.statistics(self.running), &self.plan)

@@ -179,11 +179,13 @@ def of_solo_learn(folder):
     yield "solo-learn", "BYOL, the encoder", file, "state_dict.encoder", model.encoder
     file = folder / "cifar.ckpt"
     model = save(SimSiam, file, "resnet18", cifar=True, pred_hidden_dim=64)
-    yield "solo-learn", "SimSiam for CIFAR, whose stem pads by 2", file, None, model.encoder
+    yield "solo-learn", "SimSiam for CIFAR, whose stem pads by 2", file, PADDED, model.encoder
     model.encoder.conv1.padding = (1, 1)
     yield "solo-learn", "the same, its padding set to 1", file, None, model.encoder
 
 
+# What `logo-ssl import` is told beside a prefix.
+PADDED = "--padded-stem"
 PACKAGES = {
     "torchvision": of_torchvision,
     "timm": of_timm,
@@ -230,11 +232,11 @@ def embedded(binary, weights, images, out):
 
 
 def row(binary, case, images, pixels, folder):
-    package, what, file, prefix, network = case
+    package, what, file, said, network = case
     taken = folder / "taken.safetensors"
-    asked = [] if prefix is None else ["--prefix", prefix]
+    asked = {None: [], PADDED: [PADDED]}.get(said, ["--prefix", said])
     told = json.loads(run([binary, "import", file, "--out", taken, "--json", *asked]))
-    ours = embedded(binary, taken if prefix else file, images, folder / "features.safetensors")
+    ours = embedded(binary, taken if said else file, images, folder / "features.safetensors")
     batch = torch.from_numpy(np.stack([pixels[name] for name in sorted(ours)]))
     with torch.no_grad():
         theirs = network(batch).flatten(1).double().numpy()

@@ -29,12 +29,16 @@ pub(crate) struct Arguments {
     /// Take a backbone that lacks tensors, or has more than a ResNet; it computes something else then
     #[arg(long)]
     allow_missing: bool,
+    /// Its 3×3 stem pads by two pixels, as solo-learn's for CIFAR: no file says so
+    #[arg(long)]
+    padded_stem: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
-    let Arguments { file, prefix, allow_missing, .. } = arguments;
+    let Arguments { file, prefix, allow_missing, padded_stem, .. } = arguments;
     let out = arguments.out()?;
-    let choice = Choice { prefix: prefix.clone(), allow_missing: *allow_missing };
+    let choice =
+        Choice { prefix: prefix.clone(), allow_missing: *allow_missing, padded_stem: *padded_stem };
     let import = Import::open(file, &choice)?;
     import.write(&out)?;
     match output.json {
@@ -91,8 +95,8 @@ fn print(import: &Import, out: &Path, output: Output) {
     );
     if import.architecture.stem == Stem::Cifar && !output.quiet {
         remark!(
-            "its stem is taken to pad by one pixel, which the file does not say; solo-learn's for CIFAR pads by two, and then \
-             features are others"
+            "its stem is taken to pad by one pixel, which the file does not say; solo-learn's for CIFAR pads by two: \
+             --padded-stem"
         );
     }
     say!("weights: {}", out.display());

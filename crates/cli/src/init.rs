@@ -33,8 +33,12 @@ impl Init {
     /// What the library is to begin from, where something is named.
     pub(crate) fn from(&self) -> Option<InitFrom> {
         let path = self.init.as_ref()?;
-        let choice =
-            Choice { prefix: self.init_prefix.clone(), allow_missing: self.init_allow_missing };
+        // What a stem is that no file tells, model.stem tells.
+        let choice = Choice {
+            prefix: self.init_prefix.clone(),
+            allow_missing: self.init_allow_missing,
+            padded_stem: false,
+        };
         Some(InitFrom { at: EncoderAt::path(path), choice })
     }
 

@@ -64,7 +64,8 @@ impl Network<'_> {
     fn backbone(&mut self) -> Result<usize> {
         let (network, _) = self.export.network();
         let plan = network.plan();
-        let mut x = self.unit(IMAGES, ["conv1", "bn1"], &plan.stem)?;
+        let rings = self.export.architecture().stem.rings();
+        let mut x = self.unit(IMAGES, ["conv1", "bn1"], &plan.stem, rings)?;
         x = self.relu(&x, "relu");
         if plan.max_pool {
             let ints = |number| Attribute::Ints(vec![number; 2]);
@@ -84,7 +85,7 @@ impl Network<'_> {
             let mut past = x.clone();
             for (number, unit) in (1..).zip(&block.main) {
                 let names = ["conv", "bn"].map(|part| format!("{name}.{part}{number}"));
-                past = self.unit(&past, names.each_ref().map(String::as_str), unit)?;
+                past = self.unit(&past, names.each_ref().map(String::as_str), unit, 0)?;
                 if number < block.main.len() {
                     past = self.relu(&past, &format!("{name}.relu{number}"));
                 }
@@ -92,7 +93,7 @@ impl Network<'_> {
             let beside = match &block.shortcut {
                 Some(unit) => {
                     let names = ["0", "1"].map(|part| format!("{name}.downsample.{part}"));
-                    self.unit(&x, names.each_ref().map(String::as_str), unit)?
+                    self.unit(&x, names.each_ref().map(String::as_str), unit, 0)?
                 }
                 None => x,
             };
@@ -123,8 +124,15 @@ impl Network<'_> {
         Ok(dim)
     }
 
-    /// A convolution and its batch norm on `x`; the value that they make.
-    fn unit(&mut self, x: &str, [conv, norm]: [&str; 2], unit: &UnitPlan) -> Result<String> {
+    /// A convolution and its batch norm on `x`, which gets so many rings of zeros more than keep its size; the
+    /// value that they make.
+    fn unit(
+        &mut self,
+        x: &str,
+        [conv, norm]: [&str; 2],
+        unit: &UnitPlan,
+        rings: usize,
+    ) -> Result<String> {
         let export = self.export;
         let weight = &export.backbone()[&format!("{conv}.weight")];
         let affine = Affine::of(export.backbone(), norm);
@@ -138,7 +146,7 @@ impl Network<'_> {
         }
         let [kernel, stride] =
             [unit.kernel, unit.stride].map(|n| Attribute::Ints(vec![n as i64; 2]));
-        let padding = Attribute::Ints(vec![(unit.kernel / 2) as i64; 4]);
+        let padding = Attribute::Ints(vec![(unit.kernel / 2 + rings) as i64; 4]);
         let attributes = [("kernel_shape", kernel), ("strides", stride), ("pads", padding)];
         self.node("Conv", &inputs, conv, &attributes);
         match bias {

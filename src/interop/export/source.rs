@@ -80,7 +80,11 @@ impl Export {
         let model = self.config.map(|own| own.model);
         self.config = Some(match model {
             Some(model) => Config { model, ..config },
-            None => config,
+            None => {
+                let mut model = config.model.clone();
+                model.stem = self.architecture.stem;
+                Config { model, ..config }
+            }
         });
         self
     }

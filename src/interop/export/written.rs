@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::format::{Format, Parts};
 use super::source::Export;
 use super::{hugging_face, onnx, pth, safe, stable_hlo};
+use crate::interop::import;
 use crate::interop::tensors;
 use crate::{Error, Result, presets};
 
@@ -60,7 +61,11 @@ impl Export {
         let file = match format {
             Format::Safetensors => {
                 let config = self.config().map(presets::to_toml);
-                let metadata = config.as_deref().map(|config| [tensors::KEY, config]);
+                let stem = self.architecture().stem;
+                let metadata = match config.as_deref() {
+                    Some(config) => Some([tensors::KEY, config]),
+                    None => import::stem_metadata(stem),
+                };
                 safe::file(self.path(), &self.stored(parts)?, metadata)?
             }
             Format::Pth => pth::file(&self.stored(parts)?).map_err(Error::io("write", out))?,

@@ -8,9 +8,9 @@ use checkpoints::{Backbone, Checkpoint, Head};
 
 use super::heads::{self, Given};
 use super::origin::{Fit, Part, PartFit};
-use crate::config::{Change, Config};
-use crate::interop::Import;
+use crate::config::{Change, Config, Stem};
 use crate::interop::weights::refuse_non_finite_of;
+use crate::interop::{Choice, Import};
 use crate::model::Architecture;
 use crate::model::params::{State, TensorData};
 use crate::train::{MOMENTUM, NETWORK};
@@ -68,11 +68,21 @@ impl<'a> Fitting<'a> {
 
     /// Takes the backbone, without which there is nothing to begin from.
     pub(super) fn backbone(&mut self, backbone: &Backbone) -> Result<()> {
-        let import = Import::of(self.path, Arc::clone(&self.file), backbone, self.allow_missing)?;
+        let import = self.import(backbone)?;
         self.refuse_other(&import.architecture)?;
         let fit = self.take_backbone(&import, NETWORK)?;
         self.note(Part::Backbone, Some(&backbone.prefix), fit);
         Ok(())
+    }
+
+    /// A backbone of the file. What a file does not say of its stem, the settings say.
+    fn import(&self, backbone: &Backbone) -> Result<Import> {
+        let choice = Choice {
+            prefix: None,
+            allow_missing: self.allow_missing,
+            padded_stem: self.config.model.stem == Stem::CifarPadded,
+        };
+        Import::of(self.path, Arc::clone(&self.file), backbone, &choice)
     }
 
     /// Refuses a backbone that is not the config's.
@@ -245,7 +255,7 @@ impl<'a> Fitting<'a> {
     }
 
     fn fit_momentum(&mut self, follower: &Backbone) -> Result<Fit> {
-        let import = Import::of(self.path, Arc::clone(&self.file), follower, self.allow_missing)?;
+        let import = self.import(follower)?;
         if self.refuse_other(&import.architecture).is_err() {
             return Ok(misfit(format!("is {}", import.architecture)));
         }

@@ -27,7 +27,7 @@ impl Layout {
     /// [`Error::Data`] where none can.
     pub(super) fn of(export: &Export) -> Result<Self> {
         match export.architecture() {
-            Architecture { stem: Stem::Cifar, .. } => Err(Error::data(
+            Architecture { stem: Stem::Cifar | Stem::CifarPadded, .. } => Err(Error::data(
                 export.path(),
                 "has the stem for small images, 3 × 3 of stride 1 without a max-pool, which no ResNet of timm or \
                  transformers has; export it as pth or safetensors, and put that stem into torchvision's or timm's \
