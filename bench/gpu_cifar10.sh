@@ -8,8 +8,8 @@
 #   --paper          SimSiam-LoGo, the preset cifar10, for 200 epochs: what is run where none is named
 #   --local16        the same with local views of 16 pixels, as the paper's, not of 32: some 30 % less to compute
 #   --earlier        the earlier code's settings, the preset cifar10-seed, for 105 epochs
-#   --minute         the preset cifar10-gpu-minute: one minute of updates
-#   --best           the preset cifar10-gpu: the most that nine minutes give
+#   --minute         the preset cifar10-gpu-minute: a minute of updates
+#   --best           the preset cifar10-gpu: five minutes of them
 #
 #   LOGO_SSL_DATA    the folder with CIFAR-10 or its archive
 #   DEVICE           where, as `logo-ssl devices` names it [cuda]; PRECISION [bf16], EPOCHS [the recipe's]
