@@ -14,7 +14,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -35,13 +35,18 @@ static PICTURES: LazyLock<TempDir> = LazyLock::new(|| {
 /// A run of two epochs of nine steps with a checkpoint after every step, so that one is being written at most
 /// moments.
 fn arguments(run: &Path) -> Vec<String> {
+    arguments_on(PICTURES.path(), run)
+}
+
+/// The same on other pictures.
+fn arguments_on(pictures: &Path, run: &Path) -> Vec<String> {
     let flags = ["pretrain", "--quiet", "--no-pictures", "--preset", "folder", "--epochs", "2"];
     let sizes = ["--batch-size", "8", "--checkpoint-every", "1"];
     let settings =
         ["model.stem=cifar", "optimizer.warmup_epochs=0.0", "eval.resize=18", "eval.crop=16"];
     let settings = set(SMALL).chain(set(settings));
     let arguments = flags.into_iter().chain(sizes).chain(settings).map(str::to_owned);
-    let places = [("--data-dir", PICTURES.path()), ("--run-dir", run)];
+    let places = [("--data-dir", pictures), ("--run-dir", run)];
     let places =
         places.into_iter().flat_map(|(flag, path)| [flag.to_owned(), path.display().to_string()]);
     arguments.chain(places).collect()
@@ -55,8 +60,13 @@ fn binary() -> Command {
 
 /// The run of [`arguments`], or what is left of it: begun where there is none, else gone on with.
 fn training(run: &Path, more: &[String]) -> Command {
+    training_on(PICTURES.path(), run, more)
+}
+
+/// The same on other pictures.
+fn training_on(pictures: &Path, run: &Path, more: &[String]) -> Command {
     let mut command = binary();
-    command.args(arguments(run)).args(more);
+    command.args(arguments_on(pictures, run)).args(more);
     if run.join("config.toml").exists() {
         command.arg("--resume");
     }
@@ -138,6 +148,15 @@ fn killed_on_a_plugin_it_loses_nothing() {
     // What the plugin compiles is kept, so that the second run takes as long as those that are killed.
     Whole::of(&more);
     kills(10, 3, &more, &Whole::of(&more));
+}
+
+/// Waits until a run has logged this step, or has ended.
+fn wait_for_step(step: usize, run: &Path, child: &mut Child) {
+    let line = format!("\"step\":{step},");
+    let logged = || fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+    while !logged().contains(&line) && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// A run that was killed in its second epoch, so that it has two checkpoints.
@@ -351,4 +370,79 @@ fn signals_in_bursts_lose_nothing() {
         child.wait().unwrap();
         assert_nothing_lost(&run, &[], &WHOLE, &format!("{burst:?}"));
     }
+}
+
+/// Files below a folder, in order.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![];
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(below(&path)),
+            false => found.push(path),
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn pictures_that_change_under_a_run_are_named_and_nothing_is_lost() {
+    type Harm = fn(&Path);
+    let harms: [(&str, Harm); 3] = [
+        ("overwritten", |path| fs::write(path, "no picture").unwrap()),
+        ("cut off", |path| {
+            fs::write(path, &fs::read(path).unwrap()[..40]).unwrap();
+        }),
+        ("removed", |path| fs::remove_file(path).unwrap()),
+    ];
+    for (what, harm) in harms {
+        let folder = tempfile::tempdir().unwrap();
+        let [pictures, run] = ["pictures", "run"].map(|name| folder.path().join(name));
+        copy(PICTURES.path(), &pictures);
+        let mut child = training_on(&pictures, &run, &[]).spawn().unwrap();
+        wait_for_step(2, &run, &mut child);
+        below(&pictures).iter().for_each(|path| harm(path));
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{what}: {}", said(&output));
+        assert!(said(&output).contains("pictures"), "{what}: {}", said(&output));
+
+        let again = training_on(&pictures, &run, &[]).output().unwrap();
+        assert_eq!(again.status.code(), Some(1), "{what}, resumed: {}", said(&again));
+        assert_ne!(said(&again), "", "{what}");
+        fs::remove_dir_all(&pictures).unwrap();
+        copy(PICTURES.path(), &pictures);
+        let output = training_on(&pictures, &run, &[]).output().unwrap();
+        assert!(output.status.success(), "{what}, brought back: {}", said(&output));
+        let left = files(&run);
+        for (name, bytes) in &WHOLE.files {
+            assert!(&left[name] == bytes, "{what}: {} is another", name.display());
+        }
+    }
+}
+
+/// The library that has a process see another time, where it is installed.
+fn false_clock() -> Option<String> {
+    let script = ["-f", "+0", "sh", "-c", "printf %s \"$LD_PRELOAD\""];
+    let output = Command::new("faketime").args(script).output().ok()?;
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn clocks_that_jump_change_nothing() {
+    let Some(library) = false_clock() else { return skipped("there is no faketime here") };
+    let folder = tempfile::tempdir().unwrap();
+    let [run, clock] = ["run", "clock"].map(|name| folder.path().join(name));
+    fs::write(&clock, "+0").unwrap();
+    let mut command = training(&run, &[]);
+    command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &clock);
+    command.env("FAKETIME_NO_CACHE", "1").env("DONT_FAKE_MONOTONIC", "1");
+    let mut child = command.spawn().unwrap();
+    for (step, offset) in [(2, "-20y"), (8, "+30y"), (13, "-1d")] {
+        wait_for_step(step, &run, &mut child);
+        fs::write(&clock, offset).unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert_nothing_lost(&run, &[], &WHOLE, "a clock that jumped");
 }
