@@ -39,8 +39,8 @@ pub fn write(path: &Path, state: &State, metadata: &str) -> Result<()> {
     Ok(write_atomic(path, &bytes)?)
 }
 
-/// Writes tensors to `path`, atomically, with a key and a text of metadata at most. One of them is in memory at a time: `numbers` makes
-/// those of a name when it is its turn.
+/// Writes tensors to `path`, atomically, with a key and a text of metadata at most. One tensor is in memory at
+/// a time: `numbers` makes those of a name when it is its turn.
 ///
 /// # Errors
 /// [`Error::Io`] naming the file; the first error of `numbers`.
