@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use logo_ssl::config::Config;
+use logo_ssl::config::{Config, Features};
 use logo_ssl::executor::Device;
-use logo_ssl::interop::{Choice, EncoderAt, Fit, Init, InitFrom, Part, tensors};
+use logo_ssl::interop::{Choice, EncoderAt, Fit, Import, Init, InitFrom, Part, tensors};
 use logo_ssl::model::params::{State, TensorData, Weights};
 use logo_ssl::model::{Network, Phase};
 use logo_ssl::presets::Layers;
@@ -239,6 +239,26 @@ fn another_backbone_is_refused_by_both_names_and_the_settings_to_change() {
     let bottlenecks = fixtures().join("checkpoints/simsiam.pth.tar");
     let problem = Init::open(&bottlenecks.into(), &config(&SIMSIAM)).unwrap_err().to_string();
     assert!(problem.contains("no model.backbone is like it"), "{problem}");
+}
+
+/// No file of another program says that its stem pads by two pixels: the settings do. One of this program's does.
+#[test]
+fn a_stem_is_padded_where_the_settings_say_so() {
+    let solo_learn = fixtures().join("checkpoints/solo_learn.ckpt");
+    let padded = config(&["model.stem=cifar-padded"]);
+    let (_, learner) = begun(&padded, &partly(solo_learn.clone())).unwrap();
+    let features = learner.encoder().features(images(), Features::Backbone).unwrap();
+    let text = fs::read_to_string(fixtures().join("checkpoints/expected.json")).unwrap();
+    let expected: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let expected = expected["solo_learn.ckpt:"]["features"].as_array().unwrap();
+    close(&features, &expected.iter().map(|x| x.as_f64().unwrap() as f32).collect::<Vec<_>>());
+
+    let folder = tempfile::tempdir().unwrap();
+    let weights = folder.path().join("weights.safetensors");
+    let choice = Choice { padded_stem: true, ..Choice::default() };
+    Import::open(&solo_learn, &choice).unwrap().write(&weights).unwrap();
+    let problem = Init::open(&partly(weights), &config(&["model.stem=cifar"])).unwrap_err();
+    assert!(problem.to_string().contains(r#"set model.stem = "cifar-padded""#), "{problem}");
 }
 
 #[test]
