@@ -96,11 +96,11 @@ knn_table() {
 # A field of a line of JSON that holds no such name twice.
 value() { sed -E "s/.*\"$1\":\"?([^\",}]*).*/\1/" <<<"$2"; }
 
-# All updates but a process's first, which waits for the compiler.
+# All updates but the run's first, which waits for the compiler; where it went on, so does one of those that count.
 training_time() {
   LC_ALL=C awk -F '[:,}]' '/"kind":"timing"/ && seen++ {
     for (at = 1; at < NF; at++) if ($at ~ /"(step|views_wait|bookkeeping)_ms"/) sum += $(at + 1)
-  } END { printf "%d updates after the first took %.1f s, views and records included\n", seen - 1, sum / 1000 }' "$RUN/timings.jsonl"
+  } END { if (seen > 1) printf "%d updates after the first took %.1f s, views and records included\n", seen - 1, sum / 1000 }' "$RUN/timings.jsonl"
 }
 
 bring_back() {

@@ -98,13 +98,23 @@ static WHOLE: LazyLock<Whole> = LazyLock::new(|| Whole::of(&[]));
 
 /// Goes on with a run to its end, and has it be as if nothing had happened. Returns what was said.
 fn assert_nothing_lost(run: &Path, more: &[String], whole: &Whole, what: &str) -> String {
-    let output = training(run, more).output().unwrap();
+    assert_ends_whole(training(run, more), run, whole, what)
+}
+
+/// The same by the command that goes on with it.
+fn assert_ends_whole(mut command: Command, run: &Path, whole: &Whole, what: &str) -> String {
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{what}: {}", said(&output));
+    assert_whole(run, whole, &format!("{what}: {}", said(&output)));
+    said(&output)
+}
+
+/// Has what a run left be as if nothing had happened.
+fn assert_whole(run: &Path, whole: &Whole, what: &str) {
     let left = files(run);
     for (name, bytes) in &whole.files {
-        assert!(&left[name] == bytes, "{what}: {} is another: {}", name.display(), said(&output));
+        assert!(&left[name] == bytes, "{} is another: {what}", name.display());
     }
-    said(&output)
 }
 
 /// Kills runs at moments spread over the time that one takes, each until it was killed `often` times, and
@@ -150,11 +160,15 @@ fn killed_on_a_plugin_it_loses_nothing() {
     kills(10, 3, &more, &Whole::of(&more));
 }
 
+/// Whether a run has logged this step.
+fn has_logged(step: usize, run: &Path) -> bool {
+    let log = fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+    log.contains(&format!("\"step\":{step},"))
+}
+
 /// Waits until a run has logged this step, or has ended.
 fn wait_for_step(step: usize, run: &Path, child: &mut Child) {
-    let line = format!("\"step\":{step},");
-    let logged = || fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
-    while !logged().contains(&line) && child.try_wait().unwrap().is_none() {
+    while !has_logged(step, run) && child.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -165,8 +179,7 @@ fn killed_midway() -> (TempDir, PathBuf) {
     let run = folder.path().join("run");
     let mut child = training(&run, &[]).spawn().unwrap();
     let second = run.join("checkpoints/previous.safetensors");
-    let logged = || fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
-    while !(second.exists() && logged().contains("\"step\":12,")) {
+    while !(second.exists() && has_logged(12, &run)) {
         assert!(child.try_wait().unwrap().is_none(), "the run ended before it could be killed");
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -319,10 +332,7 @@ fn a_full_disk_and_one_that_cannot_be_written_lose_nothing() {
         for word in ["panicked", "corrupt"] {
             assert!(!told.contains(word), "{what}");
         }
-        let left = files(&kept);
-        for (name, bytes) in &WHOLE.files {
-            assert!(&left[name] == bytes, "{} is another: {what}", name.display());
-        }
+        assert_whole(&kept, &WHOLE, &what);
     }
 }
 
@@ -412,12 +422,7 @@ fn pictures_that_change_under_a_run_are_named_and_nothing_is_lost() {
         assert_ne!(said(&again), "", "{what}");
         fs::remove_dir_all(&pictures).unwrap();
         copy(PICTURES.path(), &pictures);
-        let output = training_on(&pictures, &run, &[]).output().unwrap();
-        assert!(output.status.success(), "{what}, brought back: {}", said(&output));
-        let left = files(&run);
-        for (name, bytes) in &WHOLE.files {
-            assert!(&left[name] == bytes, "{what}: {} is another", name.display());
-        }
+        assert_ends_whole(training_on(&pictures, &run, &[]), &run, &WHOLE, what);
     }
 }
 
