@@ -22,6 +22,7 @@ const FILES: Files<'static> = Files(&[
     ("cifar10", include_str!("../../configs/cifar10.toml")),
     ("cifar10-seed", include_str!("../../configs/cifar10-seed.toml")),
     ("cifar10-cpu", include_str!("../../configs/cifar10-cpu.toml")),
+    ("cifar10-cpu-hour", include_str!("../../configs/cifar10-cpu-hour.toml")),
     ("cifar10-gpu", include_str!("../../configs/cifar10-gpu.toml")),
     ("cifar10-gpu-minute", include_str!("../../configs/cifar10-gpu-minute.toml")),
     ("cifar10-moco-logo", include_str!("../../configs/cifar10-moco-logo.toml")),

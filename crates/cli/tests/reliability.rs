@@ -9,6 +9,8 @@
 
 #![cfg(unix)]
 
+#[path = "../../xla/tests/common/build.rs"]
+mod build;
 mod support;
 
 use std::collections::BTreeMap;
@@ -158,6 +160,50 @@ fn killed_on_a_plugin_it_loses_nothing() {
     // What the plugin compiles is kept, so that the second run takes as long as those that are killed.
     Whole::of(&more);
     kills(10, 3, &more, &Whole::of(&more));
+}
+
+/// Functions of a plugin's table by which a run computes, and how often each is to have worked before it fails.
+const CALLS: [(&str, usize, &[usize]); 3] = [
+    ("PJRT_LoadedExecutable_Execute", 55, &[1, 6, 11, 20]),
+    ("PJRT_Client_BufferFromHostBuffer", 22, &[30, 75]),
+    ("PJRT_Buffer_ToHostBuffer", 70, &[10, 60]),
+];
+
+/// A plugin whose every function works until one fails: the run ends with what the plugin said, or dies with it, and
+/// goes on once the plugin works again.
+#[test]
+fn a_plugin_that_fails_in_mid_run_loses_nothing() {
+    let Some(beneath) = plugin() else { return skipped("LOGO_SSL_PJRT_PLUGIN is unset") };
+    let folder = tempfile::tempdir().unwrap();
+    let failing =
+        build::library(folder.path(), "failing", include_str!("support/failing_plugin.rs"));
+    let more = ["--device".to_owned(), failing.display().to_string()];
+    let on_it = |run: &Path| {
+        let mut command = training(run, &more);
+        command.env("BENEATH", &beneath);
+        command
+    };
+    let whole = folder.path().join("whole");
+    assert!(on_it(&whole).status().unwrap().success());
+    let whole = Whole { files: files(&whole), took: Duration::ZERO };
+    let mut tried = 0;
+    for (name, place, counts) in CALLS {
+        for (count, how) in counts.iter().flat_map(|count| [(count, "error"), (count, "abort")]) {
+            let run = folder.path().join(format!("{place}-{count}-{how}"));
+            let failure = format!("{place} {count} {how}");
+            let output = on_it(&run).env("FAILURE", &failure).output().unwrap();
+            let told = said(&output);
+            if how == "error" {
+                assert_eq!(output.status.code(), Some(1), "{failure}: {told}");
+                assert!(told.contains(name), "{failure}: {told}");
+            } else {
+                assert_eq!(output.status.code(), None, "{failure}: a signal ends it: {told}");
+            }
+            assert_ends_whole(on_it(&run), &run, &whole, &format!("{name} {failure}: {told}"));
+            tried += 1;
+        }
+    }
+    eprintln!("a plugin failed in mid-run {tried} times: lost 0");
 }
 
 /// Whether a run has logged this step.

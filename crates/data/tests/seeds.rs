@@ -1,6 +1,6 @@
 //! The fuzz targets on the inputs that they start from, all of which they must take.
 
-#[path = "../../../fuzz/src/lib.rs"]
+#[path = "../../../fuzz/src/parsers.rs"]
 mod targets;
 
 use std::fs;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Builds a shared library from a source text.
-pub fn library(folder: &Path, name: &str, source: &str) -> PathBuf {
+pub(crate) fn library(folder: &Path, name: &str, source: &str) -> PathBuf {
     let text = folder.join(format!("{name}.rs"));
     std::fs::write(&text, source).unwrap();
     let path = folder.join(format!("lib{name}.so"));
