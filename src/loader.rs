@@ -25,8 +25,6 @@ pub(crate) struct ViewBatch {
     pub global: Vec<f32>,
     /// `[views b, 3, size, size]`: the local views likewise; empty where there are none.
     pub local: Vec<f32>,
-    /// The sides of the global and the local ones, pixels.
-    pub sizes: [usize; 2],
 }
 
 /// The order in which epoch number `epoch` goes through `count` images: each once.
@@ -180,7 +178,6 @@ impl Job {
             indices: Vec::with_capacity(count),
             global: room(ViewKind::Global),
             local: room(ViewKind::Local),
-            sizes: [ViewKind::Global, ViewKind::Local].map(|kind| self.maker.size(kind)),
         };
         for (position, &index) in wanted.iter().enumerate() {
             let mut taken = None;

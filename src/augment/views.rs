@@ -42,16 +42,9 @@ impl ViewMaker {
         ViewMaker { config: config.clone(), mean, std, seed }
     }
 
-    /// The maker of a run's views, of full size.
+    /// The maker of a run's views.
     pub fn of_config(config: &Config) -> Self {
         Self::new(&config.views, config.data.mean, config.data.std, config.seed)
-    }
-
-    /// The maker of a run's views in epoch number `epoch`, counted from 0: those of the first epochs may be
-    /// smaller ([`EarlyConfig`](crate::config::EarlyConfig)).
-    pub fn of_epoch(config: &Config, epoch: usize) -> Self {
-        let views = config.views.at(epoch, config.optimizer.epochs);
-        Self::new(&views, config.data.mean, config.data.std, config.seed)
     }
 
     /// The same without local views, which nothing but LoGo reads.
@@ -341,7 +334,7 @@ fn copy(image: Image<'_>, out: &mut [f32]) {
 pub(crate) mod tests {
     use super::*;
     use crate::augment::golden;
-    use crate::config::{BlurConfig, EarlyConfig, JitterConfig};
+    use crate::config::{BlurConfig, JitterConfig};
 
     const MEAN: [f32; 3] = [0.5, 0.4, 0.3];
     const STD: [f32; 3] = [0.2, 0.25, 0.3];
@@ -352,7 +345,6 @@ pub(crate) mod tests {
         ViewsConfig {
             global: crop(8, [0.65, 0.9]),
             local: crop(6, [0.15, 0.4]),
-            early: EarlyConfig::default(),
             flip: 0.5,
             jitter: JitterConfig {
                 probability: 0.8,

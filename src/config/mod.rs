@@ -33,7 +33,7 @@ pub use model::{
 };
 pub use optimizer::{LrScaling, OptimizerConfig, OptimizerName, SchedulePer};
 pub use seed_code::SeedCodeConfig;
-pub use views::{BlurConfig, CropConfig, EarlyConfig, JitterConfig, ViewsConfig};
+pub use views::{BlurConfig, CropConfig, JitterConfig, ViewsConfig};
 
 use crate::Result;
 use check::{Check, ensure};
@@ -121,21 +121,17 @@ impl Config {
 
     fn check_views_for_stem(&self) -> Check {
         let (views, least) = (&self.views, self.model.stem.least_size());
-        let (logo, early) = (self.framework.logo, views.early.share > 0.0);
-        let sides = [
-            (true, "views.global.size", views.global.size),
-            (logo, "views.local.size", views.local.size),
-            (early, "views.early.global", views.early.global),
-            (early && logo, "views.early.local", views.early.local),
-        ];
-        sides.into_iter().filter(|(used, ..)| *used).try_for_each(|(_, key, side)| {
-            ensure(key, side >= least, || {
+        let local = self.framework.logo.then_some(("views.local", &views.local));
+        for (key, crop) in [("views.global", &views.global)].into_iter().chain(local) {
+            ensure(&format!("{key}.size"), crop.size >= least, || {
                 format!(
-                    "{key} = {side} contradicts model.stem = \"imagenet\", which halves a view five times: the last \
-                     stages would have one pixel to halve; set model.stem = \"cifar\", or a size of at least {least}"
+                    "{key}.size = {} contradicts model.stem = \"imagenet\", which halves a view five times: the last \
+                     stages would have one pixel to halve; set model.stem = \"cifar\", or a size of at least {least}",
+                    crop.size
                 )
-            })
-        })
+            })?;
+        }
+        Ok(())
     }
 
     fn check_predictor(&self) -> Check {

@@ -13,9 +13,6 @@ pub struct ViewsConfig {
     pub global: CropConfig,
     /// The small crops.
     pub local: CropConfig,
-    /// Smaller views in the first epochs.
-    #[serde(default)]
-    pub early: EarlyConfig,
     /// The probability that a view is flipped horizontally.
     pub flip: f32,
     /// Random changes of colour.
@@ -40,21 +37,6 @@ pub struct CropConfig {
     /// How many such views each image gives.
     #[serde(default = "CropConfig::default_count")]
     pub count: usize,
-}
-
-/// Smaller views in the first epochs, which cost less and from which coarse shapes are learned as well:
-/// progressive resizing (Howard, 2018, in fast.ai's entry for DAWNBench). The crops and all else stay as
-/// they are.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct EarlyConfig {
-    /// The share of all epochs that begin so, rounded to whole ones; 0 where none do.
-    pub share: f64,
-    /// The side of a global view meanwhile, in pixels.
-    pub global: usize,
-    /// The side of a local view meanwhile, in pixels.
-    pub local: usize,
 }
 
 /// Colour jitter as torchvision's `ColorJitter`: factors from `[max(0, 1 - x), 1 + x]`, a hue turned by
@@ -107,22 +89,6 @@ impl CropConfig {
     }
 }
 
-impl EarlyConfig {
-    /// How many of `epochs` have smaller views.
-    fn epochs(&self, epochs: usize) -> usize {
-        (self.share * epochs as f64).round() as usize
-    }
-
-    fn check(&self, views: &ViewsConfig) -> Check {
-        in_range("views.early.share", self.share, 0.0, 1.0)?;
-        if self.share == 0.0 {
-            return Ok(());
-        }
-        in_range("views.early.global", self.global, 8, views.global.size)?;
-        in_range("views.early.local", self.local, 8, views.local.size.min(self.global))
-    }
-}
-
 impl JitterConfig {
     fn check(&self) -> Check {
         in_range("views.jitter.probability", self.probability, 0.0, 1.0)?;
@@ -146,15 +112,6 @@ impl BlurConfig {
 }
 
 impl ViewsConfig {
-    /// Those of epoch number `epoch`, counted from 0, of a run of `epochs`.
-    pub fn at(&self, epoch: usize, epochs: usize) -> Self {
-        let mut views = self.clone();
-        if epoch < self.early.epochs(epochs) {
-            (views.global.size, views.local.size) = (self.early.global, self.early.local);
-        }
-        views
-    }
-
     pub(super) fn check(&self) -> Check {
         self.global.check("views.global")?;
         self.local.check("views.local")?;
@@ -164,49 +121,11 @@ impl ViewsConfig {
                 self.local.size, self.global.size
             )
         })?;
-        self.early.check(self)?;
         in_range("views.global.count", self.global.count, 2, 64)?;
         in_range("views.local.count", self.local.count, 0, 64)?;
         in_range("views.flip", self.flip, 0.0, 1.0)?;
         in_range("views.grayscale", self.grayscale, 0.0, 1.0)?;
         self.jitter.check()?;
         self.blur.check()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::Result;
-    use crate::config::Config;
-    use crate::presets::Layers;
-
-    fn config(early: &str) -> Result<Config> {
-        let layers = Layers::preset("cifar10-cpu").unwrap();
-        layers.set(&format!("views.early={early}")).unwrap().build()
-    }
-
-    #[test]
-    fn early_views_are_those_of_the_first_epochs() {
-        let views = config("{ share = 0.4, global = 16, local = 10 }").unwrap().views;
-        let sizes = |epoch| {
-            let views = views.at(epoch, 6);
-            [views.global.size, views.local.size]
-        };
-        assert_eq!([0, 1, 2, 5].map(sizes), [[16, 10], [16, 10], [24, 12], [24, 12]]);
-        let never = config("{ share = 0.0 }").unwrap().views;
-        assert_eq!(never.at(0, 6), never);
-    }
-
-    #[test]
-    fn early_views_are_no_larger_than_those_that_follow() {
-        for (early, key) in [
-            ("{ share = 1.1 }", "views.early.share"),
-            ("{ share = 0.5, global = 32 }", "views.early.global"),
-            ("{ share = 0.5, global = 16, local = 16 }", "views.early.local"),
-        ] {
-            let refused = config(early).unwrap_err().to_string();
-            assert!(refused.contains(key), "{refused}");
-        }
-        assert!(config("{ share = 0.0, global = 999 }").is_ok(), "nothing uses it");
     }
 }

@@ -294,8 +294,6 @@ impl Learner {
             return Ok(Arc::clone(ready));
         }
         let Key { passes, shape } = &key;
-        // Views grow once in a run, if at all, and a program may hold memory for all that it computes.
-        self.programs.retain(|known, _| known.shape == *shape);
         let update = self.method.program(&self.parts, passes, shape, self.shows_gradients);
         let program = update.program;
         let input = |input: &graph::Input| (input.name.clone(), input.becomes.is_some());

@@ -55,6 +55,7 @@ struct Pretraining<'a> {
     begun: Option<Begun>,
     checkpoints: checkpoint::Writer,
     schedule: Schedule,
+    views: Arc<ViewMaker>,
     position: Position,
     steps_per_epoch: u64,
     warned_of_collapse: bool,
@@ -185,6 +186,10 @@ impl<'a> Pretraining<'a> {
         Ok(Self {
             sinks,
             schedule: Schedule::new(&config.optimizer, steps_per_epoch),
+            views: Arc::new(match config.framework.logo {
+                true => ViewMaker::of_config(config),
+                false => ViewMaker::of_config(config).without_local(),
+            }),
             warned_of_collapse: false,
             config,
             dir,
@@ -237,7 +242,7 @@ impl<'a> Pretraining<'a> {
     fn preview(&self) -> Result<()> {
         let train = &self.splits.train;
         let images: Vec<usize> = (0..train.len().min(PREVIEW_IMAGES)).collect();
-        let grid = preview_grid(train, &views_of_epoch(self.config, 0), &images, 0)?;
+        let grid = preview_grid(train, &self.views, &images, 0)?;
         preview::save(&grid, &self.dir.preview())
     }
 
@@ -286,8 +291,7 @@ impl<'a> Pretraining<'a> {
             // An update asks for all of its batches at once.
             prefetch: PREFETCH * accumulate,
         };
-        let views = Arc::new(views_of_epoch(self.config, epoch));
-        Loader::start(self.splits.train.clone(), views, plan)
+        Loader::start(self.splits.train.clone(), Arc::clone(&self.views), plan)
     }
 
     /// One update by `batches`: an accumulation is never cut by a checkpoint.
@@ -547,12 +551,6 @@ fn begin(learner: &mut Learner, init: Option<&Init>, dir: &RunDir) -> Result<()>
         (None, Some(origin)) => Err(Error::run(dir.root(), RunProblem::Unbegun(origin.file))),
         (None, None) => Ok(()),
     }
-}
-
-/// What makes the views of epoch number `epoch`.
-fn views_of_epoch(config: &Config, epoch: usize) -> ViewMaker {
-    let maker = ViewMaker::of_epoch(config, epoch);
-    if config.framework.logo { maker } else { maker.without_local() }
 }
 
 pub(crate) fn images_to_train_on(config: &Config, train: &dyn Dataset) -> usize {

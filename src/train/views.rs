@@ -32,14 +32,14 @@ impl Views {
 
     /// What a loader made as the run's batch `number`, with negatives drawn.
     pub(crate) fn of_batch(batch: ViewBatch, config: &Config, number: u64) -> Self {
-        let (images, [global, local]) = (batch.indices.len(), batch.sizes);
+        let images = batch.indices.len();
         let tensor = |views: Vec<f32>, size: usize| {
             let rows = views.len() / (3 * size * size);
             TensorData::new(views, [rows, 3, size, size])
         };
         Self {
-            global: tensor(batch.global, global),
-            local: (!batch.local.is_empty()).then(|| tensor(batch.local, local)),
+            global: tensor(batch.global, config.views.global.size),
+            local: (!batch.local.is_empty()).then(|| tensor(batch.local, config.views.local.size)),
             negatives: negatives(config, number, images),
             noise: noise(config, number, images),
             key_order: key_order(config, number, images),

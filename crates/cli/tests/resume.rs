@@ -148,12 +148,6 @@ fn killed_within_an_accumulation_it_ends_with_the_same_bytes() {
 }
 
 #[test]
-fn killed_before_and_after_its_views_grew_it_ends_with_the_same_bytes() {
-    let early = ["views.early.share=0.5", "views.early.global=12", "views.early.local=8"];
-    assert_survives(&early, &[2, 4, 6]);
-}
-
-#[test]
 fn killed_beside_a_probe_and_several_evaluations_it_ends_with_the_same_bytes() {
     let settings =
         ["eval.online=true", "eval.during=[\"few-shot\", \"knn\", \"geometry\", \"classes\"]"];
