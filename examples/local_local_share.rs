@@ -14,7 +14,7 @@ use logo_ssl::data::{DatasetName, Images, Splits};
 use logo_ssl::executor::Device;
 use logo_ssl::framework::logo;
 use logo_ssl::loader::epoch_order;
-use logo_ssl::model::params::TensorData;
+use logo_ssl::model::params::{State, TensorData};
 use logo_ssl::presets::Layers;
 use logo_ssl::rng::{Stream, generator};
 use logo_ssl::train::{Learner, Rates, Views};
@@ -33,27 +33,50 @@ fn main() -> Result<()> {
     let images = Splits::load(DatasetName::CIFAR10, Some(Path::new(&folder)))?.train;
     let maker = ViewMaker::of_config(&config);
     let mut learner = Learner::new(&config, &Device::cpu())?;
-    let mut probes = [probe(&settings, 1.0)?, probe(&settings, 0.0)?];
+    let mut probes = Probes { with: probe(&settings, 1.0)?, without: probe(&settings, 0.0)? };
+    let rates = Rates::full(&config);
     println!("updates  L_ll     share    cosine   λ of a tenth");
     for (number, batch) in batches(&config, images.len()).take(UPDATES + 1).enumerate() {
         let views = views_of(&batch, number, &images, &maker)?;
         if number % EVERY == 0 {
-            let state = learner.state()?;
-            probes.iter_mut().try_for_each(|probe| probe.load(&state))?;
-            let rates = Rates::full(&config);
-            let [whole, rest] = &mut probes;
-            let whole = whole.update(vec![views.clone()], rates)?;
-            let rest = rest.update(vec![views.clone()], rates)?;
-            let value = whole.scalars.get("local_local").unwrap_or(f64::NAN);
-            let [whole, rest] = [whole, rest].map(|update| encoders(&update.gradients));
-            let of_l_ll: Vec<f64> = whole.iter().zip(&rest).map(|(a, b)| a - b).collect();
-            let share = norm(&of_l_ll) / norm(&rest);
-            let cosine = dot(&of_l_ll, &rest) / (norm(&of_l_ll) * norm(&rest));
+            let Found { value, share, cosine } = probes.find(&learner.state()?, &views, rates)?;
             println!("{number:<8} {value:<8.4} {share:<8.4} {cosine:<8.3} {:.3}", 0.1 / share);
         }
-        learner.update(vec![views], Rates::full(&config))?;
+        learner.update(vec![views], rates)?;
     }
     Ok(())
+}
+
+/// The same learner with λ = 1 and with λ = 0.
+struct Probes {
+    with: Learner,
+    without: Learner,
+}
+
+/// What one batch says of L_ll.
+struct Found {
+    value: f64,
+    /// The norm of its gradient, as a share of the others'.
+    share: f64,
+    /// Between the two.
+    cosine: f64,
+}
+
+impl Probes {
+    fn find(&mut self, state: &State, views: &Views, rates: Rates) -> Result<Found> {
+        let update = |learner: &mut Learner| {
+            learner.load(state)?;
+            learner.update(vec![views.clone()], rates)
+        };
+        let (with, without) = (update(&mut self.with)?, update(&mut self.without)?);
+        let [all, others] = [&with, &without].map(|update| encoders(&update.gradients));
+        let of_l_ll: Vec<f64> = all.iter().zip(&others).map(|(a, b)| a - b).collect();
+        Ok(Found {
+            value: with.scalars.get_or_nan("local_local"),
+            share: norm(&of_l_ll) / norm(&others),
+            cosine: dot(&of_l_ll, &others) / (norm(&of_l_ll) * norm(&others)),
+        })
+    }
 }
 
 fn configured(settings: &[String]) -> Result<Config> {
@@ -114,7 +137,7 @@ fn views_of(batch: &[usize], number: usize, images: &Images, maker: &ViewMaker) 
 }
 
 /// All of the encoder's gradients in a row, without f_d's.
-fn encoders(gradients: &logo_ssl::model::params::State) -> Vec<f64> {
+fn encoders(gradients: &State) -> Vec<f64> {
     let named = gradients.iter().filter(|(name, _)| !name.starts_with("affinity."));
     named.flat_map(|(_, tensor)| &tensor.values).map(|&value| f64::from(value)).collect()
 }

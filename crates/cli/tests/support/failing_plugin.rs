@@ -67,7 +67,8 @@ pub extern "C" fn GetPjrtApi() -> *const usize {
     static TABLE: OnceLock<Vec<usize>> = OnceLock::new();
     let table = TABLE.get_or_init(|| {
         let table = beneath();
-        let mut words = unsafe { std::slice::from_raw_parts(table, *table / size_of::<usize>()) }.to_vec();
+        let mut words =
+            unsafe { std::slice::from_raw_parts(table, *table / size_of::<usize>()) }.to_vec();
         if let Some(failure) = failure(&words) {
             words[failure.place] = fails_once as *const () as usize;
             FAILURE.get_or_init(|| failure);
