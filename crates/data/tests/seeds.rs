@@ -1,13 +1,13 @@
 //! The fuzz targets on the inputs that they start from, all of which they must take.
 
+#[path = "../../../fuzz/taken.rs"]
+mod taken;
 #[path = "../../../fuzz/src/parsers.rs"]
 mod targets;
 
-use std::fs;
 use std::path::Path;
 
-/// A fuzz target.
-type Target = fn(&[u8]) -> bool;
+use taken::{Target, assert_seeds_are_taken};
 
 const TARGETS: [(&str, Target); 10] = [
     ("archive", targets::archive),
@@ -25,13 +25,5 @@ const TARGETS: [(&str, Target); 10] = [
 #[test]
 fn every_seed_is_taken_by_its_parser() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds");
-    for (name, target) in TARGETS {
-        let mut count = 0;
-        for seed in fs::read_dir(seeds.join(name)).unwrap() {
-            let seed = seed.unwrap().path();
-            assert!(target(&fs::read(&seed).unwrap()), "{} is refused", seed.display());
-            count += 1;
-        }
-        assert!(count > 0, "{name} has no seeds");
-    }
+    assert_seeds_are_taken(&seeds, &TARGETS);
 }
