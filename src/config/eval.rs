@@ -27,6 +27,10 @@ pub struct EvalConfig {
     /// What is evaluated then, by name: the first one's leading score chooses the best checkpoint.
     #[serde(default = "EvalConfig::default_during")]
     pub during: Vec<EvaluationName>,
+    /// Whether the same is first made of the raw pixels and of the untrained network, which training has to
+    /// beat. Runs of a sweep over one dataset have the pixels in common.
+    #[serde(default = "EvalConfig::default_floors")]
+    pub floors: bool,
     /// Whether a linear classifier learns beside training, from features that it leaves alone: its accuracy
     /// on the batches is logged with the loss.
     #[serde(default)]
@@ -44,6 +48,10 @@ impl EvalConfig {
     /// kNN alone.
     fn default_during() -> Vec<EvaluationName> {
         EvaluationName::all().take(1).collect()
+    }
+
+    fn default_floors() -> bool {
+        true
     }
 
     pub(super) fn check(&self) -> Check {

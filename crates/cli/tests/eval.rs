@@ -223,6 +223,20 @@ fn an_online_probe_is_logged_and_needs_labels() {
 }
 
 #[test]
+fn floors_are_left_out_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    tiny_run(&run).args(["--epochs", "1", "--set", "eval.floors=false"]).assert().success();
+    let log = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let records = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let evaluations = records.filter(|record| record["kind"] == "knn");
+    let sources: Vec<Value> = evaluations.map(|record| record["source"].clone()).collect();
+    assert_eq!(sources, ["trained"]);
+    let report = fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(report.contains("kNN") && !report.contains("raw pixels"));
+}
+
+#[test]
 fn evaluations_beside_training_are_logged_and_survive_an_interruption() {
     let folder = tempfile::tempdir().unwrap();
     let during = ["--set", "eval.during=[\"geometry\", \"knn\"]"];
