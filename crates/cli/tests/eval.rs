@@ -233,7 +233,11 @@ fn floors_are_left_out_where_that_is_asked_for() {
     let sources: Vec<Value> = evaluations.map(|record| record["source"].clone()).collect();
     assert_eq!(sources, ["trained"]);
     let report = fs::read_to_string(run.join("report.html")).unwrap();
-    assert!(report.contains("kNN") && !report.contains("raw pixels"));
+    assert!(report.contains("kNN accuracy"));
+    assert!(
+        !report.contains("raw pixels") && !report.contains("two floors"),
+        "they are not spoken of"
+    );
 }
 
 #[test]

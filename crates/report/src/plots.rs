@@ -163,6 +163,16 @@ fn cosines(records: &[Record]) -> Captioned {
     }
 }
 
+const KNN: &str = "\
+    How many test images get their class right from their nearest training images in feature space, \
+    with no label used in training. k = 1 copies the nearest, k > 1 takes a vote weighted by \
+    similarity.";
+const KNN_ABOVE_FLOORS: &str = "\
+    How many test images get their class right from their nearest training images in feature space, \
+    with no label used in training. k = 1 copies the nearest, k > 1 takes a vote weighted by \
+    similarity. The level lines are what k = 1 reaches on raw pixels and on the same network before \
+    training: the distance to them is what was learned.";
+
 fn knn(records: &[Record]) -> Captioned {
     let mut neighbours: Vec<usize> =
         evaluations(records, Source::Trained).map(|(_, k, _)| k).collect();
@@ -175,16 +185,15 @@ fn knn(records: &[Record]) -> Captioned {
         .map(|(&k, color)| accuracy_curve(records, k, color));
     let least = neighbours.first().copied().unwrap_or(1);
     let floors = [(Source::Untrained, "untrained"), (Source::Pixels, "raw pixels")];
-    let levels =
-        floors.into_iter().filter_map(|(source, name)| floor(records, source, name, least));
-    let panel = Panel { levels: levels.collect(), ..panel("top-1 accuracy", curves) };
+    let levels: Vec<_> = floors
+        .into_iter()
+        .filter_map(|(source, name)| floor(records, source, name, least))
+        .collect();
+    let caption = if levels.is_empty() { KNN } else { KNN_ABOVE_FLOORS };
+    let panel = Panel { levels, ..panel("top-1 accuracy", curves) };
     Captioned {
         name: "knn",
-        caption: "\
-            How many test images get their class right from their nearest training images in \
-            feature space, with no label used in training. k = 1 copies the nearest, k > 1 takes a \
-            vote weighted by similarity. The level lines are what k = 1 reaches on raw pixels and \
-            on the same network before training: the distance to them is what was learned.",
+        caption,
         figure: Figure {
             title: "kNN accuracy on the test set".to_owned(),
             x_label: "epochs",

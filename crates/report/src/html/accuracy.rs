@@ -37,10 +37,13 @@ fn knn_table(facts: &Facts<'_>, trained: &Knn) -> String {
     });
     let caption = "Test images whose class the nearest images of the bank name";
     let table = Table { caption, heads, rows: rows.collect() };
+    let floors = match facts.untrained.or(facts.pixels) {
+        Some(_) => " The two floors are the same evaluation without any learning.",
+        None => "",
+    };
     format!(
         "{}<p class=\"note\">{} test images against a bank of {}. Small figures are Wilson\u{2019}s 95 % intervals. \
-         No label was used in training. The two floors are the same evaluation without any \
-         learning.</p>\n",
+         No label was used in training.{floors}</p>\n",
         table.html(),
         grouped(trained.test_images as u64),
         grouped(trained.train_images as u64),
