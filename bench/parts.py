@@ -56,7 +56,7 @@ AFFINITIES = {
     "+ L_ll, λ = 0.1, f_d ten times as fast": ["affinity.lambda=0.1", "affinity.lr=1e-2"],
     "+ L_ll, λ = 0.1, the authors' f_d": AUTHORS_AFFINITY + ["affinity.lambda=0.1", "affinity.lr=1e-2"],
 }
-# Faults are offered under their own preset alone, which here gets the other runs' views, networks and optimiser.
+# Faults are offered under their own preset alone, which keeps its λ of 1e-4 and here gets the other runs' views, networks and optimiser.
 FAULTY_PRESET = "cifar10-seed"
 AS_THE_OTHERS = [
     "data.std=[0.2470, 0.2435, 0.2616]", "views.global.size=24", "views.global.area=[0.3, 1.0]", "views.local.size=12",
@@ -154,17 +154,17 @@ def kinds():
             yield f"{framework}, SGD", "sgd", settings + SGD
 
 
-# Settings of every run, and how many images tuning and training are by.
+# Settings of every run, and how many of CIFAR-10's images they train on.
 SIZES = {
-    "full": ([], 20_000, 40_000),
-    "small": (["model.width=16", "optimizer.batch_size=128"], 10_000, 20_000),
-    "smoke": (["model.width=8", "optimizer.batch_size=64", "data.dataset=folder"], 256, 256),
+    "full": ([], 40_000),
+    "small": (["model.width=16", "optimizer.batch_size=128"], 20_000),
+    "smoke": (["model.width=8", "optimizer.batch_size=64", "data.dataset=folder"], 0),
 }
 
 
-def sized(size, side, tune=False):
-    settings, *limits = SIZES[size]
-    return SHARED + settings + [f"data.limit={limits[0 if tune else 1]}", f"optimizer.epochs={EPOCHS[side]}"]
+def sized(size, side, limit=None):
+    settings, of_size = SIZES[size]
+    return SHARED + settings + [f"data.limit={of_size if limit is None else limit}", f"optimizer.epochs={EPOCHS[side]}"]
 
 
 def tuning(folder, size):
@@ -174,13 +174,14 @@ def tuning(folder, size):
         for name, (side, of_side) in sides.items():
             if optimiser == "sgd" and side == "plain":
                 continue
-            every = sized(size, side, tune=True) + ["data.dataset=folder", "seed=7"] + settings + of_side
+            # All held-out images: a folder comes in the order of its classes, of which a limit would leave out some.
+            every = sized(size, side, limit=0) + ["data.dataset=folder", "seed=7"] + settings + of_side
             yield side, of_side, Variant(folder, f"tune, {kind}", name, every, {"optimizer.lr": RATES[optimiser]})
 
 
-def best(tuned):
-    """By kind and side: the rate, the settings beside it and the accuracies, of the best at k = 20."""
-    chosen = {}
+def best(tuned, given):
+    """By kind and side: the rate, the settings beside it and the accuracies, of the best at k = 20; or what is given."""
+    chosen = {key: (rate, PLAIN if key[1] == "plain" else [], {}) for key, rate in given.items()}
     for side, of_side, variant in tuned:
         for rate, accuracies in variant.reached().items():
             key = variant.group.removeprefix("tune, "), side
@@ -224,7 +225,7 @@ def affinities(folder, chosen, size):
 
 def faults(folder, chosen, size):
     rate = chosen["simsiam", "logo"][0]
-    settings = AS_THE_OTHERS + FRAMEWORKS["simsiam"] + [f"optimizer.lr={rate}", "affinity.lambda=0.1"]
+    settings = AS_THE_OTHERS + FRAMEWORKS["simsiam"] + [f"optimizer.lr={rate}"]
     for name, more in FAULTS.items():
         every = settings + sized(size, "logo") + more
         yield Variant(folder, "faults", name, every, {"seed": SEEDS}, FAULTY_PRESET)
@@ -335,13 +336,19 @@ GROUPS = {
 }
 
 
-def wanted(tuned, groups):
-    """The sweeps over rates that these groups need."""
+def wanted(tuned, groups, given):
+    """The sweeps over rates that these groups need, but for those that are given."""
     needs = [GROUPS[group][1] for group in groups]
-    if None in needs:
-        return tuned
-    needed = [need for of_group in needs for need in of_group]
-    return [entry for entry in tuned if (entry[2].group.removeprefix("tune, "), entry[0]) in needed]
+    keys = [(entry[2].group.removeprefix("tune, "), entry[0]) for entry in tuned]
+    needed = set(keys if None in needs else [need for of_group in needs for need in of_group]) - set(given)
+    return [entry for key, entry in zip(keys, tuned) if key in needed]
+
+
+def known_rate(text):
+    """`simclr:logo=0.1` as a kind, a side and a rate."""
+    key, rate = text.rsplit("=", 1)
+    kind, side = key.rsplit(":", 1)
+    return (kind, side), float(rate)
 
 
 def read_arguments():
@@ -354,8 +361,10 @@ def read_arguments():
     parser.add_argument("--lanes", type=int, default=1, help="sweeps at once")
     parser.add_argument("--budget", type=float, default=math.inf, help="seconds; the same call then goes on")
     parser.add_argument("--size", choices=SIZES, default="full",
-                        help="small: a narrower network and half of the images; smoke: HELD_OUT's alone, to see that all of it runs")
+                        help="small: a narrower network and half of the images; smoke: HELD_OUT alone, which may be few, to see that all of it runs")
     parser.add_argument("--groups", nargs="*", choices=GROUPS, default=list(GROUPS), help="what is trained [all]")
+    parser.add_argument("--rates", nargs="*", type=known_rate, default=[], metavar="KIND:SIDE=RATE",
+                        help="rates that are known, for example simsiam:logo=0.04, and are not looked for")
     parser.add_argument("--more", nargs="*", default=[], help="arguments for every sweep")
     return parser.parse_args()
 
@@ -364,10 +373,11 @@ def main():
     arguments = read_arguments()
     out, size = arguments.out, arguments.size
     bench = Bench(arguments)
-    tuned = wanted(list(tuning(out, size)), arguments.groups)
+    given = dict(arguments.rates)
+    tuned = wanted(list(tuning(out, size)), arguments.groups, given)
     if not bench.train_all([variant for *_, variant in tuned], arguments.held_out):
         sys.exit("not all rates are tried: the same call goes on")
-    chosen = best(tuned)
+    chosen = best(tuned, given)
     groups = {group: list(GROUPS[group][0](out, chosen, size)) for group in arguments.groups}
     variants = [variant for group in groups.values() for variant in group]
     whole = bench.train_all(variants, arguments.held_out if size == "smoke" else arguments.data_dir)
