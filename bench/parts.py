@@ -8,10 +8,12 @@ trained with it. A sweep for each variant lies in OUT/sweeps and its runs in OUT
 The same call goes on where it was stopped. OUT/parts.md gets the tables, OUT/parts.json every figure.
 """
 import argparse
+import collections
 import concurrent.futures
 import json
 import math
 import pathlib
+import re
 import signal
 import statistics
 import subprocess
@@ -56,7 +58,8 @@ AFFINITIES = {
     "+ L_ll, λ = 0.1, f_d ten times as fast": ["affinity.lambda=0.1", "affinity.lr=1e-2"],
     "+ L_ll, λ = 0.1, the authors' f_d": AUTHORS_AFFINITY + ["affinity.lambda=0.1", "affinity.lr=1e-2"],
 }
-# Faults are offered under their own preset alone, which keeps its λ of 1e-4 and here gets the other runs' views, networks and optimiser.
+# Faults are offered under their own preset alone, which keeps its λ of 1e-4 and here gets the other runs' views, networks and
+# optimiser.
 FAULTY_PRESET = "cifar10-seed"
 AS_THE_OTHERS = [
     "data.std=[0.2470, 0.2435, 0.2616]", "views.global.size=24", "views.global.area=[0.3, 1.0]", "views.local.size=12",
@@ -80,8 +83,10 @@ FAULTS = {
 class Variant:
     """A sweep of one setting: its file, its runs, and what they reached."""
 
-    def __init__(self, folder, group, name, settings, grid, preset=PRESET):
-        self.group, self.name, self.settings, self.grid, self.preset = group, name, settings, grid, preset
+    def __init__(self, folder, group, name, settings, grid, rate_of=None, preset=PRESET):
+        self.group, self.name, self.settings, self.grid = group, name, settings, grid
+        # The framework and side whose rate it takes; and what it is laid over.
+        self.rate_of, self.preset = rate_of, preset
         slug = "".join(c if c.isalnum() or c in ".-" else "-" for c in f"{group}-{name}".replace("λ = ", ""))
         self.slug = "-".join(filter(None, slug.split("-")))
         self.file = folder / "sweeps" / f"{self.slug}.toml"
@@ -138,7 +143,8 @@ class Bench:
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGINT)
                 code = process.wait()
-        print(f"[{time.monotonic() - self.begun:4.0f} s] {variant.slug}: {'done' if code == 0 else f'ended with {code}'}", flush=True)
+        how = "done" if code == 0 else f"ended with {code}"
+        print(f"[{time.monotonic() - self.begun:4.0f} s] {variant.slug}: {how}", flush=True)
         return code == 0
 
     def train_all(self, variants, data_dir):
@@ -195,7 +201,7 @@ def parts(folder, chosen, size):
         def variant(name, side, more):
             rate = chosen[kind, side][0]
             every = sized(size, side) + settings + more + [f"optimizer.lr={rate}"]
-            return Variant(folder, kind, name, every, {"seed": SEEDS})
+            return Variant(folder, kind, name, every, {"seed": SEEDS}, (kind, side))
         if optimiser == "sgd":
             yield variant("+ L_lg", "logo", LOCAL_LOCAL["+ L_lg"])
             yield variant("+ L_ll, separate step", "logo", AUTHORS)
@@ -213,14 +219,14 @@ def longer(folder, chosen, size):
         rate = chosen["simclr", side][0]
         every = sized(size, side) + more
         every += [f"optimizer.epochs={4 * EPOCHS[side]}", f"optimizer.lr={rate}"]
-        yield Variant(folder, "simclr, four times as long", name, every, {"seed": SEEDS})
+        yield Variant(folder, "simclr, four times as long", name, every, {"seed": SEEDS}, ("simclr", side))
 
 
 def affinities(folder, chosen, size):
     """Whether L_ll is worth more with an f_d that keeps up with the encoder."""
     for name, more in AFFINITIES.items():
         every = sized(size, "logo") + more + [f"optimizer.lr={chosen['simclr', 'logo'][0]}"]
-        yield Variant(folder, "simclr, f_d", name, every, {"seed": SEEDS})
+        yield Variant(folder, "simclr, f_d", name, every, {"seed": SEEDS}, ("simclr", "logo"))
 
 
 def faults(folder, chosen, size):
@@ -228,7 +234,7 @@ def faults(folder, chosen, size):
     settings = AS_THE_OTHERS + FRAMEWORKS["simsiam"] + [f"optimizer.lr={rate}"]
     for name, more in FAULTS.items():
         every = settings + sized(size, "logo") + more
-        yield Variant(folder, "faults", name, every, {"seed": SEEDS}, FAULTY_PRESET)
+        yield Variant(folder, "faults", name, every, {"seed": SEEDS}, ("simsiam", "logo"), FAULTY_PRESET)
 
 
 def two_sided(t, freedom):
@@ -327,21 +333,26 @@ def rates_table(tuned, chosen):
     return rows(["on the held-out images", "rate", "k = 1", "k = 20", "chosen"], lines)
 
 
-# What there is to train, and the kinds and sides whose rates it takes.
-GROUPS = {
-    "parts": (parts, None),
-    "faults": (faults, [("simsiam", "logo")]),
-    "affinities": (affinities, [("simclr", "logo")]),
-    "longer": (longer, [("simclr", "plain"), ("simclr", "logo")]),
-}
+# What there is to train.
+GROUPS = {"parts": parts, "faults": faults, "affinities": affinities, "longer": longer}
 
 
-def wanted(tuned, groups, given):
-    """The sweeps over rates that these groups need, but for those that are given."""
-    needs = [GROUPS[group][1] for group in groups]
-    keys = [(entry[2].group.removeprefix("tune, "), entry[0]) for entry in tuned]
-    needed = set(keys if None in needs else [need for of_group in needs for need in of_group]) - set(given)
-    return [entry for key, entry in zip(keys, tuned) if key in needed]
+def rates(known=()):
+    """What is known by framework and side; elsewhere a placeholder, for variants that are not wanted."""
+    return collections.defaultdict(lambda: (0.1, [], {}), known)
+
+
+def planned(arguments, chosen):
+    """The variants that are wanted, with these rates."""
+    every = (variant for group in arguments.groups for variant in GROUPS[group](arguments.out, chosen, arguments.size))
+    return [variant for variant in every if arguments.only.search(variant.slug)]
+
+
+def wanted(arguments, given):
+    """The sweeps over rates that those variants need, but for rates that are given."""
+    needed = {variant.rate_of for variant in planned(arguments, rates())} - set(given)
+    tuned = tuning(arguments.out, arguments.size)
+    return [entry for entry in tuned if (entry[2].group.removeprefix("tune, "), entry[0]) in needed]
 
 
 def known_rate(text):
@@ -361,8 +372,10 @@ def read_arguments():
     parser.add_argument("--lanes", type=int, default=1, help="sweeps at once")
     parser.add_argument("--budget", type=float, default=math.inf, help="seconds; the same call then goes on")
     parser.add_argument("--size", choices=SIZES, default="full",
-                        help="small: a narrower network and half of the images; smoke: HELD_OUT alone, which may be few, to see that all of it runs")
+                        help="small: a narrower network and half of the images; smoke: HELD_OUT alone, which may be few")
     parser.add_argument("--groups", nargs="*", choices=GROUPS, default=list(GROUPS), help="what is trained [all]")
+    parser.add_argument("--only", type=re.compile, default=re.compile(""), metavar="EXPRESSION",
+                        help="variants in whose folder's name it is found")
     parser.add_argument("--rates", nargs="*", type=known_rate, default=[], metavar="KIND:SIDE=RATE",
                         help="rates that are known, for example simsiam:logo=0.04, and are not looked for")
     parser.add_argument("--more", nargs="*", default=[], help="arguments for every sweep")
@@ -371,17 +384,16 @@ def read_arguments():
 
 def main():
     arguments = read_arguments()
-    out, size = arguments.out, arguments.size
+    out = arguments.out
     bench = Bench(arguments)
     given = dict(arguments.rates)
-    tuned = wanted(list(tuning(out, size)), arguments.groups, given)
+    tuned = wanted(arguments, given)
     if not bench.train_all([variant for *_, variant in tuned], arguments.held_out):
         sys.exit("not all rates are tried: the same call goes on")
-    chosen = best(tuned, given)
-    groups = {group: list(GROUPS[group][0](out, chosen, size)) for group in arguments.groups}
-    variants = [variant for group in groups.values() for variant in group]
-    whole = bench.train_all(variants, arguments.held_out if size == "smoke" else arguments.data_dir)
-    tables = [table(variants), *(beside(base, variants) for base in ("plain", "+ L_lg", "none")), pooled(groups.get("parts", [])),
+    chosen = rates(best(tuned, given))
+    variants = planned(arguments, chosen)
+    whole = bench.train_all(variants, arguments.held_out if arguments.size == "smoke" else arguments.data_dir)
+    tables = [table(variants), *(beside(base, variants) for base in ("plain", "+ L_lg", "none")), pooled(variants),
               watch_table(variants), rates_table(tuned, chosen)]
     (out / "parts.md").write_text("\n\n".join(filter(None, tables)) + "\n")
     figures = {variant.slug: variant.as_json() for variant in [variant for *_, variant in tuned] + variants}

@@ -87,6 +87,9 @@ pub enum LocalLocalStep {
     Joint,
     /// Before them, in a step of its own with a velocity of its own and a clipped gradient, as in the
     /// authors' code. It costs another pass of the local views.
+    ///
+    /// The clip bounds a step of SGD. LARS, AdamW and Muon give a step its size whatever its gradient's, so
+    /// that under them it moves the encoder as far as the main step does.
     Separate,
 }
 
