@@ -153,6 +153,7 @@ mod tests {
         EvalConfig {
             dataset: EvalDataset::Same,
             during: vec!["knn".parse().unwrap()],
+            floors: true,
             online: false,
             resize: 0,
             crop: 0,
