@@ -163,15 +163,21 @@ fn cosines(records: &[Record]) -> Captioned {
     }
 }
 
-const KNN: &str = "\
-    How many test images get their class right from their nearest training images in feature space, \
-    with no label used in training. k = 1 copies the nearest, k > 1 takes a vote weighted by \
-    similarity.";
-const KNN_ABOVE_FLOORS: &str = "\
-    How many test images get their class right from their nearest training images in feature space, \
-    with no label used in training. k = 1 copies the nearest, k > 1 takes a vote weighted by \
-    similarity. The level lines are what k = 1 reaches on raw pixels and on the same network before \
-    training: the distance to them is what was learned.";
+/// As a macro, since `concat!` takes literals alone.
+macro_rules! knn_caption {
+    () => {
+        "How many test images get their class right from their nearest training images in feature \
+         space, with no label used in training. k = 1 copies the nearest, k > 1 takes a vote weighted \
+         by similarity."
+    };
+}
+
+const KNN: &str = knn_caption!();
+const KNN_ABOVE_FLOORS: &str = concat!(
+    knn_caption!(),
+    " The level lines are what k = 1 reaches on raw pixels and on the same network before training: \
+     the distance to them is what was learned."
+);
 
 fn knn(records: &[Record]) -> Captioned {
     let mut neighbours: Vec<usize> =
