@@ -10,6 +10,7 @@ The same call goes on where it was stopped. OUT/parts.md gets the tables, OUT/pa
 import argparse
 import collections
 import concurrent.futures
+import functools
 import json
 import math
 import pathlib
@@ -85,7 +86,7 @@ class Variant:
 
     def __init__(self, folder, group, name, settings, grid, rate_of=None, preset=PRESET):
         self.group, self.name, self.settings, self.grid = group, name, settings, grid
-        # The framework and side whose rate it takes; and what it is laid over.
+        # The framework and side whose rate it takes, or looks for; and what it is laid over.
         self.rate_of, self.preset = rate_of, preset
         slug = "".join(c if c.isalnum() or c in ".-" else "-" for c in f"{group}-{name}".replace("λ = ", ""))
         self.slug = "-".join(filter(None, slug.split("-")))
@@ -99,8 +100,9 @@ class Variant:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self.file.write_text(text)
 
+    @functools.cached_property
     def ended(self):
-        """Of each run that ended: its grid's value, accuracies by k, and the means of its last epoch."""
+        """Of each run that ended: its grid's value, accuracies by k, and the means of its last epoch; read once."""
         found = {}
         for log in sorted(self.runs.glob("run-*/metrics.jsonl")):
             lines = log.read_text().splitlines()
@@ -112,10 +114,10 @@ class Variant:
 
     def reached(self):
         """Of each run that ended: its grid's value, and accuracies by k."""
-        return {value: accuracies for value, (accuracies, _) in self.ended().items()}
+        return {value: accuracies for value, (accuracies, _) in self.ended.items()}
 
     def as_json(self):
-        runs = {value: {"knn": accuracies, "last epoch": epoch} for value, (accuracies, epoch) in self.ended().items()}
+        runs = {value: {"knn": accuracies, "last epoch": epoch} for value, (accuracies, epoch) in self.ended.items()}
         return {"preset": self.preset, "settings": self.settings, "runs": runs}
 
 
@@ -132,7 +134,7 @@ class Bench:
         variant.write()
         given = self.arguments
         words = [given.binary, "sweep", variant.file, "--out", variant.runs, "--data-dir", data_dir, "--device", given.device,
-                 "--no-pictures", "--checkpoint-every", "1000000", "--quiet", *given.more]
+                 "--no-pictures", "--checkpoint-every", "1000000", "--quiet"]
         left = self.ends - time.monotonic()
         if left < 5:
             return False
@@ -174,7 +176,7 @@ def sized(size, side, limit=None):
 
 
 def tuning(folder, size):
-    """For each kind and side, the sweeps over rates."""
+    """For each kind and side, the sweeps over rates, each after the settings that go with its side."""
     sides = {"plain": ("plain", PLAIN), "plain, wider crops": ("plain", WIDER), "LoGo": ("logo", ["affinity.lambda=0"])}
     for kind, optimiser, settings in kinds():
         for name, (side, of_side) in sides.items():
@@ -182,15 +184,16 @@ def tuning(folder, size):
                 continue
             # All held-out images: a folder comes in the order of its classes, of which a limit would leave out some.
             every = sized(size, side, limit=0) + ["data.dataset=folder", "seed=7"] + settings + of_side
-            yield side, of_side, Variant(folder, f"tune, {kind}", name, every, {"optimizer.lr": RATES[optimiser]})
+            grid = {"optimizer.lr": RATES[optimiser]}
+            yield of_side, Variant(folder, f"tune, {kind}", name, every, grid, (kind, side))
 
 
 def best(tuned, given):
     """By kind and side: the rate, the settings beside it and the accuracies, of the best at k = 20; or what is given."""
     chosen = {key: (rate, PLAIN if key[1] == "plain" else [], {}) for key, rate in given.items()}
-    for side, of_side, variant in tuned:
+    for of_side, variant in tuned:
+        key = variant.rate_of
         for rate, accuracies in variant.reached().items():
-            key = variant.group.removeprefix("tune, "), side
             if key not in chosen or accuracies[20] > chosen[key][2][20]:
                 chosen[key] = rate, of_side, accuracies
     return chosen
@@ -315,7 +318,7 @@ def watch_table(variants):
     """What the last epoch's means say of views, f_d and gradients."""
     lines = []
     for variant in variants:
-        epochs = [epoch for _, epoch in variant.ended().values()]
+        epochs = [epoch for _, epoch in variant.ended.values()]
         if epochs:
             cells = [f"{statistics.mean(epoch[key] for epoch in epochs):.3f}" if key in epochs[0] else "" for key in WATCHED]
             lines.append([f"{variant.group}: {variant.name}", *cells])
@@ -324,12 +327,11 @@ def watch_table(variants):
 
 def rates_table(tuned, chosen):
     lines = []
-    for side, _, variant in tuned:
-        kind = variant.group.removeprefix("tune, ")
+    for _, variant in tuned:
         for rate, accuracies in variant.reached().items():
-            is_chosen = "yes" if chosen[kind, side][2] == accuracies else ""
+            is_chosen = "yes" if chosen[variant.rate_of][2] == accuracies else ""
             cells = [f"{rate:g}", f"{accuracies[1]:.2f} %", f"{accuracies[20]:.2f} %", is_chosen]
-            lines.append([f"{kind}: {variant.name}", *cells])
+            lines.append([f"{variant.rate_of[0]}: {variant.name}", *cells])
     return rows(["on the held-out images", "rate", "k = 1", "k = 20", "chosen"], lines)
 
 
@@ -351,8 +353,7 @@ def planned(arguments, chosen):
 def wanted(arguments, given):
     """The sweeps over rates that those variants need, but for rates that are given."""
     needed = {variant.rate_of for variant in planned(arguments, rates())} - set(given)
-    tuned = tuning(arguments.out, arguments.size)
-    return [entry for entry in tuned if (entry[2].group.removeprefix("tune, "), entry[0]) in needed]
+    return [entry for entry in tuning(arguments.out, arguments.size) if entry[1].rate_of in needed]
 
 
 def known_rate(text):
@@ -378,7 +379,6 @@ def read_arguments():
                         help="variants in whose folder's name it is found")
     parser.add_argument("--rates", nargs="*", type=known_rate, default=[], metavar="KIND:SIDE=RATE",
                         help="rates that are known, for example simsiam:logo=0.04, and are not looked for")
-    parser.add_argument("--more", nargs="*", default=[], help="arguments for every sweep")
     return parser.parse_args()
 
 
@@ -388,7 +388,7 @@ def main():
     bench = Bench(arguments)
     given = dict(arguments.rates)
     tuned = wanted(arguments, given)
-    if not bench.train_all([variant for *_, variant in tuned], arguments.held_out):
+    if not bench.train_all([variant for _, variant in tuned], arguments.held_out):
         sys.exit("not all rates are tried: the same call goes on")
     chosen = rates(best(tuned, given))
     variants = planned(arguments, chosen)
@@ -396,7 +396,7 @@ def main():
     tables = [table(variants), *(beside(base, variants) for base in ("plain", "+ L_lg", "none")), pooled(variants),
               watch_table(variants), rates_table(tuned, chosen)]
     (out / "parts.md").write_text("\n\n".join(filter(None, tables)) + "\n")
-    figures = {variant.slug: variant.as_json() for variant in [variant for *_, variant in tuned] + variants}
+    figures = {variant.slug: variant.as_json() for variant in [variant for _, variant in tuned] + variants}
     (out / "parts.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
     print((out / "parts.md").read_text())
     if not whole:
