@@ -144,8 +144,10 @@ fn twenty_updates_of_a_warm_up_in_a_row() {
         assert!(distance(&expected, &first) > 1e-3, "{settings:?}: the weights do not move");
         let apart = distance(&found, &expected);
         assert!(apart < 1e-5, "{settings:?}: the weights are off by {apart:.2e}");
+        // A loss is a sum of terms of either sign at weights that are already apart: on one processor its
+        // distance was 2.1e-5, and other processors order sums otherwise.
         let apart = distance(&losses, &expected_losses);
-        assert!(apart < 1e-5, "{settings:?}: the losses are off by {apart:.2e}");
+        assert!(apart < 1e-4, "{settings:?}: the losses are off by {apart:.2e}");
     }
 }
 

@@ -239,8 +239,8 @@ impl Lowering<'_> {
         if self.uses[operand] > 1 || !turned.eq(order.iter().copied()) {
             return None;
         }
-        let Product { stacked, size: [m, n, k], transposed: [a, b] } = *product;
-        let product = Product { stacked, size: [n, m, k], transposed: [!b, !a] };
+        let Product { stacked, size: [m, n, k], transposed: [a, b], rounded } = *product;
+        let product = Product { stacked, size: [n, m, k], transposed: [!b, !a], rounded };
         let (operands, element, len) = (vec![operands[1], operands[0]], *element, *len);
         Some(self.push(Operation::Dot(product), operands, element, len))
     }
@@ -335,7 +335,7 @@ impl Lowering<'_> {
             self.matrix(instruction.operands[side], orders)
         });
         // The left operand lies plain with its rows first, the right one with its depth first.
-        let product = Product { stacked, size, transposed: [left, !right] };
+        let product = Product { stacked, size, transposed: [left, !right], rounded: dot.rounded };
         let len = instruction.ty.len();
         let made = self.push(Operation::Dot(product), vec![a, b], Element::F32, len);
         self.convert(made, instruction.ty.element)

@@ -32,6 +32,8 @@ pub(crate) struct Product {
     pub size: [usize; 3],
     /// Which operands lie transposed.
     pub transposed: [bool; 2],
+    /// Whether operands may be rounded to bfloat16.
+    pub rounded: bool,
 }
 
 /// A residual network's plan and the shape of its images.

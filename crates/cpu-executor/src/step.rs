@@ -1,6 +1,6 @@
 //! One step of a run.
 
-use cpu_kernels::{Matrix, matmul};
+use cpu_kernels::{Matrix, matmul, matmul_bf16};
 
 use crate::buffers::{Held, with_parts};
 use crate::loops::{self, Bound};
@@ -117,8 +117,9 @@ fn residual<'a>(
 }
 
 fn multiply(product: &Product, engine: &Engine, [a, b]: [&[f32]; 2], to: &mut [f32]) {
-    let &Product { stacked, size, transposed } = product;
+    let &Product { stacked, size, transposed, rounded } = product;
     let [m, n, k] = size;
+    let levels = engine.levels();
     if to.is_empty() || stacked == 0 {
         return;
     }
@@ -126,6 +127,10 @@ fn multiply(product: &Product, engine: &Engine, [a, b]: [&[f32]; 2], to: &mut [f
     for (at, to) in to.chunks_mut(m * n).enumerate() {
         let a = matrix(&a[at * m * k..][..m * k], 0);
         let b = matrix(&b[at * k * n..][..k * n], 1);
-        matmul(engine.levels().f32, size, a, b, to, false, engine.workspace());
+        // Where bfloat16 has no instructions of its own, rounding to it would be work for nothing.
+        match rounded && levels.bf16.multiplies_bf16() {
+            true => matmul_bf16(levels.bf16, size, a, b, to, engine.workspace()),
+            false => matmul(levels.f32, size, a, b, to, false, engine.workspace()),
+        }
     }
 }

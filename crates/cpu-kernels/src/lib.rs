@@ -38,7 +38,7 @@
 //! - [`Normalisation`], [`Moments`], [`join`]: batch normalisation around convolutions, and the end of a residual
 //!   block.
 //! - [`average`], [`MaxPool`]: pooling, forward and backward.
-//! - [`matmul`]: products of plain matrices.
+//! - [`matmul`], [`matmul_bf16`]: products of plain matrices.
 //! - [`Bank`]: exact nearest neighbours by inner product.
 //! - [`Level`], [`Choice`], [`trial`], [`peak_gflops`]: which instructions there are, which are fastest, and how
 //!   fast they could be at most.
@@ -92,6 +92,7 @@ mod trial;
 mod winograd;
 mod workspace;
 
+pub use bf16_dot::matmul_bf16;
 pub use choice::{Choice, Chosen, KERNELS_VERSION, choose};
 pub use conv::{Algorithm, Conv};
 pub use element::Element;

@@ -2,7 +2,7 @@
 
 mod support;
 
-use logo_ssl_cpu_kernels::{Level, Matrix, Workspace, matmul};
+use logo_ssl_cpu_kernels::{Level, Matrix, Workspace, bf16, matmul, matmul_bf16};
 use proptest::prelude::*;
 use support::*;
 
@@ -39,17 +39,37 @@ impl Operands {
     }
 
     fn product(&self, level: Level, transposed: [bool; 2], accumulate: bool) -> Vec<f32> {
+        let mut c = self.c.clone();
+        self.in_form(transposed, |a, b| {
+            matmul(level, self.size, a, b, &mut c, accumulate, &poisoned())
+        });
+        c
+    }
+
+    fn rounded_product(&self, level: Level, transposed: [bool; 2]) -> Vec<f32> {
+        let mut c = self.c.clone();
+        self.in_form(transposed, |a, b| {
+            matmul_bf16(level, self.size, a, b, &mut c, &poisoned());
+        });
+        c
+    }
+
+    fn in_form(&self, transposed: [bool; 2], multiply: impl FnOnce(Matrix<'_>, Matrix<'_>)) {
         let [_, n, k] = self.size;
         let [turned_a, turned_b] = [turned(&self.a, k), turned(&self.b, n)];
         let of = |transposed, plain, turned| match transposed {
             false => Matrix::plain(plain),
             true => Matrix::transposed(turned),
         };
-        let a = of(transposed[0], &self.a, &turned_a);
-        let b = of(transposed[1], &self.b, &turned_b);
-        let mut c = self.c.clone();
-        matmul(level, self.size, a, b, &mut c, accumulate, &poisoned());
-        c
+        multiply(of(transposed[0], &self.a, &turned_a), of(transposed[1], &self.b, &turned_b));
+    }
+
+    /// The same operands, rounded to bfloat16.
+    fn rounded(&self) -> Self {
+        let rounded = |numbers: &[f32]| -> Vec<f32> {
+            numbers.iter().map(|x| bf16::from_f32(*x).to_f32()).collect()
+        };
+        Self { size: self.size, a: rounded(&self.a), b: rounded(&self.b), c: self.c.clone() }
     }
 }
 
@@ -83,6 +103,50 @@ proptest! {
                 prop_assert!(error < 1e-5, "{error:.2e} {level} {form:?}");
             }
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 16,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn any_product_in_bfloat16_is_that_of_the_rounded_operands(
+        m in sizes(150),
+        n in sizes(300),
+        k in sizes(1100),
+        seed: u64,
+    ) {
+        let operands = Operands::new([m, n, k], seed);
+        let expected = operands.rounded().plain(false);
+        for level in levels() {
+            for form in FORMS {
+                let found = operands.rounded_product(level, form);
+                let error = distance(&widen(&found), &expected);
+                prop_assert!(error < 1e-5, "{error:.2e} {level} {form:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_product_in_bfloat16_of_several_tasks() {
+    let operands = Operands::new([530, 270, 70], 5);
+    let expected = operands.rounded().plain(false);
+    let level = Level::chosen().unwrap();
+    let product = |threads: usize, form| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| operands.rounded_product(level, form))
+    };
+    let one = product(1, FORMS[0]);
+    let error = distance(&widen(&one), &expected);
+    assert!(error < 1e-5, "{error:.2e}");
+    for (threads, form) in [2, 5].into_iter().flat_map(|threads| FORMS.map(|form| (threads, form)))
+    {
+        assert!(product(threads, form) == one, "{threads} threads, {form:?}");
     }
 }
 

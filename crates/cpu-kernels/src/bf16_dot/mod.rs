@@ -10,10 +10,13 @@ mod amx;
 mod epilogue;
 mod gradient;
 mod layout;
+mod matrix;
 mod operands;
 mod pass;
 mod prologue;
 mod tiles;
+
+pub use self::matrix::matmul_bf16;
 
 use half::bf16;
 use rayon::prelude::*;
