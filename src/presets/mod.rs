@@ -23,6 +23,7 @@ const FILES: Files<'static> = Files(&[
     ("cifar10-seed", include_str!("../../configs/cifar10-seed.toml")),
     ("cifar10-cpu", include_str!("../../configs/cifar10-cpu.toml")),
     ("cifar10-cpu-hour", include_str!("../../configs/cifar10-cpu-hour.toml")),
+    ("cifar10-cpu-two-hours", include_str!("../../configs/cifar10-cpu-two-hours.toml")),
     ("cifar10-gpu", include_str!("../../configs/cifar10-gpu.toml")),
     ("cifar10-gpu-minute", include_str!("../../configs/cifar10-gpu-minute.toml")),
     ("cifar10-moco-logo", include_str!("../../configs/cifar10-moco-logo.toml")),

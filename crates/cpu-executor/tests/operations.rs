@@ -2,11 +2,14 @@
 
 mod common;
 
-use common::{check, check_node};
+use std::sync::Arc;
+
+use common::{check, check_node, doubles, engine, run};
 use graph::{
     Comparison, Convolution, Dot, Element, Graph, Node, Operation, Program, Type, Window,
     concatenate, gradients,
 };
+use logo_ssl_cpu_executor::Tensor;
 use proptest::prelude::*;
 
 const SHAPES: [&[usize]; 10] =
@@ -312,6 +315,22 @@ fn products_in_every_order_of_axes() {
 }
 
 #[test]
+fn only_products_that_may_be_are_rounded() {
+    // Halfway between two bfloat16, of which 1 is the even one.
+    let x = 1.0 + 2.0f32.powi(-8);
+    let multiplies_bf16 = engine().levels().bf16.multiplies_bf16();
+    for (rounded, expected) in [(false, x), (true, if multiplies_bf16 { 1.0 } else { x })] {
+        let graph = Graph::new();
+        let a = graph.parameter("a", Type::f32([1, 1]));
+        let dot = Dot { contracting: [vec![1], vec![0]], batch: [vec![], vec![]], rounded };
+        let product = a.dot_general(graph.scalar(1.0).reshape(&[1, 1]), dot);
+        let program = Program::new(&graph, &[a], &[("y", product)]).unwrap();
+        let outputs = run(&program, vec![Arc::new(Tensor::f32([1, 1], vec![x]))]);
+        assert_eq!(doubles(&outputs[0]), [f64::from(expected)], "rounded: {rounded}");
+    }
+}
+
+#[test]
 fn reductions_over_all_axes() {
     let shapes: [&[usize]; 6] = [&[7], &[70, 33], &[2, 3, 4, 5], &[0, 4], &[3, 0, 2], &[40, 2050]];
     for shape in shapes {
@@ -340,7 +359,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn products_of_any_size(m in 0usize..70, n in 0usize..70, k in 0usize..300, form in 0usize..8) {
+    fn products_of_any_size(
+        m in 0usize..70,
+        n in 0usize..70,
+        k in 0usize..300,
+        form in 0usize..8,
+        rounded: bool,
+    ) {
         let graph = Graph::new();
         let shape = |turned: bool, [rows, columns]: [usize; 2]| match turned {
             true => Type::f32([columns, rows]),
@@ -352,7 +377,7 @@ proptest! {
         let dot = Dot {
             contracting: [vec![usize::from(!left)], vec![usize::from(right)]],
             batch: [vec![], vec![]],
-            rounded: true,
+            rounded,
         };
         let product = a.dot_general(b, dot);
         check_node(if out { product.transpose(&[1, 0]) } else { product }, &[a, b], 1e-6);
