@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::gemm::{PANEL, RowTable, Rows, Segment};
 use crate::level::{Kernel, Level};
-use crate::part::Part;
+use crate::part::{Part, Place};
 use crate::simd::Vector;
 use crate::workspace::Workspace;
 
@@ -59,16 +59,14 @@ pub fn matmul(
     accumulate: bool,
     workspace: &Workspace,
 ) {
-    assert_eq!(a.numbers.len(), m * k, "a is m × k");
-    assert_eq!(b.numbers.len(), k * n, "b is k × n");
-    assert_eq!(c.len(), m * n, "c is m × n");
+    assert_sizes([m, n, k], a, b, c);
     match (m * n, k) {
         (0, _) => {}
         (_, 0) if accumulate => {}
         (_, 0) => c.fill(0.0),
         _ => {
             let product = Product { level, size: [m, n, k], a, b, accumulate, workspace };
-            let whole = Place { row: 0, column: 0, c: Part::of(c, n) };
+            let whole = Place::whole(Part::of(c, n));
             let mut parts = vec![];
             product.cut(whole, PARTS * rayon::current_num_threads(), &mut parts);
             parts.into_par_iter().with_max_len(1).for_each(|part| product.run(part));
@@ -76,30 +74,12 @@ pub fn matmul(
     }
 }
 
-/// A part of the result and where it begins.
-struct Place<'a> {
-    row: usize,
-    column: usize,
-    c: Part<'a>,
-}
-
-impl<'a> Place<'a> {
-    /// Cuts the place in halves, along its rows or its columns.
-    fn halves(self, along_rows: bool) -> [Self; 2] {
-        let Place { row, column, c } = self;
-        match along_rows {
-            true => {
-                let half = (c.rows() / 2).next_multiple_of(WHOLE[0]);
-                let [first, second] = c.split_rows(half);
-                [Self { row, column, c: first }, Self { row: row + half, column, c: second }]
-            }
-            false => {
-                let half = (c.columns() / 2).next_multiple_of(WHOLE[1]);
-                let [first, second] = c.split_columns(half);
-                [Self { row, column, c: first }, Self { row, column: column + half, c: second }]
-            }
-        }
-    }
+/// # Panics
+/// If an operand of c = a·b is of another size.
+pub(crate) fn assert_sizes([m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, c: &[f32]) {
+    assert_eq!(a.numbers.len(), m * k, "a is m × k");
+    assert_eq!(b.numbers.len(), k * n, "b is k × n");
+    assert_eq!(c.len(), m * n, "c is m × n");
 }
 
 struct Product<'a> {
@@ -114,7 +94,7 @@ struct Product<'a> {
 impl Product<'_> {
     /// Cuts the place in `count` parts, as far as they are large enough.
     fn cut<'c>(&self, place: Place<'c>, count: usize, parts: &mut Vec<Place<'c>>) {
-        let [rows, columns] = [place.c.rows(), place.c.columns()];
+        let [rows, columns] = [place.part.rows(), place.part.columns()];
         let can = [rows >= 2 * LEAST[0], columns >= 2 * LEAST[1]];
         if count <= 1 || can == [false; 2] {
             parts.push(place);
@@ -125,14 +105,17 @@ impl Product<'_> {
             [true, true] => self.a.transposed && rows >= columns,
             [along_rows, _] => along_rows,
         };
-        let [first, second] = place.halves(along_rows);
+        let [first, second] = match along_rows {
+            true => place.split_rows((rows / 2).next_multiple_of(WHOLE[0])),
+            false => place.split_columns((columns / 2).next_multiple_of(WHOLE[1])),
+        };
         self.cut(first, count.div_ceil(2), parts);
         self.cut(second, count / 2, parts);
     }
 
     fn run(&self, mut place: Place<'_>) {
         let [_, _, k] = self.size;
-        let (rows, columns) = (place.c.rows(), place.c.columns());
+        let (rows, columns) = (place.part.rows(), place.part.columns());
         let mut left = self.a.transposed.then(|| self.workspace.take(rows * DEPTH));
         let panels = columns.min(COLUMNS).div_ceil(PANEL);
         let mut right = self.workspace.take(panels * DEPTH * PANEL);
@@ -146,7 +129,7 @@ impl Product<'_> {
                 None => (&self.a.numbers[place.row * k + first..], k),
             };
             for column in (0..columns).step_by(COLUMNS) {
-                let c = place.c.columns_in(column..columns.min(column + COLUMNS));
+                let c = place.part.columns_in(column..columns.min(column + COLUMNS));
                 self.pack_panels(place.column + column, c.columns(), [first, depth], &mut right);
                 let accumulate = self.accumulate || first > 0;
                 let block = Block { product: self, a, a_stride, b: &right, depth, accumulate };

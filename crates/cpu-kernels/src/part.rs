@@ -93,6 +93,41 @@ impl<'a> Part<'a> {
     }
 }
 
+/// A part of a matrix, and where in that it begins.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    pub row: usize,
+    pub column: usize,
+    pub part: Part<'a>,
+}
+
+impl<'a> Place<'a> {
+    /// The whole of a matrix.
+    pub fn whole(part: Part<'a>) -> Self {
+        Self { row: 0, column: 0, part }
+    }
+
+    /// Two places: its first `rows`, and the others.
+    ///
+    /// # Panics
+    /// If it has fewer.
+    pub fn split_rows(self, rows: usize) -> [Self; 2] {
+        let Self { row, column, part } = self;
+        let [first, second] = part.split_rows(rows);
+        [Self { row, column, part: first }, Self { row: row + rows, column, part: second }]
+    }
+
+    /// Two places: its first `columns`, and the others.
+    ///
+    /// # Panics
+    /// If it has fewer.
+    pub fn split_columns(self, columns: usize) -> [Self; 2] {
+        let Self { row, column, part } = self;
+        let [first, second] = part.split_columns(columns);
+        [Self { row, column, part: first }, Self { row, column: column + columns, part: second }]
+    }
+}
+
 /// The numbers as one row.
 impl<'a> From<&'a mut [f32]> for Part<'a> {
     fn from(numbers: &'a mut [f32]) -> Self {

@@ -104,14 +104,6 @@ proptest! {
             }
         }
     }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 16,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
 
     #[test]
     fn any_product_in_bfloat16_is_that_of_the_rounded_operands(
@@ -137,26 +129,22 @@ fn a_product_in_bfloat16_of_several_tasks() {
     let operands = Operands::new([530, 270, 70], 5);
     let expected = operands.rounded().plain(false);
     let level = Level::chosen().unwrap();
-    let product = |threads: usize, form| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| operands.rounded_product(level, form))
-    };
+    let product = |threads, form| on(threads, || operands.rounded_product(level, form));
     let one = product(1, FORMS[0]);
     let error = distance(&widen(&one), &expected);
     assert!(error < 1e-5, "{error:.2e}");
-    for (threads, form) in [2, 5].into_iter().flat_map(|threads| FORMS.map(|form| (threads, form)))
-    {
-        assert!(product(threads, form) == one, "{threads} threads, {form:?}");
+    for threads in [2, 5] {
+        for form in FORMS {
+            assert!(product(threads, form) == one, "{threads} threads, {form:?}");
+        }
     }
 }
 
 #[test]
 fn the_same_bytes_whatever_the_threads_and_the_form() {
     let operands = Operands::new([130, 530, 700], 3);
-    let product = |threads: usize, form| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| operands.product(Level::chosen().unwrap(), form, true))
-    };
+    let level = Level::chosen().unwrap();
+    let product = |threads, form| on(threads, || operands.product(level, form, true));
     let one = product(1, FORMS[0]);
     for threads in [2, 5] {
         for form in FORMS {

@@ -61,10 +61,8 @@ fn the_same_numbers_whatever_the_threads() {
     let mut random = Random(1);
     let mut numbers = |n: usize| support::narrow(&random.normals(n));
     let (bank, queries) = (numbers(1000 * 300), numbers(333 * 300));
-    let found = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| search(Level::chosen().unwrap(), &bank, &queries, 300, 20))
-    };
+    let level = Level::chosen().unwrap();
+    let found = |threads| support::on(threads, || search(level, &bank, &queries, 300, 20));
     let one = found(1);
     assert!([2, 5].into_iter().all(|threads| found(threads) == one));
 }

@@ -9,10 +9,10 @@ use half::bf16;
 use rayon::prelude::*;
 
 use super::operands::Step;
-use super::tiles::{Block, DEPTH, OPERAND, Product, SUMS, TILE};
+use super::tiles::{Block, DEPTH, OPERAND, Product, SUMS, TILE, store_pairs};
 use crate::level::{Kernel, Level};
-use crate::matmul::Matrix;
-use crate::part::Part;
+use crate::matmul::{Matrix, assert_sizes};
+use crate::part::{Part, Place};
 use crate::simd::Vector;
 use crate::workspace::{Buffer, Workspace};
 
@@ -36,39 +36,29 @@ pub fn matmul_bf16(
     c: &mut [f32],
     workspace: &Workspace,
 ) {
-    assert_eq!(a.numbers.len(), m * k, "a is m × k");
-    assert_eq!(b.numbers.len(), k * n, "b is k × n");
-    assert_eq!(c.len(), m * n, "c is m × n");
+    assert_sizes([m, n, k], a, b, c);
     if m * n == 0 {
         return;
     }
     let side = |numbers, along_depth, lines| Side { numbers, along_depth, lines, depth: k };
     let a = side(a.numbers, !a.transposed, m).pack(level, Pairs::OfALine, workspace);
     let b = side(b.numbers, b.transposed, n).pack(level, Pairs::Across, workspace);
-    let packed = Packed { level, steps: k.div_ceil(DEPTH), a: &a, b: &b, workspace };
+    let steps: Vec<Step> =
+        (0..k.div_ceil(DEPTH)).map(|step| Step::new(step * OPERAND, step * OPERAND)).collect();
+    let packed = Packed { level, steps: &steps, a: &a, b: &b, workspace };
     let mut tasks = vec![];
-    cut(Place { row: 0, column: 0, c: Part::of(c, n) }, &mut tasks);
+    cut(Place::whole(Part::of(c, n)), &mut tasks);
     tasks.into_par_iter().with_max_len(1).for_each(|place| packed.run(place));
-}
-
-/// A part of the result and where it begins.
-struct Place<'a> {
-    row: usize,
-    column: usize,
-    c: Part<'a>,
 }
 
 /// Cuts a place into tasks.
 fn cut<'a>(place: Place<'a>, tasks: &mut Vec<Place<'a>>) {
-    let Place { row, column, c } = place;
-    let [first, second] = if c.rows() > TASK[0] {
-        let [first, second] = c.split_rows(TASK[0]);
-        [Place { row, column, c: first }, Place { row: row + TASK[0], column, c: second }]
-    } else if c.columns() > TASK[1] {
-        let [first, second] = c.split_columns(TASK[1]);
-        [Place { row, column, c: first }, Place { row, column: column + TASK[1], c: second }]
+    let [first, second] = if place.part.rows() > TASK[0] {
+        place.split_rows(TASK[0])
+    } else if place.part.columns() > TASK[1] {
+        place.split_columns(TASK[1])
     } else {
-        return tasks.push(Place { row, column, c });
+        return tasks.push(place);
     };
     cut(first, tasks);
     cut(second, tasks);
@@ -77,7 +67,7 @@ fn cut<'a>(place: Place<'a>, tasks: &mut Vec<Place<'a>>) {
 /// Both operands in tiles, `[lines / TILE, steps, OPERAND]`.
 struct Packed<'a> {
     level: Level,
-    steps: usize,
+    steps: &'a [Step],
     a: &'a [bf16],
     b: &'a [bf16],
     workspace: &'a Workspace,
@@ -85,28 +75,19 @@ struct Packed<'a> {
 
 impl Packed<'_> {
     fn run(&self, mut place: Place<'_>) {
-        let [rows, columns] = [place.c.rows(), place.c.columns()].map(|size| size.div_ceil(TILE));
+        let start = [place.row / TILE, place.column / TILE];
+        let size = [place.part.rows(), place.part.columns()].map(|size| size.div_ceil(TILE));
+        let [rows, columns] = size;
         let mut sums = self.workspace.take::<f32>(rows * columns * SUMS);
-        if self.steps == 0 {
+        if self.steps.is_empty() {
             sums.fill(0.0);
         }
-        for first in (0..self.steps).step_by(STEPS) {
-            let count = STEPS.min(self.steps - first);
-            let steps: Vec<Step> = (first..first + count)
-                .map(|step| Step::new(step * OPERAND, step * OPERAND))
-                .collect();
-            let product = Product {
-                steps: &steps,
-                a: self.a,
-                a_row: DEPTH,
-                b: self.b,
-                c: &mut sums,
-                accumulate: first > 0,
-            };
-            let start = [place.row / TILE, place.column / TILE];
-            product.run(self.level, self.blocks(start, [rows, columns]));
+        for (at, steps) in self.steps.chunks(STEPS).enumerate() {
+            let (a, b, c) = (self.a, self.b, &mut sums[..]);
+            let product = Product { steps, a, a_row: DEPTH, b, c, accumulate: at > 0 };
+            product.run(self.level, self.blocks(start, size));
         }
-        store(&sums, columns, &mut place.c);
+        store(&sums, columns, &mut place.part);
     }
 
     /// The blocks of 2 × 2 tiles, the last ones again where they run out.
@@ -115,7 +96,7 @@ impl Packed<'_> {
         [row, column]: [usize; 2],
         [rows, columns]: [usize; 2],
     ) -> impl Iterator<Item = Block<2, 2>> {
-        let line = self.steps * OPERAND;
+        let line = self.steps.len() * OPERAND;
         let pairs = |count: usize| (0..count).step_by(2).map(move |i| [i, (i + 1).min(count - 1)]);
         pairs(columns).flat_map(move |across| {
             pairs(rows).map(move |down| Block {
@@ -211,10 +192,7 @@ impl Kernel for PackPanel<'_> {
                     &turned
                 }
             };
-            for (to, pair) in tile.chunks_exact_mut(2).zip(pairs.as_flattened()) {
-                to[0] = bf16::from_bits(*pair as u16);
-                to[1] = bf16::from_bits((*pair >> 16) as u16);
-            }
+            store_pairs(pairs, tile);
         }
     }
 }

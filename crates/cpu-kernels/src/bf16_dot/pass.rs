@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::layout::InterleavedLayout;
 use super::operands::Step;
-use super::tiles::{Block, DEPTH, OPERAND, Product, SUMS, TILE};
+use super::tiles::{Block, DEPTH, OPERAND, Product, SUMS, TILE, store_pairs};
 use crate::level::{Kernel, Level};
 use crate::simd::Vector;
 use crate::workspace::{Buffer, Workspace};
@@ -304,8 +304,5 @@ fn pack_plain<V: Vector>(weights: &Weights<'_>, halves: Halves, to: usize, tile:
     }
     let mut columns = [[0u32; TILE]; TILE];
     V::transpose(&rows, &mut columns);
-    for (pair, numbers) in columns.iter().flatten().zip(tile.chunks_exact_mut(2)) {
-        numbers[0] = bf16::from_bits(*pair as u16);
-        numbers[1] = bf16::from_bits((*pair >> 16) as u16);
-    }
+    store_pairs(&columns, tile);
 }

@@ -1,4 +1,4 @@
-//! The one product behind the convolutions in bfloat16: sums of products of tiles.
+//! The one product behind convolutions and matrix products in bfloat16: sums of products of tiles.
 //!
 //! A tile of A is 16 rows of 16 pairs, a tile of B 16 pairs by 16 columns, each pair's two numbers side by
 //! side; a tile of C is 16 × 16 f32 in a row. Which tiles meet is a list of steps, so that neither a
@@ -22,6 +22,15 @@ pub(crate) const DEPTH: usize = 32;
 pub(crate) const SUMS: usize = TILE * TILE;
 /// How many numbers a tile of A or B has that lies in one piece.
 pub(crate) const OPERAND: usize = TILE * DEPTH;
+
+/// Writes pairs, the first number in the lower half of each, as a tile of A or B that lies in one piece.
+#[inline(always)]
+pub(super) fn store_pairs(pairs: &[[u32; TILE]; TILE], tile: &mut [bf16]) {
+    for (pair, numbers) in pairs.as_flattened().iter().zip(tile.chunks_exact_mut(2)) {
+        numbers[0] = bf16::from_bits(*pair as u16);
+        numbers[1] = bf16::from_bits((*pair >> 16) as u16);
+    }
+}
 
 /// `NA` × `NB` tiles of C and where their rows of A, columns of B and they themselves start, in numbers. Two
 /// tiles may be the same: all are read before any is written.

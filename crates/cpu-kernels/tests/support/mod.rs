@@ -162,6 +162,11 @@ pub fn norm_gradient(g: &[f64], y: &[f64], gamma: &[f64]) -> (Vec<f64>, Vec<f64>
     (dy.collect(), d_gamma, d_beta)
 }
 
+/// What `work` returns on so many threads.
+pub fn on<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
+}
+
 /// The levels to test: all this processor has.
 pub fn levels() -> Vec<Level> {
     Level::available()
