@@ -106,7 +106,7 @@ pub(super) fn png(figure: &Figure) -> io::Result<Vec<u8>> {
     let mut large = RgbImage::new(width, height);
     render(figure, BitMapBackend::with_buffer(&mut large, (width, height)), BITMAP_TEXT_DROP)?;
     let (width, height) = (WIDTH * PNG_SCALE, HEIGHT * PNG_SCALE);
-    let small = imageops::resize(&large, width, height, imageops::FilterType::Triangle);
+    let small = imageops::thumbnail(&large, width, height);
     let mut encoded = io::Cursor::new(Vec::new());
     small.write_to(&mut encoded, ImageFormat::Png).map_err(io::Error::other)?;
     Ok(encoded.into_inner())
