@@ -286,12 +286,16 @@ mod tests {
         assert_eq!(distinct.len(), data.len());
     }
 
+    /// `points` × `points` of the plane, up to `reach` from its centre along each axis.
+    fn grid(points: u16, reach: f32) -> impl Iterator<Item = Point> {
+        let along = move |i: u16| reach * (2.0 * f32::from(i) / f32::from(points) - 1.0);
+        (0..points).flat_map(move |y| (0..points).map(move |x| [along(x), along(y)]))
+    }
+
     #[test]
     fn no_figure_has_a_point_out_of_reach() {
-        let along = |i: u16| f32::from(i) / 100.0 - 2.0;
         for (class, name) in CLASSES.iter().enumerate() {
-            let points = (0..=400).flat_map(|x| (0..=400).map(move |y| [along(x), along(y)]));
-            let covered = points.filter(|&point| inside(class, point));
+            let covered = grid(400, 2.0).filter(|&point| inside(class, point));
             let furthest = covered.map(|[x, y]| x.hypot(y)).fold(0.0, f32::max);
             assert!((0.5..REACH).contains(&furthest), "{name} reaches {furthest}");
         }
@@ -300,9 +304,8 @@ mod tests {
     #[test]
     fn every_figure_fills_a_fair_share_of_its_circle() {
         for (class, name) in CLASSES.iter().enumerate() {
-            let grid =
-                (0..10_000).map(|i| [(i % 100) as f32 / 50.0 - 1.0, (i / 100) as f32 / 50.0 - 1.0]);
-            let share = grid.filter(|&point| inside(class, point)).count() as f32 / 10_000.0;
+            let covered = grid(100, 1.0).filter(|&point| inside(class, point));
+            let share = covered.count() as f32 / 10_000.0;
             assert!((0.2..0.75).contains(&share), "{name} covers {share}");
         }
     }

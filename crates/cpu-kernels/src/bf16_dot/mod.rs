@@ -2,8 +2,8 @@
 //! they are stored, pair by pair, and summed in f32.
 //!
 //! Everything is laid out so that tiles are pieces of memory (for convolutions the interleaved [`layout`]); [`tiles`] is
-//! the one product behind all three directions and the matrices. It runs on tile registers, on vectors that multiply pairs, and, for tests
-//! alone, on any others.
+//! the one product behind all three directions and the matrices. It runs on tile registers, on vectors that multiply
+//! pairs, and, for tests alone, on any others.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
