@@ -345,9 +345,12 @@ def rates(known=()):
 
 
 def planned(arguments, chosen):
-    """The variants that are wanted, with these rates."""
+    """The variants that are wanted, with these rates and seeds."""
     every = (variant for group in arguments.groups for variant in GROUPS[group](arguments.out, chosen, arguments.size))
-    return [variant for variant in every if arguments.only.search(variant.slug)]
+    found = [variant for variant in every if arguments.only.search(variant.slug)]
+    for variant in found:
+        variant.grid = {"seed": arguments.seeds}
+    return found
 
 
 def wanted(arguments, given):
@@ -377,6 +380,7 @@ def read_arguments():
     parser.add_argument("--groups", nargs="*", choices=GROUPS, default=list(GROUPS), help="what is trained [all]")
     parser.add_argument("--only", type=re.compile, default=re.compile(""), metavar="EXPRESSION",
                         help="variants in whose folder's name it is found")
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     parser.add_argument("--rates", nargs="*", type=known_rate, default=[], metavar="KIND:SIDE=RATE",
                         help="rates that are known, for example simsiam:logo=0.04, and are not looked for")
     return parser.parse_args()
