@@ -7,6 +7,8 @@
 
 mod support;
 
+use std::path::Path;
+
 use logo_ssl::config::Config;
 use logo_ssl::executor::Device;
 use logo_ssl::framework::logo;
@@ -95,63 +97,94 @@ fn weights(state: &State) -> Vec<f32> {
     kept.flat_map(|(_, tensor)| tensor.values.iter().copied()).collect()
 }
 
-#[test]
-fn two_devices_with_halves_are_one_with_the_whole() {
-    let Some(path) = plugin() else {
-        return skipped("LOGO_SSL_PJRT_PLUGIN is not set");
-    };
-    let simclr = ["framework.name=simclr", "model.predictor.hidden=0", "framework.temperature=0.2"];
-    let cases: [(&[&str], bool); 4] =
-        [(&[], false), (&["framework.name=byol"], false), (&MOCO, true), (&simclr, false)];
-    for (settings, key_order) in cases {
+/// A learner on one device and one on two, which begin alike.
+struct Pair {
+    one: Learner,
+    two: Learner,
+    first: State,
+    /// Whether its keys are put in an order of their own.
+    key_order: bool,
+}
+
+impl Pair {
+    fn new(settings: &[&str], path: &Path, key_order: bool) -> Self {
         let config = config(settings);
-        let mut one = Learner::new(&config, &xla(&path, &[0])).unwrap();
-        let mut two = Learner::new(&config, &xla(&path, &[0, 1])).unwrap();
-        let mut state = one.state().unwrap();
+        let [one, two] =
+            [&[0][..], &[0, 1]].map(|devices| Learner::new(&config, &xla(path, devices)).unwrap());
+        let first = one.state().unwrap();
+        Self { one, two, first, key_order }
+    }
+
+    fn assert_each_update_is_the_same(&mut self) {
+        let mut state = self.first.clone();
         let [mut losses, mut expected_losses] = [vec![], vec![]];
         for key in 0..UPDATES {
-            let views = views(key, key_order);
-            let (expected_loss, expected) = update(&mut one, &state, views.clone());
-            let (loss, found) = update(&mut two, &state, views);
+            let views = views(key, self.key_order);
+            let (expected_loss, expected) = update(&mut self.one, &state, views.clone());
+            let (loss, found) = update(&mut self.two, &state, views);
             let apart = distance(&weights(&found), &weights(&expected));
-            assert!(apart < 1e-5, "{settings:?}, update {key}: the weights are off by {apart:.2e}");
+            assert!(apart < 1e-5, "update {key}: the weights are off by {apart:.2e}");
             losses.push(loss);
             expected_losses.push(expected_loss);
             state = expected;
         }
         // A single loss can be next to nothing, the sum of terms of either sign.
         let apart = distance(&losses, &expected_losses);
-        assert!(apart < 1e-5, "{settings:?}: the losses are off by {apart:.2e}");
+        assert!(apart < 1e-5, "the losses are off by {apart:.2e}");
     }
-}
 
-#[test]
-fn twenty_updates_of_a_warm_up_in_a_row() {
-    let Some(path) = plugin() else {
-        return skipped("LOGO_SSL_PJRT_PLUGIN is not set");
-    };
-    for (settings, key_order) in [(&[][..], false), (&MOCO, true)] {
-        let config = config(settings);
-        let [mut one, mut two] =
-            [&[0][..], &[0, 1]].map(|devices| Learner::new(&config, &xla(&path, devices)).unwrap());
-        let first = weights(&one.state().unwrap());
+    fn assert_a_warm_up_in_a_row_is_the_same(&mut self) {
         let [mut losses, mut expected_losses] = [vec![], vec![]];
+        self.one.load(&self.first).unwrap();
+        self.two.load(&self.first).unwrap();
         for key in 0..UPDATES {
             let rate = 1e-4 * (key + 1) as f64 / UPDATES as f64;
             let rates = Rates { encoder: rate, predictor: rate, affinity: rate, momentum: 0.9 };
             let losses_of = |learner: &mut Learner| {
-                let update = learner.update(vec![views(key, key_order)], rates).unwrap();
+                let update = learner.update(vec![views(key, self.key_order)], rates).unwrap();
                 LOSSES.map(|name| update.scalars.get(name).unwrap() as f32)
             };
-            expected_losses.extend(losses_of(&mut one));
-            losses.extend(losses_of(&mut two));
+            expected_losses.extend(losses_of(&mut self.one));
+            losses.extend(losses_of(&mut self.two));
         }
-        let [found, expected] = [two, one].map(|learner| weights(&learner.state().unwrap()));
-        assert!(distance(&expected, &first) > 1e-3, "{settings:?}: the weights do not move");
+        let [found, expected] =
+            [&self.two, &self.one].map(|learner| weights(&learner.state().unwrap()));
+        assert!(distance(&expected, &weights(&self.first)) > 1e-3, "the weights do not move");
         let apart = distance(&found, &expected);
-        assert!(apart < 1e-5, "{settings:?}: the weights are off by {apart:.2e}");
+        assert!(apart < 1e-5, "the weights are off by {apart:.2e}");
         let apart = distance(&losses, &expected_losses);
-        assert!(apart < 1e-5, "{settings:?}: the losses are off by {apart:.2e}");
+        assert!(apart < 1e-5, "the losses are off by {apart:.2e}");
+    }
+}
+
+#[test]
+fn two_devices_with_halves_are_one_with_the_whole() {
+    let Some(path) = plugin() else {
+        return skipped("LOGO_SSL_PJRT_PLUGIN is not set");
+    };
+    let mut pair = Pair::new(&[], &path, false);
+    pair.assert_each_update_is_the_same();
+    pair.assert_a_warm_up_in_a_row_is_the_same();
+}
+
+#[test]
+fn a_queue_whose_keys_change_places_is_the_same_on_two_devices() {
+    let Some(path) = plugin() else {
+        return skipped("LOGO_SSL_PJRT_PLUGIN is not set");
+    };
+    let mut pair = Pair::new(&MOCO, &path, true);
+    pair.assert_each_update_is_the_same();
+    pair.assert_a_warm_up_in_a_row_is_the_same();
+}
+
+#[test]
+fn a_momentum_encoder_and_contrast_in_the_batch_are_the_same_on_two_devices() {
+    let Some(path) = plugin() else {
+        return skipped("LOGO_SSL_PJRT_PLUGIN is not set");
+    };
+    let simclr = ["framework.name=simclr", "model.predictor.hidden=0", "framework.temperature=0.2"];
+    for settings in [&["framework.name=byol"][..], &simclr] {
+        Pair::new(settings, &path, false).assert_each_update_is_the_same();
     }
 }
 

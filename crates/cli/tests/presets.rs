@@ -11,7 +11,7 @@ use logo_ssl::{bench, presets};
 use support::{command, skipped};
 
 /// Batch and network small; views, framework, affinity and optimiser as the preset has them.
-const SMALL: [&str; 8] = [
+const SMALL: [&str; 9] = [
     "model.width=2",
     "model.projector.hidden=16",
     "model.projector.dim=16",
@@ -20,6 +20,7 @@ const SMALL: [&str; 8] = [
     "framework.momentum.queue=64",
     "eval.k=[1]",
     "eval.every=0",
+    "eval.floors=false",
 ];
 
 fn train(preset: &str, further: &[&str]) -> assert_cmd::Command {

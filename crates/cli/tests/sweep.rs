@@ -13,7 +13,7 @@ preset = "quickstart"
 set = [
     "model.backbone=resnet10", "model.width=2", "model.projector.hidden=16", "model.projector.dim=16",
     "affinity.depth=2", "affinity.width=8", "views.global.size=16", "views.local.size=8",
-    "data.limit=32", "optimizer.batch_size=16", "optimizer.epochs=1",
+    "data.limit=32", "optimizer.batch_size=16", "optimizer.epochs=1", "eval.resize=16", "eval.crop=16",
 ]
 [[variant]]
 name = "plain"

@@ -181,10 +181,11 @@ impl Grain {
     /// Interpolated between the four corners around a point.
     fn at(&self, [x, y]: Point) -> f32 {
         let (x, y) = (x / Self::STEP, y / Self::STEP);
-        let (column, row) = (x.floor(), y.floor());
+        // No point lies left of the picture or above it, so that cutting off rounds down.
+        let (column, row) = (x as usize, y as usize);
         let smooth = |t: f32| t * t * (3.0 - 2.0 * t);
-        let (right, down) = (smooth(x - column), smooth(y - row));
-        let first = row as usize * Self::CORNERS + column as usize;
+        let (right, down) = (smooth(x - column as f32), smooth(y - row as f32));
+        let first = row * Self::CORNERS + column;
         let corner = |down: usize, right: usize| self.lattice[first + down * Self::CORNERS + right];
         let mix = |a: f32, b: f32, share: f32| a + share * (b - a);
         let above = mix(corner(0, 0), corner(0, 1), right);
