@@ -44,6 +44,8 @@ UNDER_SGD = ["moco", "simclr"]
 AUTHORS_AFFINITY = ["affinity.pairs=both-orders", "affinity.normalise=true", "affinity.noise=0.3", "affinity.depth=2",
                     "affinity.width=256"]
 AUTHORS = AUTHORS_AFFINITY + ["affinity.lambda=1.0", "affinity.step=separate", "affinity.lr=0.03"]
+# Such a step has weight decay and a velocity of its own: what it does where L_ll weighs nothing.
+ONLY_DECAY = AUTHORS + ["affinity.lambda=0"]
 LOCAL_LOCAL = {
     "+ L_lg": ["affinity.lambda=0"],
     "+ L_ll, λ = 0.01": ["affinity.lambda=0.01"],
@@ -208,6 +210,7 @@ def parts(folder, chosen, size):
         if optimiser == "sgd":
             yield variant("+ L_lg", "logo", LOCAL_LOCAL["+ L_lg"])
             yield variant("+ L_ll, separate step", "logo", AUTHORS)
+            yield variant("separate step without L_ll", "logo", ONLY_DECAY)
             continue
         yield variant("plain", "plain", chosen[kind, "plain"][1])
         for name, more in LOCAL_LOCAL.items():
