@@ -45,7 +45,7 @@ AUTHORS_AFFINITY = ["affinity.pairs=both-orders", "affinity.normalise=true", "af
                     "affinity.width=256"]
 AUTHORS = AUTHORS_AFFINITY + ["affinity.lambda=1.0", "affinity.step=separate", "affinity.lr=0.03"]
 # Such a step has weight decay and a velocity of its own: what it does where L_ll weighs nothing.
-ONLY_DECAY = AUTHORS + ["affinity.lambda=0"]
+WITHOUT_LOCAL_LOCAL = AUTHORS + ["affinity.lambda=0"]
 LOCAL_LOCAL = {
     "+ L_lg": ["affinity.lambda=0"],
     "+ L_ll, λ = 0.01": ["affinity.lambda=0.01"],
@@ -201,23 +201,23 @@ def best(tuned, given):
     return chosen
 
 
-def parts(folder, chosen, size):
+def parts(folder, chosen, size, grid):
     for kind, optimiser, settings in kinds():
         def variant(name, side, more):
             rate = chosen[kind, side][0]
             every = sized(size, side) + settings + more + [f"optimizer.lr={rate}"]
-            return Variant(folder, kind, name, every, {"seed": SEEDS}, (kind, side))
+            return Variant(folder, kind, name, every, grid, (kind, side))
         if optimiser == "sgd":
             yield variant("+ L_lg", "logo", LOCAL_LOCAL["+ L_lg"])
             yield variant("+ L_ll, separate step", "logo", AUTHORS)
-            yield variant("separate step without L_ll", "logo", ONLY_DECAY)
+            yield variant("separate step without L_ll", "logo", WITHOUT_LOCAL_LOCAL)
             continue
         yield variant("plain", "plain", chosen[kind, "plain"][1])
         for name, more in LOCAL_LOCAL.items():
             yield variant(name, "logo", more)
 
 
-def longer(folder, chosen, size):
+def longer(folder, chosen, size, grid):
     """Whether what is found after few epochs stands after four times as many."""
     settings = {"plain": ("plain", chosen["simclr", "plain"][1])}
     settings |= {name: ("logo", LOCAL_LOCAL[name]) for name in ("+ L_lg", "+ L_ll, λ = 0.1")}
@@ -225,22 +225,22 @@ def longer(folder, chosen, size):
         rate = chosen["simclr", side][0]
         every = sized(size, side) + more
         every += [f"optimizer.epochs={4 * EPOCHS[side]}", f"optimizer.lr={rate}"]
-        yield Variant(folder, "simclr, four times as long", name, every, {"seed": SEEDS}, ("simclr", side))
+        yield Variant(folder, "simclr, four times as long", name, every, grid, ("simclr", side))
 
 
-def affinities(folder, chosen, size):
+def affinities(folder, chosen, size, grid):
     """Whether L_ll is worth more with an f_d that keeps up with the encoder."""
     for name, more in AFFINITIES.items():
         every = sized(size, "logo") + more + [f"optimizer.lr={chosen['simclr', 'logo'][0]}"]
-        yield Variant(folder, "simclr, f_d", name, every, {"seed": SEEDS}, ("simclr", "logo"))
+        yield Variant(folder, "simclr, f_d", name, every, grid, ("simclr", "logo"))
 
 
-def faults(folder, chosen, size):
+def faults(folder, chosen, size, grid):
     rate = chosen["simsiam", "logo"][0]
     settings = AS_THE_OTHERS + FRAMEWORKS["simsiam"] + [f"optimizer.lr={rate}"]
     for name, more in FAULTS.items():
         every = settings + sized(size, "logo") + more
-        yield Variant(folder, "faults", name, every, {"seed": SEEDS}, ("simsiam", "logo"), FAULTY_PRESET)
+        yield Variant(folder, "faults", name, every, grid, ("simsiam", "logo"), FAULTY_PRESET)
 
 
 def two_sided(t, freedom):
@@ -349,11 +349,9 @@ def rates(known=()):
 
 def planned(arguments, chosen):
     """The variants that are wanted, with these rates and seeds."""
-    every = (variant for group in arguments.groups for variant in GROUPS[group](arguments.out, chosen, arguments.size))
-    found = [variant for variant in every if arguments.only.search(variant.slug)]
-    for variant in found:
-        variant.grid = {"seed": arguments.seeds}
-    return found
+    grid = {"seed": arguments.seeds}
+    every = (variant for group in arguments.groups for variant in GROUPS[group](arguments.out, chosen, arguments.size, grid))
+    return [variant for variant in every if arguments.only.search(variant.slug)]
 
 
 def wanted(arguments, given):

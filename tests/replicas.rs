@@ -7,8 +7,6 @@
 
 mod support;
 
-use std::path::Path;
-
 use logo_ssl::config::Config;
 use logo_ssl::executor::Device;
 use logo_ssl::framework::logo;
@@ -107,12 +105,17 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(settings: &[&str], path: &Path, key_order: bool) -> Self {
+    /// None where there is no plugin, which is said.
+    fn new(settings: &[&str], key_order: bool) -> Option<Self> {
+        let Some(path) = plugin() else {
+            skipped("LOGO_SSL_PJRT_PLUGIN is not set");
+            return None;
+        };
         let config = config(settings);
         let [one, two] =
-            [&[0][..], &[0, 1]].map(|devices| Learner::new(&config, &xla(path, devices)).unwrap());
+            [&[0][..], &[0, 1]].map(|devices| Learner::new(&config, &xla(&path, devices)).unwrap());
         let first = one.state().unwrap();
-        Self { one, two, first, key_order }
+        Some(Self { one, two, first, key_order })
     }
 
     fn assert_each_update_is_the_same(&mut self) {
@@ -159,33 +162,29 @@ impl Pair {
 
 #[test]
 fn two_devices_with_halves_are_one_with_the_whole() {
-    let Some(path) = plugin() else {
-        return skipped("LOGO_SSL_PJRT_PLUGIN is not set");
-    };
-    let mut pair = Pair::new(&[], &path, false);
+    let Some(mut pair) = Pair::new(&[], false) else { return };
     pair.assert_each_update_is_the_same();
     pair.assert_a_warm_up_in_a_row_is_the_same();
 }
 
 #[test]
 fn a_queue_whose_keys_change_places_is_the_same_on_two_devices() {
-    let Some(path) = plugin() else {
-        return skipped("LOGO_SSL_PJRT_PLUGIN is not set");
-    };
-    let mut pair = Pair::new(&MOCO, &path, true);
+    let Some(mut pair) = Pair::new(&MOCO, true) else { return };
     pair.assert_each_update_is_the_same();
     pair.assert_a_warm_up_in_a_row_is_the_same();
 }
 
 #[test]
-fn a_momentum_encoder_and_contrast_in_the_batch_are_the_same_on_two_devices() {
-    let Some(path) = plugin() else {
-        return skipped("LOGO_SSL_PJRT_PLUGIN is not set");
-    };
+fn a_momentum_encoder_is_the_same_on_two_devices() {
+    let Some(mut pair) = Pair::new(&["framework.name=byol"], false) else { return };
+    pair.assert_each_update_is_the_same();
+}
+
+#[test]
+fn contrast_in_the_batch_is_the_same_on_two_devices() {
     let simclr = ["framework.name=simclr", "model.predictor.hidden=0", "framework.temperature=0.2"];
-    for settings in [&["framework.name=byol"][..], &simclr] {
-        Pair::new(settings, &path, false).assert_each_update_is_the_same();
-    }
+    let Some(mut pair) = Pair::new(&simclr, false) else { return };
+    pair.assert_each_update_is_the_same();
 }
 
 #[test]
