@@ -60,7 +60,10 @@ fn going_on_with_other_instructions_is_said() {
     tiny_run(&run).args(["--epochs", "1"]).assert().success();
     let resume = |level: &str| {
         let mut command = command();
-        command.env(LEVEL, level).args(["pretrain", "--resume", "--run-dir"]).arg(&run);
+        command
+            .env(LEVEL, level)
+            .args(["pretrain", "--no-pictures", "--resume", "--run-dir"])
+            .arg(&run);
         command.assert().success()
     };
     let native = printed(&["devices"])["instructions"].as_str().unwrap().to_owned();

@@ -34,7 +34,7 @@ fn a_run_knows_where_its_pictures_lie() {
     fs::remove_file(run.join("metrics.jsonl")).unwrap();
     let resume = || {
         let mut command = command();
-        command.args(["pretrain", "--quiet", "--resume", "--run-dir"]).arg(&run);
+        command.args(["pretrain", "--quiet", "--no-pictures", "--resume", "--run-dir"]).arg(&run);
         command
     };
     resume().assert().success();

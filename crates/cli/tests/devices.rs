@@ -153,7 +153,15 @@ fn a_run_goes_on_elsewhere_and_its_config_says_so() {
     assert_eq!(recorded(&run), "cpu");
     let goes_on = |device: &str| {
         let mut command = command();
-        command.args(["pretrain", "--quiet", "--resume", "--device", device, "--run-dir"]);
+        command.args([
+            "pretrain",
+            "--quiet",
+            "--no-pictures",
+            "--resume",
+            "--device",
+            device,
+            "--run-dir",
+        ]);
         command.arg(&run).assert().code(1)
     };
     for device in [plugin.as_str(), "cpu"] {

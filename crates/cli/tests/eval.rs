@@ -11,11 +11,11 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
 use support::pictures::{pictures, train, two_classes};
-use support::{command, files, tiny_run};
+use support::{command, files, shapes_run, tiny_run};
 
 /// A tiny run on the embedded images.
 fn trained(run: &Path) {
-    tiny_run(run).args(["--epochs", "1"]).assert().success();
+    shapes_run(run).args(["--epochs", "1"]).assert().success();
 }
 
 /// The findings of an evaluation of `encoder` as JSON.
@@ -128,7 +128,7 @@ fn two_encoders_are_told_apart_on_the_same_images() {
     let folder = tempfile::tempdir().unwrap();
     let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
     trained(&first);
-    tiny_run(&second).args(["--epochs", "1", "--seed", "7"]).assert().success();
+    shapes_run(&second).args(["--epochs", "1", "--seed", "7"]).assert().success();
     // Weights bear their settings, so no dataset need be named.
     let weights = first.join("weights.safetensors");
     let compare = |other: &Path| {
@@ -255,7 +255,7 @@ fn evaluations_beside_training_are_logged_and_survive_an_interruption() {
     let resumed = folder.path().join("resumed");
     tiny_run(&resumed).args(during).args(["--epochs", "1"]).assert().success();
     command()
-        .args(["pretrain", "--quiet", "--resume", "--epochs", "2", "--run-dir"])
+        .args(["pretrain", "--quiet", "--no-pictures", "--resume", "--epochs", "2", "--run-dir"])
         .arg(&resumed)
         .assert()
         .success();

@@ -76,7 +76,7 @@ fn a_run_that_is_killed_and_goes_on_has_no_step_twice() {
     assert!(events.any(|line| is_told(line.unwrap())));
     child.kill().unwrap();
     child.wait().unwrap();
-    let resume = ["pretrain", "--quiet", "--resume", "--tensorboard", "--run-dir"];
+    let resume = ["pretrain", "--quiet", "--no-pictures", "--resume", "--tensorboard", "--run-dir"];
     command().args(resume).arg(&run).assert().success();
     assert_eq!(event_files(&run.join("tensorboard")).len(), 1);
     read_by_tensorboard(&run, &run.join("tensorboard"));

@@ -42,7 +42,7 @@ fn seen(data: &Path) -> String {
 
 fn resume(run: &Path) -> assert_cmd::Command {
     let mut command = command();
-    command.args(["pretrain", "--quiet", "--resume", "--run-dir"]).arg(run);
+    command.args(["pretrain", "--quiet", "--no-pictures", "--resume", "--run-dir"]).arg(run);
     command
 }
 
@@ -294,7 +294,7 @@ fn a_run_is_found_again_whatever_began_it_and_goes_on_with_more_epochs_and_anoth
         let mut command = command();
         command
             .current_dir(folder.path())
-            .args(["pretrain", "--quiet", "--resume"])
+            .args(["pretrain", "--quiet", "--no-pictures", "--resume"])
             .args(arguments);
         command.assert()
     };

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use logo_ssl::interop::tensors;
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
-use support::{command, set, tiny_run};
+use support::{command, set, shapes_run};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/checkpoints").join(name)
@@ -96,7 +96,7 @@ fn a_model_in_onnx_becomes_weights() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     // Such a model does not say on how many pixels it was evaluated: on whole images, then.
-    tiny_run(&run).args(set(["eval.resize=0", "eval.crop=0"])).assert().success();
+    shapes_run(&run).args(set(["eval.resize=0", "eval.crop=0"])).assert().success();
     let export = |out: &Path, more: &[&str]| {
         let mut export = command();
         export.args(["export", "--format", "onnx", "--out"]).arg(out).args(more).arg(&run);

@@ -45,7 +45,16 @@ fn beginning(file: &str) -> PathBuf {
 /// A run of one epoch of two steps that begins from `file` and learns nothing.
 fn begin(run: &Path, file: &Path, settings: &[&str]) -> Command {
     let mut command = command();
-    command.args(["pretrain", "--preset", "quickstart", "--limit", "12", "--batch-size", "6"]);
+    command.args([
+        "pretrain",
+        "--no-pictures",
+        "--preset",
+        "quickstart",
+        "--limit",
+        "12",
+        "--batch-size",
+        "6",
+    ]);
     command.args(["--epochs", "1"]).args(set(["optimizer.lr=0", "eval.every=0"]));
     command.args(set(NARROW)).args(set(settings.iter().copied()));
     command.arg("--init").arg(file).arg("--run-dir").arg(run);
@@ -199,6 +208,6 @@ fn a_run_that_goes_on_keeps_what_it_began_from() {
     // Cut off before it had the weights, it does not begin at random instead.
     fs::remove_dir_all(run.join("checkpoints")).unwrap();
     let mut cut_off = command();
-    cut_off.args(["pretrain", "--resume", "--run-dir"]).arg(&run);
+    cut_off.args(["pretrain", "--no-pictures", "--resume", "--run-dir"]).arg(&run);
     cut_off.assert().code(1).stderr(contains("before it had the weights of simsiam.pth.tar"));
 }

@@ -11,7 +11,7 @@ use assert_cmd::Command;
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
 use serde_json::Value;
-use support::{command, set, tiny_run};
+use support::{command, set, shapes_run};
 use tempfile::TempDir;
 
 /// A run of two epochs with LoGo.
@@ -21,7 +21,7 @@ static PLAIN: LazyLock<TempDir> = LazyLock::new(|| trained(&["framework.logo=fal
 
 fn trained(settings: &[&str]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let mut run = tiny_run(&folder.path().join("run"));
+    let mut run = shapes_run(&folder.path().join("run"));
     run.args(set(settings.iter().copied())).assert().success();
     folder
 }
@@ -295,7 +295,7 @@ fn a_report_shows_what_was_learned() {
 fn training_ends_with_pictures_and_removes_those_of_before() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
-    let arguments = support::tiny_arguments(&run);
+    let arguments = support::shapes_arguments(&run);
     let with_pictures = arguments.iter().filter(|argument| *argument != "--no-pictures");
     command().args(with_pictures).args(["--epochs", "1"]).assert().success();
     assert_eq!(report_of(&run).1, [true; 3]);

@@ -8,6 +8,7 @@ use logo_ssl::config::Config;
 use logo_ssl::data::{DatasetName, Images, Places, Splits};
 use logo_ssl::executor::Device;
 use logo_ssl::{bench, presets};
+use support::pictures::eighty;
 use support::{command, skipped};
 
 /// Batch and network small; views, framework, affinity and optimiser as the preset has them.
@@ -40,13 +41,18 @@ fn predictor(preset: &str) -> Option<&'static str> {
 }
 
 #[test]
-fn each_trains_a_step_on_the_embedded_images() {
+fn each_trains_a_step_on_small_pictures() {
     let folder = tempfile::tempdir().unwrap();
     for preset in presets::names() {
-        let mut further = vec!["data.dataset=shapes", "eval.resize=0", "eval.crop=0"];
+        let mut further = vec!["data.dataset=folder", "eval.resize=16", "eval.crop=16"];
         further.extend(predictor(preset));
         let run = folder.path().join(preset);
-        train(preset, &further).arg("--run-dir").arg(&run).assert().success();
+        let places = [("--data-dir", eighty()), ("--run-dir", &run)];
+        let mut train = train(preset, &further);
+        for (flag, place) in places {
+            train.arg(flag).arg(place);
+        }
+        train.assert().success();
         let log = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
         assert_eq!(log.matches(r#""kind":"step""#).count(), 1, "{preset}");
     }

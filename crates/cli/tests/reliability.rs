@@ -20,24 +20,17 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use support::pictures::two_classes;
+use support::pictures::eighty;
 use support::{SMALL, files, plugin, set, skipped};
 use tempfile::TempDir;
 
 /// Where the results of a run lie, and their bytes.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// Pictures of two classes, few enough that evaluations take no time.
-static PICTURES: LazyLock<TempDir> = LazyLock::new(|| {
-    let folder = tempfile::tempdir().unwrap();
-    two_classes(folder.path(), 40);
-    folder
-});
-
 /// A run of two epochs of nine steps with a checkpoint after every step, so that one is being written at most
 /// moments.
 fn arguments(run: &Path) -> Vec<String> {
-    arguments_on(PICTURES.path(), run)
+    arguments_on(eighty(), run)
 }
 
 /// The same on other pictures.
@@ -62,7 +55,7 @@ fn binary() -> Command {
 
 /// The run of [`arguments`], or what is left of it: begun where there is none, else gone on with.
 fn training(run: &Path, more: &[String]) -> Command {
-    training_on(PICTURES.path(), run, more)
+    training_on(eighty(), run, more)
 }
 
 /// The same on other pictures.
@@ -159,7 +152,7 @@ fn killed_on_a_plugin_it_loses_nothing() {
     let more = ["--device".to_owned(), plugin.display().to_string()];
     // What the plugin compiles is kept, so that the second run takes as long as those that are killed.
     Whole::of(&more);
-    kills(10, 3, &more, &Whole::of(&more));
+    kills(80, 3, &more, &Whole::of(&more));
 }
 
 /// Functions of a plugin's table by which a run computes, and how often each is to have worked before it fails.
@@ -455,7 +448,7 @@ fn pictures_that_change_under_a_run_are_named_and_nothing_is_lost() {
     for (what, harm) in harms {
         let folder = tempfile::tempdir().unwrap();
         let [pictures, run] = ["pictures", "run"].map(|name| folder.path().join(name));
-        copy(PICTURES.path(), &pictures);
+        copy(eighty(), &pictures);
         let mut child = training_on(&pictures, &run, &[]).spawn().unwrap();
         wait_for_step(2, &run, &mut child);
         below(&pictures).iter().for_each(|path| harm(path));
@@ -467,7 +460,7 @@ fn pictures_that_change_under_a_run_are_named_and_nothing_is_lost() {
         assert_eq!(again.status.code(), Some(1), "{what}, resumed: {}", said(&again));
         assert_ne!(said(&again), "", "{what}");
         fs::remove_dir_all(&pictures).unwrap();
-        copy(PICTURES.path(), &pictures);
+        copy(eighty(), &pictures);
         assert_ends_whole(training_on(&pictures, &run, &[]), &run, &WHOLE, what);
     }
 }

@@ -73,7 +73,15 @@ impl Running {
 
 fn resume(run: &Path) {
     command()
-        .args(["pretrain", "--quiet", "--resume", "--checkpoint-every", "3", "--run-dir"])
+        .args([
+            "pretrain",
+            "--quiet",
+            "--no-pictures",
+            "--resume",
+            "--checkpoint-every",
+            "3",
+            "--run-dir",
+        ])
         .arg(run)
         .assert()
         .success();

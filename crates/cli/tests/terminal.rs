@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
-use support::{files, tiny_arguments, tiny_run};
+use support::{files, shapes_arguments, shapes_run, tiny_run};
 
 /// The fullest that a machine may be before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -119,7 +119,7 @@ impl Session {
 
 /// A tiny run that is not quiet, with more arguments.
 fn arguments(run: &Path, more: &[&str]) -> Vec<String> {
-    let tiny = tiny_arguments(run).into_iter().filter(|argument| argument != "--quiet");
+    let tiny = shapes_arguments(run).into_iter().filter(|argument| argument != "--quiet");
     tiny.chain(more.iter().map(|argument| (*argument).to_owned())).collect()
 }
 
@@ -132,7 +132,7 @@ const LONG: [&str; 6] = ["--epochs", "500", "--limit", "4000", "--set", "eval.ev
 fn a_run_has_a_dashboard_and_leaves_its_results() {
     let folder = tempfile::tempdir().unwrap();
     let [piped, shown] = ["piped", "shown"].map(|name| folder.path().join(name));
-    tiny_run(&piped).assert().success();
+    shapes_run(&piped).assert().success();
     let mut session = Session::start(ROOMY, &arguments(&shown, &["--epochs", "2"]), &[]);
     session.wait_for(" health ");
     let (code, text, screen) = session.end();
@@ -310,7 +310,7 @@ fn a_finished_run_is_watched_and_not_touched() {
 fn a_run_that_trains_is_watched_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let [alone, watched] = ["alone", "watched"].map(|name| folder.path().join(name));
-    tiny_run(&alone).args(["--epochs", "20"]).assert().success();
+    shapes_run(&alone).args(["--epochs", "20"]).assert().success();
     let more = ["--epochs", "20"];
     let trained = Session::start(ROOMY, &arguments(&watched, &more), &[]);
     while !watched.join("metrics.jsonl").exists() {

@@ -17,7 +17,7 @@ use logo_ssl::interop::EncoderAt;
 use predicates::prelude::*;
 use predicates::str::contains;
 use support::pictures::{picture, train, two_classes};
-use support::{command, tiny_run};
+use support::{command, shapes_run};
 use tempfile::TempDir;
 
 const FORMATS: [&str; 4] = ["npy", "npz", "parquet", "safetensors"];
@@ -35,7 +35,7 @@ fn trained_on_pictures() -> (TempDir, PathBuf, PathBuf) {
 fn trained_on_shapes() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
-    tiny_run(&run).args(["--epochs", "1"]).assert().success();
+    shapes_run(&run).args(["--epochs", "1"]).assert().success();
     (folder, run)
 }
 
@@ -195,7 +195,7 @@ fn the_beginning_of_other_features_is_refused_with_what_to_do() {
     killed(&run, &out, &part, 2000);
     let begun = fs::read(&part).unwrap();
     let other = folder.path().join("other");
-    tiny_run(&other).args(["--epochs", "1", "--seed", "7"]).assert().success();
+    shapes_run(&other).args(["--epochs", "1", "--seed", "7"]).assert().success();
     let refused = |run: &Path, arguments: &[&str], difference: &str| {
         let told = contains(difference).and(contains("a.npz.part")).and(contains("remove it"));
         embed(run, &out).args(arguments).assert().code(1).stderr(told);
@@ -287,7 +287,7 @@ fn pictures_of_different_sizes_are_brought_to_one() {
     assert_eq!(read(&out("a.npz")).1.unwrap()["crop"], 96);
     // Of a run on other images, the preset for folders is what suits these.
     let shapes = folder.path().join("shapes");
-    tiny_run(&shapes).args(["--epochs", "1"]).assert().success();
+    shapes_run(&shapes).args(["--epochs", "1"]).assert().success();
     embed(&shapes, &out("b.npz")).arg(&data).assert().success();
     let (table, metadata) = read(&out("b.npz"));
     let metadata = metadata.unwrap();

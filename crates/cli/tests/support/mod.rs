@@ -50,25 +50,42 @@ pub(crate) fn set<'a>(
     settings.into_iter().flat_map(|setting| ["--set", setting])
 }
 
-/// The arguments of a run of two epochs of four steps, through every part of the program.
-pub(crate) fn tiny_arguments(run_dir: &Path) -> Vec<String> {
-    let mut arguments: Vec<String> =
-        ["pretrain", "--quiet", "--no-pictures", "--preset", "quickstart"]
-            .into_iter()
-            .chain(["--limit", "64", "--batch-size", "16"])
-            .chain(set(SMALL))
-            // Most of such a run is evaluations of 5,000 pictures, and a quarter of the pixels is as good a test.
-            .chain(set(["eval.every=1", "eval.resize=16", "eval.crop=16"]))
-            .map(String::from)
-            .collect();
+/// What runs of two epochs of four steps, through every part of the program, have in common.
+const TINY: [&str; 4] = ["--limit", "64", "--batch-size", "16"];
+
+fn arguments(flags: &[&str], settings: &[&str], run_dir: &Path) -> Vec<String> {
+    let start = ["pretrain", "--quiet", "--no-pictures"].iter().chain(&TINY).chain(flags).copied();
+    let evaluated = ["eval.every=1", "eval.resize=16", "eval.crop=16"];
+    let settings = SMALL.iter().chain(&evaluated).chain(settings).copied();
+    let mut arguments: Vec<String> = start.chain(set(settings)).map(str::to_owned).collect();
     arguments.extend(["--run-dir".to_owned(), run_dir.display().to_string()]);
     arguments
+}
+
+/// The arguments of such a run on pictures so few that its evaluations take no time.
+pub(crate) fn tiny_arguments(run_dir: &Path) -> Vec<String> {
+    let pictures = pictures::eighty().to_str().unwrap();
+    let flags = ["--preset", "folder", "--data-dir", pictures];
+    arguments(&flags, &["model.stem=cifar", "optimizer.warmup_epochs=0.0"], run_dir)
+}
+
+/// The same on the embedded dataset, of which every evaluation renders and embeds 5,000 images: for tests that need
+/// so many, or their ten classes.
+pub(crate) fn shapes_arguments(run_dir: &Path) -> Vec<String> {
+    arguments(&["--preset", "quickstart"], &[], run_dir)
 }
 
 /// The binary with [`tiny_arguments`] and two epochs, which a test may overrule.
 pub(crate) fn tiny_run(run_dir: &Path) -> Command {
     let mut command = command();
     command.args(tiny_arguments(run_dir)).args(["--set", "optimizer.epochs=2"]);
+    command
+}
+
+/// The binary with [`shapes_arguments`] and two epochs, which a test may overrule.
+pub(crate) fn shapes_run(run_dir: &Path) -> Command {
+    let mut command = command();
+    command.args(shapes_arguments(run_dir)).args(["--set", "optimizer.epochs=2"]);
     command
 }
 

@@ -3,7 +3,8 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use image::{Rgb, RgbImage};
 
@@ -33,12 +34,24 @@ pub(crate) fn two_classes(root: &Path, count: u32) {
     pictures(&root.join("dog"), count);
 }
 
+/// Forty pictures of each of two classes, written anew by every test program and left in the build's folder.
+pub(crate) fn eighty() -> &'static Path {
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+        let program = std::env::current_exe().unwrap();
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(program.file_name().unwrap());
+        two_classes(&folder, 40);
+        folder
+    });
+    &FOLDER
+}
+
 /// An epoch of the preset for folders with a network of a size for tests.
 pub(crate) fn train(data: &Path, run: &Path) -> assert_cmd::Command {
     let mut command = command();
     command.args([
         "pretrain",
         "--quiet",
+        "--no-pictures",
         "--preset",
         "folder",
         "--epochs",
