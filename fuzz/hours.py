@@ -32,12 +32,12 @@ class Hours:
         self.lock = threading.Lock()
         self.of = json.loads(KEPT.read_text()) if KEPT.exists() else {}
 
-    def seconds(self, target):
-        return self.of.get(target, {}).get("seconds", 0.0)
+    def had(self, target):
+        return self.of.setdefault(target, {"executions": 0, "seconds": 0.0})
 
     def add(self, target, executions, seconds):
         with self.lock:
-            had = self.of.setdefault(target, {"executions": 0, "seconds": 0.0})
+            had = self.had(target)
             had["executions"] += executions
             had["seconds"] += seconds
             fresh = KEPT.with_suffix(".part")
@@ -63,11 +63,11 @@ def fuzz_slice(target, clock):
 
 def fuzz(target, wanted, hours, stopped):
     """Fuzzes until the target has had `wanted` seconds of the processor's, or all is `stopped`: whether it held."""
-    while not stopped.is_set() and (left := wanted - hours.seconds(target)) > 1:
+    while not stopped.is_set() and (left := wanted - hours.had(target)["seconds"]) > 1:
         # A second of the clock has at most one of the processor's, but for the few threads that some targets start.
         executions, seconds, held = fuzz_slice(target, max(1, min(SLICE, round(left))))
         hours.add(target, executions, seconds)
-        print(f"{target}: {hours.seconds(target) / 60:.0f} of {wanted / 60:.0f} minutes", file=sys.stderr, flush=True)
+        print(f"{target}: {hours.had(target)['seconds'] / 60:.0f} of {wanted / 60:.0f} minutes", file=sys.stderr, flush=True)
         # The fuzzers are told to stop by the same keys, and end with a status of their own.
         if not held and not stopped.is_set():
             print(f"error: {target} has broken; see fuzz/artifacts/{target}.log and fuzz/artifacts/{target}/", file=sys.stderr)
@@ -94,7 +94,7 @@ def main():
         held = list(pool.map(lambda target: fuzz(target, options.seconds, hours, stopped), targets))
     print("| target | executions | processor | crashes |\n| --- | ---: | ---: | --- |")
     for target, whole in zip(targets, held):
-        had = hours.of.get(target, {"executions": 0, "seconds": 0.0})
+        had = hours.had(target)
         crashes = "none" if whole else "yes"
         print(f"| `{target}` | {had['executions']:,} | {had['seconds'] / 60:.0f} min | {crashes} |")
     sys.exit(130 if stopped.is_set() else not all(held))

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::Stdio;
 
 use predicates::prelude::*;
-use support::{command, files, shapes_run, tiny_arguments, tiny_run};
+use support::{command, files, resume, shapes_run, tiny_arguments, tiny_run};
 
 #[test]
 fn a_run_leaves_everything_a_person_needs() {
@@ -338,11 +338,7 @@ fn a_full_disk_keeps_the_last_good_checkpoint() {
         .stderr(predicate::str::contains("last.safetensors"));
     assert!(!run.join("checkpoints/last.safetensors").exists());
     assert!(!run.join("checkpoints/last.safetensors.tmp").exists(), "no half-written file stays");
-    command()
-        .args(["pretrain", "--quiet", "--no-pictures", "--resume", "--run-dir"])
-        .arg(&run)
-        .assert()
-        .success();
+    resume(&run).assert().success();
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use predicates::prelude::*;
 use support::pictures::{log, pictures, train, two_classes};
-use support::{command, files};
+use support::{command, files, resume};
 
 #[test]
 fn folders_for_classes_train_and_are_measured() {
@@ -32,18 +32,13 @@ fn a_run_knows_where_its_pictures_lie() {
     // Beginning anew from the config alone is going on from step 0.
     fs::remove_dir_all(run.join("checkpoints")).unwrap();
     fs::remove_file(run.join("metrics.jsonl")).unwrap();
-    let resume = || {
-        let mut command = command();
-        command.args(["pretrain", "--quiet", "--no-pictures", "--resume", "--run-dir"]).arg(&run);
-        command
-    };
-    resume().assert().success();
+    resume(&run).assert().success();
     assert_eq!(log(&run).matches(r#""kind":"step""#).count(), 2);
     fs::remove_dir_all(run.join("checkpoints")).unwrap();
     let moved = folder.path().join("moved");
     fs::rename(&data, &moved).unwrap();
-    resume().assert().code(1).stderr(predicate::str::contains("data"));
-    resume().arg("--data-dir").arg(&moved).assert().success();
+    resume(&run).assert().code(1).stderr(predicate::str::contains("data"));
+    resume(&run).arg("--data-dir").arg(&moved).assert().success();
 }
 
 #[test]

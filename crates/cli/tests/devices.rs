@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use predicates::prelude::*;
 use serde_json::Value;
-use support::{command, files, tiny_run};
+use support::{command, files, resume, tiny_run};
 
 const VARIABLE: &str = "LOGO_SSL_PJRT_PLUGIN";
 
@@ -151,19 +151,7 @@ fn a_run_goes_on_elsewhere_and_its_config_says_so() {
     // A rate at which the loss is soon no number: the run stays unfinished, with a good checkpoint.
     tiny_run(&run).args(["--set", "optimizer.lr=1e6"]).assert().code(1);
     assert_eq!(recorded(&run), "cpu");
-    let goes_on = |device: &str| {
-        let mut command = command();
-        command.args([
-            "pretrain",
-            "--quiet",
-            "--no-pictures",
-            "--resume",
-            "--device",
-            device,
-            "--run-dir",
-        ]);
-        command.arg(&run).assert().code(1)
-    };
+    let goes_on = |device: &str| resume(&run).args(["--device", device]).assert().code(1);
     for device in [plugin.as_str(), "cpu"] {
         let line = format!("goes on with {device}");
         goes_on(device)

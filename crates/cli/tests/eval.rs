@@ -11,7 +11,7 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
 use support::pictures::{pictures, train, two_classes};
-use support::{command, files, shapes_run, tiny_run};
+use support::{command, files, resume, shapes_run, tiny_run};
 
 /// A tiny run on the embedded images.
 fn trained(run: &Path) {
@@ -254,11 +254,7 @@ fn evaluations_beside_training_are_logged_and_survive_an_interruption() {
     assert!(report.contains("Geometry") && report.contains("RankMe"));
     let resumed = folder.path().join("resumed");
     tiny_run(&resumed).args(during).args(["--epochs", "1"]).assert().success();
-    command()
-        .args(["pretrain", "--quiet", "--no-pictures", "--resume", "--epochs", "2", "--run-dir"])
-        .arg(&resumed)
-        .assert()
-        .success();
+    resume(&resumed).args(["--epochs", "2"]).assert().success();
     let log = fs::read_to_string(resumed.join("metrics.jsonl")).unwrap();
     assert_eq!(log.matches(r#""evaluation":"geometry""#).count(), 3, "{log}");
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use predicates::prelude::*;
-use support::{command, files, skipped, tiny_arguments, tiny_run};
+use support::{command, files, resume, skipped, tiny_arguments, tiny_run};
 
 /// TensorBoard's own reader, run on the events in `folder`: what it says, or none where it cannot be had.
 fn read_by_tensorboard(run: &Path, folder: &Path) -> Option<String> {
@@ -76,8 +76,7 @@ fn a_run_that_is_killed_and_goes_on_has_no_step_twice() {
     assert!(events.any(|line| is_told(line.unwrap())));
     child.kill().unwrap();
     child.wait().unwrap();
-    let resume = ["pretrain", "--quiet", "--no-pictures", "--resume", "--tensorboard", "--run-dir"];
-    command().args(resume).arg(&run).assert().success();
+    resume(&run).arg("--tensorboard").assert().success();
     assert_eq!(event_files(&run.join("tensorboard")).len(), 1);
     read_by_tensorboard(&run, &run.join("tensorboard"));
 }

@@ -11,7 +11,7 @@ use assert_cmd::assert::Assert;
 use predicates::prelude::*;
 use predicates::str::contains;
 use support::pictures::{log, picture, pictures, train, two_classes};
-use support::{SMALL, command, set, tiny_run};
+use support::{SMALL, command, resume, set, tiny_run};
 use tempfile::TempDir;
 
 /// Makes something of a folder.
@@ -38,12 +38,6 @@ fn said(done: &Assert) -> String {
 /// What `data info` says of `data`.
 fn seen(data: &Path) -> String {
     said(&command().args(["data", "info"]).arg(data).assert().success())
-}
-
-fn resume(run: &Path) -> assert_cmd::Command {
-    let mut command = command();
-    command.args(["pretrain", "--quiet", "--no-pictures", "--resume", "--run-dir"]).arg(run);
-    command
 }
 
 #[test]

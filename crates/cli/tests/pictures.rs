@@ -11,7 +11,7 @@ use assert_cmd::Command;
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
 use serde_json::Value;
-use support::{command, set, shapes_run};
+use support::{command, resume, set, shapes_run};
 use tempfile::TempDir;
 
 /// A run of two epochs with LoGo.
@@ -300,9 +300,7 @@ fn training_ends_with_pictures_and_removes_those_of_before() {
     command().args(with_pictures).args(["--epochs", "1"]).assert().success();
     assert_eq!(report_of(&run).1, [true; 3]);
     // A run that is trained on is another one: what it had learned before is not shown as its own.
-    let resumed =
-        ["pretrain", "--quiet", "--no-pictures", "--resume", "--epochs", "2", "--run-dir"];
-    command().args(resumed).arg(&run).assert().success();
+    resume(&run).args(["--epochs", "2"]).assert().success();
     assert_eq!(report_of(&run).1, [false; 3]);
 }
 

@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use logo_ssl::train::checkpoint;
 use serde_json::Value;
-use support::{command, files, tiny_arguments, tiny_run};
+use support::{files, resume, tiny_arguments, tiny_run};
 
 fn pretrain(run: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("logo-ssl"));
@@ -71,20 +71,8 @@ impl Running {
     }
 }
 
-fn resume(run: &Path) {
-    command()
-        .args([
-            "pretrain",
-            "--quiet",
-            "--no-pictures",
-            "--resume",
-            "--checkpoint-every",
-            "3",
-            "--run-dir",
-        ])
-        .arg(run)
-        .assert()
-        .success();
+fn goes_on(run: &Path) {
+    resume(run).args(["--checkpoint-every", "3"]).assert().success();
 }
 
 /// From before the first file to behind the last step, some of them while a checkpoint is written. What
@@ -117,7 +105,7 @@ fn killed_at_any_moment_it_ends_with_the_same_bytes() {
         running.read_to(count, |found| found["event"] == event);
         cut_short += usize::from(running.kill());
         if run.join("config.toml").exists() {
-            resume(&run);
+            goes_on(&run);
         } else {
             tiny_run(&run).assert().success();
         }
@@ -140,7 +128,7 @@ fn assert_survives(settings: &[&str], killed_after: &[u64]) {
         running.wait_for_step(step);
         running.kill();
     }
-    resume(&run);
+    goes_on(&run);
     assert_eq!(files(&run), files(&whole));
 }
 
@@ -192,7 +180,7 @@ fn a_run_that_began_from_a_file_goes_on_without_it_and_ends_with_the_same_bytes(
         running.wait_for_step(step);
         running.kill();
         fs::remove_file(&file).unwrap();
-        resume(&run);
+        goes_on(&run);
         assert_eq!(files(&run), files(&whole), "killed after step {step}");
     }
     let random = folder.path().join("random");
@@ -233,7 +221,7 @@ fn a_run_of_before_the_choice_of_optimisers_goes_on() {
     assert!(!position.config.contains("betas"), "{}", position.config);
     checkpoint::write(&last, &position, &state).unwrap();
 
-    resume(&run);
+    goes_on(&run);
     for file in ["metrics.jsonl", "weights.safetensors"] {
         assert!(fs::read(run.join(file)).unwrap() == fs::read(whole.join(file)).unwrap(), "{file}");
     }
@@ -252,7 +240,7 @@ fn told_to_stop_it_saves_and_says_how_to_go_on() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains("nothing is lost") && said.contains("--resume --run-dir"), "{said}");
-        resume(&run);
+        goes_on(&run);
         assert_eq!(files(&run), files(&whole), "{signal}");
     }
 }
@@ -288,6 +276,6 @@ fn a_momentum_encoder_and_its_queue_come_back() {
     let mut running = Running::start(&run, &more);
     running.wait_for_step(5);
     running.kill();
-    resume(&run);
+    goes_on(&run);
     assert_eq!(files(&run), files(&whole));
 }

@@ -75,17 +75,27 @@ pub(crate) fn shapes_arguments(run_dir: &Path) -> Vec<String> {
     arguments(&["--preset", "quickstart"], &[], run_dir)
 }
 
-/// The binary with [`tiny_arguments`] and two epochs, which a test may overrule.
-pub(crate) fn tiny_run(run_dir: &Path) -> Command {
+/// The binary with `arguments` and two epochs, which a test may overrule.
+fn two_epochs(arguments: Vec<String>) -> Command {
     let mut command = command();
-    command.args(tiny_arguments(run_dir)).args(["--set", "optimizer.epochs=2"]);
+    command.args(arguments).args(["--set", "optimizer.epochs=2"]);
     command
 }
 
-/// The binary with [`shapes_arguments`] and two epochs, which a test may overrule.
+/// Two epochs of [`tiny_arguments`].
+pub(crate) fn tiny_run(run_dir: &Path) -> Command {
+    two_epochs(tiny_arguments(run_dir))
+}
+
+/// Two epochs of [`shapes_arguments`].
 pub(crate) fn shapes_run(run_dir: &Path) -> Command {
+    two_epochs(shapes_arguments(run_dir))
+}
+
+/// Goes on with a run, without the pictures of its report.
+pub(crate) fn resume(run_dir: &Path) -> Command {
     let mut command = command();
-    command.args(shapes_arguments(run_dir)).args(["--set", "optimizer.epochs=2"]);
+    command.args(["pretrain", "--quiet", "--no-pictures", "--resume", "--run-dir"]).arg(run_dir);
     command
 }
 
